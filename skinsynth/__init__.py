@@ -1,0 +1,3 @@
+"""skinsynth: a reproducible companion to Kim et al. 2025 on synthetic skin disease images."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,85 @@
+"""Multi-level adapters: CLIP levels enter the UNet's attention beside the class, zero at the start."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+PATCHES = 8  # patch tokens of largest norm taken from each level, besides CLS
+
+
+def level_map(names, levels):
+    """Which levels each cross-attention block reads: {block name: tuple of level numbers}.
+
+    Shallow levels go to high resolution, deep levels to the middle, the way up mirrors the way
+    down. With fewer scales than levels several levels share a block. To change the injection,
+    change this function. Source: paper, stage 2 (five CLIP levels into the UNet).
+    """
+    down = sorted({n.split(".")[1] for n in names if n.startswith("down_blocks")}, key=int)
+    up = sorted({n.split(".")[1] for n in names if n.startswith("up_blocks")}, key=int)
+    scales = len(down) + 1  # the middle is the deepest scale
+    share = {s: tuple(k for k in range(levels) if k * scales // levels == s) for s in range(scales)}
+    depth = {f"down_blocks.{b}": i for i, b in enumerate(down)}
+    depth |= {f"up_blocks.{b}": i for i, b in enumerate(reversed(up))}
+    depth["mid_block"] = scales - 1
+    return {n: share[next(d for p, d in depth.items() if n.startswith(p + "."))] for n in names}
+
+
+def _attend(attn, query, key, value):
+    """Scaled dot-product attention over heads: (N, Q, D), (N, K, D), (N, K, D) -> (N, Q, D)."""
+    split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # noqa: E731
+    return F.scaled_dot_product_attention(split(query), split(key), split(value)).transpose(1, 2).flatten(2)
+
+
+class LevelAttention(nn.Module):
+    """Decoupled cross-attention: one attention over the class, a second over its levels' tokens.
+
+    encoder_hidden_states: (N, 1 + levels * tokens, D): the class token first, then each level's.
+    The second branch has no biases and a zero output: it starts as the identity, and tokens that
+    are zero (a dropped reference) add exactly nothing.
+    """
+
+    def __init__(self, width, inner, levels, tokens):
+        super().__init__()
+        self.levels, self.tokens, self.scale = levels, tokens, 1.0
+        self.to_k = nn.Linear(width, inner, bias=False)
+        self.to_v = nn.Linear(width, inner, bias=False)
+        self.to_out = nn.Linear(inner, inner, bias=False)
+        nn.init.zeros_(self.to_out.weight)
+
+    def forward(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query = attn.to_q(hidden_states)
+        label, rest = encoder_hidden_states[:, :1], encoder_hidden_states[:, 1:]
+        out = attn.to_out[0](_attend(attn, query, attn.to_k(label), attn.to_v(label)))
+        if rest.shape[1] == 0 or not self.levels or self.scale == 0:
+            return out
+        own = torch.cat([rest[:, k * self.tokens : (k + 1) * self.tokens] for k in self.levels], 1)
+        return out + self.scale * self.to_out(_attend(attn, query, self.to_k(own), self.to_v(own)))
+
+
+class LevelAdapters(nn.Module):
+    """Project each level's tokens to the UNet's cross-attention width: (N,L,T,D) -> (N, L*T, W)."""
+
+    def __init__(self, levels, tokens, clip_width, width):
+        super().__init__()
+        self.tokens = tokens
+        self.project = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(clip_width), nn.Linear(clip_width, width)) for _ in range(levels)
+        )
+
+    def forward(self, tokens, keep):
+        """keep: (N,) 1 to use an image's tokens, 0 to drop them."""
+        parts = [p(tokens[:, k].to(p[1].weight.dtype)) for k, p in enumerate(self.project)]
+        return torch.cat(parts, 1) * keep.view(-1, 1, 1).to(parts[0].dtype)
+
+
+def attach(unet, levels, tokens):
+    """Give every cross-attention of a UNet2DConditionModel its LevelAttention; returns the map."""
+    names = [n for n in unet.attn_processors if n.endswith("attn2.processor")]
+    chosen = level_map(names, levels)
+    width = unet.config.cross_attention_dim
+    own = {
+        n: LevelAttention(width, unet.get_submodule(n.removesuffix(".processor")).inner_dim, chosen[n], tokens)
+        for n in names
+    }
+    unet.set_attn_processor({n: own.get(n, p) for n, p in unet.attn_processors.items()})
+    return chosen

@@ -1,0 +1,42 @@
+"""Arrays and tables on disk, and the one door between uint8 images and tensors."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .errors import UserError
+from .store import atomic
+
+
+def save_array(path, array):
+    with atomic(path) as part:
+        np.save(part, array, allow_pickle=False)
+
+
+def load_array(path):
+    """Read-only, memory-mapped."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def to_tensor(images):
+    """uint8 (N,H,W,3) -> float32 (N,3,H,W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_uint8(x):
+    """float (N,3,H,W) in [-1, 1] -> uint8 (N,H,W,3); values outside are clipped, never stretched."""
+    x = (x.float().clamp(-1, 1) + 1) * 127.5
+    return x.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def records_of(made):
+    """The table of a set, one row an image, in the order of its arrays."""
+    return pd.read_csv(made / "records.csv", keep_default_na=True, dtype={"mask_path": str})
+
+
+def labels_of(records, classes):
+    """(N,) int64 class numbers of the column dx. Raises UserError on a code that is not a class."""
+    wrong = set(records.dx) - set(classes)
+    if wrong:
+        raise UserError(f"unknown diagnosis code {sorted(wrong)[0]!r}; known: {', '.join(classes)}")
+    return records.dx.map({c: i for i, c in enumerate(classes)}).to_numpy(np.int64)

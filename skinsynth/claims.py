@@ -1,0 +1,250 @@
+"""The ledger: what the paper claims, what a run measured, and the verdict the interval allows."""
+
+import math
+import re
+from dataclasses import asdict
+from statistics import NormalDist
+
+import yaml
+
+from .errors import UserError
+from .stats import Estimate, smallest_detectable
+from .store import ROOT, Run, read_json, write_json
+
+FILE = ROOT / "book" / "claims.yml"
+SOURCE = "Kim et al. 2025"
+REPRODUCED, CONTRARY, OPEN, UNTESTABLE = VERDICTS = (
+    "reproduced",
+    "not reproduced",
+    "inconclusive",
+    "not testable here",
+)
+DIRECTIONS = ("greater", "less", "equivalent", "none")
+NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
+KNOWN = NEEDED | {"margin", "parts", "paper"}
+NUMBERS = ("value", "low", "high")
+
+
+def load(path=FILE):
+    """Claims by id, in the order of the file, with all fields filled in.
+
+    Raises UserError that names the claim if a field is unknown or missing or a direction is none
+    of the four.
+    """
+    claims = yaml.safe_load(path.read_text())
+    for name, claim in claims.items():
+        if not NEEDED <= set(claim) <= KNOWN or claim["direction"] not in DIRECTIONS:
+            fields = f"{', '.join(sorted(NEEDED))}; optional: {', '.join(sorted(KNOWN - NEEDED))}"
+            raise UserError(f"{path}: {name}: fields should be {fields}; see the head of the file")
+        claim.setdefault("margin", 0)
+        claim["n_parts"] = claim.pop("parts", 1)
+        claim["paper_value"] = claim.pop("paper", "not available")
+        claim["source"] = f"{claim['source']}, {SOURCE}"
+        claim["all_parts"] = claim["n_parts"] > 1
+    return claims
+
+
+def _run(run):
+    return Run(run) if isinstance(run, str) else run
+
+
+def record(run, claim_id, parts, note="", profile=""):
+    """Write the evidence for a claim: one Estimate, or a list with one for each part.
+
+    run: store.Run or its name. parts: differences with the sign that `quantity` in claims.yml says,
+    labelled where there are several; an empty list says that it could not be measured, `note` why.
+    profile: "smoke" sizes never lead to a verdict; by default the run's name up to the first dash.
+    Raises UserError on an unknown id, more parts than the claim has, or two of one label.
+    """
+    run, claims = _run(run), load()
+    parts = [parts] if isinstance(parts, Estimate) else list(parts)
+    if claim_id not in claims:
+        raise UserError(f"unknown claim {claim_id!r}; known: {', '.join(claims)}")
+    if len(parts) > claims[claim_id]["n_parts"]:
+        raise UserError(
+            f"claim {claim_id} has {claims[claim_id]['n_parts']} parts, got {len(parts)}"
+        )
+    if len({p.label for p in parts}) < len(parts):
+        raise UserError(f"claim {claim_id}: give each part a label of its own")
+    rows = [asdict(p) for p in parts]
+    for row in rows:  # JSON has no nan
+        row.update({k: float(row[k]) if math.isfinite(row[k]) else None for k in NUMBERS})
+    write_json(
+        run.root / "evidence" / f"{claim_id}.json",
+        dict(id=claim_id, parts=rows, note=note, profile=profile or run.name.split("-")[0]),
+    )
+
+
+def judge(part, direction, margin):
+    """Verdict on one difference: reproduced only if its interval lies wholly on the claimed side."""
+    if part.low is None or not math.isfinite(part.low + part.high):
+        return OPEN
+    if direction == "equivalent":
+        if -margin <= part.low and part.high <= margin:
+            return REPRODUCED
+        return CONTRARY if part.low > margin or part.high < -margin else OPEN
+    low, high = (part.low, part.high) if direction == "greater" else (-part.high, -part.low)
+    if low > margin:
+        return REPRODUCED
+    return CONTRARY if high < margin else OPEN
+
+
+def _widened(part, parts):
+    """The interval for `parts` looks at once (Bonferroni): one of many is soon contrary by chance."""
+    normal = NormalDist()
+    factor = normal.inv_cdf(1 - 0.025 / parts) / normal.inv_cdf(0.975)
+    low, high = (part.value + factor * (end - part.value) for end in (part.low, part.high))
+    return Estimate(part.value, low, high, part.n, part.label)
+
+
+def _joint(parts, claim):
+    """(verdict, the part that decides) when every part has to agree."""
+    direction, margin = claim["direction"], claim["margin"]
+    known = [p for p in parts if p.low is not None]
+    if not known:
+        return OPEN, parts[0]
+    worst = {
+        "greater": lambda p: p.low,
+        "less": lambda p: -p.high,
+        "equivalent": lambda p: -max(abs(p.low), abs(p.high)),
+    }
+    wide = [_widened(p, claim["n_parts"]) for p in known]
+    against = [
+        p for p, w in zip(known, wide, strict=True) if judge(w, direction, margin) == CONTRARY
+    ]
+    decides = min(against or known, key=worst[direction])
+    if against:
+        return CONTRARY, decides
+    if len(known) == claim["n_parts"] and judge(decides, direction, margin) == REPRODUCED:
+        return REPRODUCED, decides
+    return OPEN, decides
+
+
+def _why(verdict, parts, part, claim):
+    """One plain sentence, made from the numbers."""
+    if part.low is None:
+        return "No interval could be computed."
+    zone = f"[{part.low:.3g}, {part.high:.3g}]"
+    margin, direction = claim["margin"], claim["direction"]
+    name = f" for {part.label}" if len(parts) > 1 and part.label else ""
+    count = len(parts)
+    if direction == "equivalent":
+        where = {REPRODUCED: "lies inside", CONTRARY: "lies outside", OPEN: "reaches beyond"}
+        return f"The interval {zone}{name} {where[verdict]} the margin of ±{margin:g}."
+    bound = margin if direction == "greater" else -margin
+    side = "above" if direction == "greater" else "below"
+    limit = f"{bound:g}" if margin else "zero"
+    if verdict == REPRODUCED:
+        all_of = f"All {count} intervals lie" if count > 1 else f"The interval {zone} lies"
+        weakest = f"; the nearest is {zone}{name}" if count > 1 else ""
+        return f"{all_of} {side} {limit}, as claimed{weakest}."
+    if verdict == CONTRARY:
+        opposite = part.high < 0 if direction == "greater" else part.low > 0
+        how = "the contrary of the claim" if opposite else "a difference smaller than the margin"
+        return f"The interval {zone}{name} does not reach {side} {limit}: {how}."
+    if count < claim["n_parts"]:
+        return f"Only {count} of the {claim['n_parts']} parts were measured."
+    agree = sum(judge(p, direction, margin) == REPRODUCED for p in parts)
+    tally = f"{agree} of {count} parts agree; " if count > 1 else ""
+    if judge(part, direction, margin) == CONTRARY:  # contrary alone, not among so many
+        return f"{tally}the interval {zone}{name} is contrary, but not beyond chance among {count}."
+    return f"{tally}{'the' if tally else 'The'} interval {zone}{name} includes {limit}."
+
+
+def verdict(claim, evidence):
+    """What the evidence allows to say: dict of value, low, high, n, parts, verdict, why and more.
+
+    claim: an entry of `load()`; evidence: the content of an evidence file, or None.
+    """
+    parts = [Estimate(**p) for p in evidence["parts"]] if evidence else []
+    out = dict(value=None, low=None, high=None, n=None, smallest_detectable=None)
+    out.update(parts=[], note=evidence["note"] if evidence else "")
+    out.update(profile=evidence["profile"] if evidence else "", verdict=UNTESTABLE)
+    if parts and claim["direction"] != "none":
+        ruling, part = _joint(parts, claim)
+    elif parts:
+        ruling, part = UNTESTABLE, parts[0]
+    if parts:
+        out.update({k: getattr(part, k) for k in (*NUMBERS, "n")}, parts=evidence["parts"])
+        if part.low is not None:
+            out["smallest_detectable"] = smallest_detectable(part)
+    if claim["direction"] == "none":
+        out["why"] = "A caution on how to read the figure; these data cannot test it."
+    elif not parts:
+        out["why"] = out["note"] or "This run recorded no evidence."
+    elif out["profile"] == "smoke":
+        out["why"] = "Smoke sizes only test the plumbing."
+    else:
+        out.update(verdict=ruling, why=_why(ruling, parts, part, claim))
+    return out
+
+
+def evaluate(run):
+    """Judge every claim on a run's evidence; returns a list of dicts, also in claims.json."""
+    run, rows = _run(run), []
+    for name, claim in load().items():
+        path = run.root / "evidence" / f"{name}.json"
+        evidence = read_json(path) if path.exists() else None
+        rows.append(dict(id=name, **claim, **verdict(claim, evidence)))
+    write_json(run.root / "claims.json", rows)
+    return rows
+
+
+def item_name(item):
+    """The paper's name of an item: "fig5" is "Fig 5"."""
+    return re.sub("^fig", "Fig ", re.sub("^table", "Table ", item))
+
+
+def finding(row):
+    """Value, interval and n of an evaluated claim as text; an em dash where there is none."""
+    if row["value"] is None:
+        return "—"
+    number = f"{row['value']:.3g}"
+    if row["low"] is not None:
+        number += f" [{row['low']:.3g}, {row['high']:.3g}]"
+    if row["n_parts"] > 1 and row["parts"]:
+        number += f" (the deciding one of {len(row['parts'])})"
+    return f"{number}, n = {row['n']}"
+
+
+def _reason(row):
+    return row["why"] if row["note"] in ("", row["why"]) else f"{row['why']} {row['note']}"
+
+
+def _paragraph(row):
+    size = row["smallest_detectable"]
+    known = f" Smallest difference this n could have shown: {size:.2g}." if size else ""
+    paper = "" if row["paper_value"] == "not available" else f" ({row['paper_value']})"
+    return (
+        f"- The paper says: {row['statement']}{paper} *{row['source']}.*\n"
+        f"  This run: **{row['verdict']}**. {_reason(row)}\n"
+        f"  Measured: {row['quantity']}: {finding(row)}.{known}\n"
+    )
+
+
+def markdown(run, item=None, link="{{ref}}`{name} <{item}>`"):
+    """The ledger of a run as a MyST table, or as a list of the claims about one item.
+
+    item: "fig1" ... "table6"; None is the whole ledger. link: how an item is named in the table;
+    "{name}" for plain text.
+    """
+    rows = evaluate(run)
+    if item is not None:
+        found = [_paragraph(row) for row in rows if row["item"] == item]
+        return "".join(found) or f"The ledger holds no claim about {item_name(item)}.\n"
+    head = ("Item", "The paper says", "Paper's number", "This run", "Detectable", "Verdict", "Why")
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for row in rows:
+        size = row["smallest_detectable"]
+        cells = (
+            link.format(name=item_name(row["item"]), item=row["item"]),
+            row["statement"],
+            row["paper_value"],
+            f"{finding(row)}; {row['quantity']}",
+            f"{size:.2g}" if size else "—",
+            f"**{row['verdict']}**",
+            _reason(row),
+        )
+        cells = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,134 @@
+"""Downstream classification: the arms of Tables 3 and 4, at equal numbers of steps."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, roc_curve
+
+from .arrays import labels_of, load_array, records_of, save_array
+from .config import CLASSES
+from .encoders import balanced_weights, load_classifier, probabilities, train_classifier
+from .errors import UserError
+from .pipeline import provenance_check
+from .store import stage
+from .vae import round_trip
+
+ARMS = {  # name in the paper's Table 3 first where it has one
+    "R0": "original: real images",
+    "R1": "real images, drawn by class",
+    "R3": "real images replayed at RS's class counts",
+    "R4": "R3, the replayed ones through the VAE",
+    "S": "synthetic only",
+    "M": "mixed at the original's size",
+    "RS": "original + synthetic",
+    "RSI": "original + synthetic + interpolated",
+}
+PAPER_COLUMNS = dict(R0="original", S="synthetic", M="mixed", RS="original + synthetic")
+
+
+def _replayed(labels, counts, rng):
+    """Row numbers that repeat real images to the given counts of each class."""
+    return np.concatenate([
+        rng.choice(np.flatnonzero(labels == c), n) for c, n in enumerate(counts) if n and (labels == c).any()
+    ])  # fmt: skip
+
+
+def arm_data(arm, real, synthetic, vae, seed):
+    """(images, labels, draw weights) of an arm; real and synthetic are (images, labels)."""
+    (x, y), (xs, ys) = real, synthetic
+    rng = np.random.default_rng([seed, list(ARMS).index(arm)])
+    if arm == "R0":
+        return x, y, None
+    if arm == "R1":
+        return x, y, balanced_weights(y)
+    if arm == "S":
+        return xs, ys, None
+    if arm == "M":  # half of each class is replaced by synthetic images
+        half = np.sort(rng.permutation(len(y))[: len(y) // 2])
+        counts = np.bincount(np.delete(y, half), minlength=len(CLASSES))
+        drawn = _replayed(ys, counts, rng)
+        return np.concatenate([x[half], xs[drawn]]), np.concatenate([y[half], ys[drawn]]), None
+    if arm in ("R3", "R4"):
+        rows = _replayed(y, np.bincount(ys, minlength=len(CLASSES)), rng)
+        extra = round_trip(vae, x[rows]) if arm == "R4" else x[rows]
+        return np.concatenate([x, extra]), np.concatenate([y, y[rows]]), None
+    return np.concatenate([x, xs]), np.concatenate([y, ys]), None  # RS, RSI
+
+
+def _synthetic(folders, records):
+    if not folders:
+        return None, None
+    for folder in folders:
+        provenance_check(folder, records)
+    tables = [pd.read_csv(f / "metadata.csv").rename(columns={"class": "dx"}) for f in folders]
+    return (
+        np.concatenate([load_array(f / "images.npy") for f in folders]),
+        np.concatenate([labels_of(t, CLASSES) for t in tables]),
+    )
+
+
+@stage("classifier")
+def train_arm(
+    out, *, arm, images, records, samples, interpolated, vae, pad, backbone, steps, batch, seed
+):
+    """One classifier: arm, seed. Writes its model and its probabilities on val, test and PAD.
+
+    images/records: the real set; samples: a folder of synthetic images; interpolated: a folder of
+    partly interpolated ones (RSI); pad: the clinical set's stage, or None. Raises UserError when
+    the samples' generator was trained under another split.
+    """
+    if arm not in ARMS:
+        raise UserError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
+    table = records_of(records)
+    split, labels = table.split.to_numpy(), labels_of(table, CLASSES)
+    pixels = load_array(images / "images.npy")
+    train = split == "train"
+    folders = [samples, interpolated] if arm == "RSI" else [samples]
+    real, synthetic = (pixels[train], labels[train]), _synthetic(folders, records)
+    x, y, weights = arm_data(arm, real, synthetic, vae, seed)
+    train_classifier(
+        out, x, y, backbone=backbone, steps=steps, batch=batch, seed=seed, weights=weights,
+        desc=f"classifier {arm} seed {seed}",
+    )  # fmt: skip
+    model = load_classifier(out)
+    untouched = load_array(records / "images.npy")  # metrics see real images as they are
+    for name in ("val", "test"):
+        save_array(out / f"{name}.npy", probabilities(model, untouched[split == name]))
+    if pad is not None:
+        save_array(out / "pad.npy", probabilities(model, load_array(pad / "images.npy")))
+
+
+def sensitivity_at(y, score, specificity):
+    """Largest sensitivity of a binary score at no less than the given specificity."""
+    false, true, _ = roc_curve(y, score)
+    return float(true[false <= 1 - specificity + 1e-12].max())
+
+
+def calibration_error(p, y, bins=10):
+    """Expected calibration error of the top class: |accuracy - confidence| over equal-width bins."""
+    confidence, right = p.max(1), p.argmax(1) == y
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    parts = [
+        (number == b).mean() * abs(right[number == b].mean() - confidence[number == b].mean())
+        for b in set(number)
+    ]
+    return float(sum(parts))
+
+
+MEASURES = {  # name: function of (probabilities (N,7), labels (N,))
+    "balanced accuracy": lambda p, y: balanced_accuracy_score(y, p.argmax(1)),
+    "accuracy": lambda p, y: float((p.argmax(1) == y).mean()),
+    "macro F1": lambda p, y: f1_score(y, p.argmax(1), average="macro"),
+    "macro AUC": lambda p, y: float(
+        np.mean([roc_auc_score(y == c, p[:, c]) for c in np.unique(y) if 0 < (y == c).sum() < len(y)])
+    ),
+    "melanoma sensitivity at 90 % specificity": lambda p, y: sensitivity_at(y == 4, p[:, 4], 0.90),
+    "melanoma sensitivity at 95 % specificity": lambda p, y: sensitivity_at(y == 4, p[:, 4], 0.95),
+    "ECE": calibration_error,
+    "Brier": lambda p, y: float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean()),
+}
+
+
+def five_way(p, columns):
+    """Probabilities over a subset of the classes, renormalised (PAD-UFES-20 has no df, no vasc)."""
+    q = p[:, columns]
+    return q / q.sum(1, keepdims=True)

@@ -1,0 +1,147 @@
+"""The command line: thin wrappers; a user's mistake or a full disk is one line, not a traceback."""
+
+import json
+import sys
+
+import click
+
+from . import __version__
+from .config import PROFILES, configure
+from .errors import UserError
+from .store import Run, disk_full
+
+profile_option = click.option("--profile", default="micro", show_default=True, help="One of: " + ", ".join(PROFILES))
+data_option = click.option("--data", default="", envvar="SKINSYNTH_DATA", help="Folder with ham10000/; without it the phantom.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli():
+    """Run the notebooks, build the book, look after the data."""
+
+
+def _run(profile, data):
+    from .session import data_folder
+
+    return Run(configure(profile, data=data_folder(data, profile)).run)
+
+
+@cli.command()
+@profile_option
+@data_option
+@click.option("--only", multiple=True, help="Notebook by number, such as 04; can be repeated.")
+@click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks.")
+@click.option("--force", is_flag=True, help="Execute even what has not changed.")
+def run(profile, data, only, pairs, force):
+    """Execute the notebooks that changed."""
+    from . import run as runner
+
+    given = runner.parse(pairs, runner.notebooks())
+    done = runner.run_notebooks(profile, data, only, given, force, say=click.echo)
+    click.echo(f"{len(done)} notebooks executed: {', '.join(done)}" if done else "nothing changed")
+
+
+@cli.command()
+@click.option("--run", "name", default="", help="Name of the run; the one executed last by default.")
+@click.option("--pdf", is_flag=True, help="Also print the whole book as one PDF (needs Chromium).")
+def book(name, pdf):
+    """Build the site from a run's executed notebooks, strictly, and check it."""
+    from .book import build
+
+    problems = build(name, pdf=pdf, say=click.echo)
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        raise SystemExit(1)
+
+
+@cli.command()
+@profile_option
+@data_option
+def status(profile, data):
+    """Say of each notebook whether its results are current."""
+    from . import run as runner
+
+    target = _run(profile, data)
+    entries = runner.manifest(target)["notebooks"]
+    for name, state in runner.status(target, data).items():
+        entry = entries.get(name, {})
+        click.echo(f"{name:18}{state:10}{entry.get('seconds', 0):8.0f} s  {entry.get('commit', '')[:12]}")
+
+
+@cli.command()
+@profile_option
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON instead of one line a claim.")
+def claims(profile, data, as_json):
+    """Print the ledger: what the paper claims and what the run found."""
+    from .claims import evaluate
+
+    rows = evaluate(_run(profile, data))
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['verdict']:20} {row['id']:26} {row['statement']}")
+
+
+@cli.group()
+def data():
+    """Fetch, check or draw images."""
+
+
+@data.command()
+@click.argument("folder", default="data")
+@click.option("--only", multiple=True, help="Name of a set or file; can be repeated.")
+def fetch(folder, only):
+    """Download HAM10000 and PAD-UFES-20 from their official addresses into FOLDER."""
+    from .download import fetch as download
+
+    download(folder, only or None)
+
+
+@data.command()
+@click.argument("folder", default="data", envvar="SKINSYNTH_DATA")
+def verify(folder):
+    """Count the images of FOLDER and list what is missing, unreadable or double."""
+    from .data import verify as check
+
+    click.echo(check(folder))
+
+
+@data.command()
+@click.argument("folder")
+@profile_option
+@click.option("--seed", default=0, show_default=True)
+def phantom(folder, profile, seed):
+    """Draw the phantom of a profile into FOLDER, in HAM10000's own layout."""
+    from .phantom import write
+
+    write(folder, configure(profile, seed=seed))
+
+
+def main(arguments=None):
+    """Entry point: returns the exit code."""
+    try:
+        cli.main(arguments, prog_name="skinsynth", standalone_mode=False)
+    except UserError as error:
+        click.echo(f"skinsynth: {error}", err=True)
+        return 1
+    except OSError as error:
+        if not disk_full(error):
+            raise
+        click.echo(f"skinsynth: disk full ({error.filename}); free space and run again", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("skinsynth: interrupted; run again to go on", err=True)
+        return 130
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

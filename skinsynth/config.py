@@ -1,0 +1,77 @@
+"""Configuration: one frozen dataclass, one line a profile."""
+
+from dataclasses import asdict, dataclass, replace
+
+from .errors import UserError
+
+CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")  # HAM10000's codes, alphabetical
+PAD_CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every choice a run depends on. Sizes in pixels, counts in images, lengths in optimiser steps."""
+
+    profile: str = "micro"
+    data: str = ""  # folder with ham10000/ and pad_ufes_20/; "" is the phantom
+    seed: int = 0
+    extras: bool = False  # the expensive extra tables
+    base: str = "micro"  # where the 4-channel model comes from: "micro" or a Stable Diffusion hub id
+    clip: str = "micro"  # "micro" or "open_clip model/pretrained tag"
+    size: int = 64  # image side; the latent's side is an eighth of it
+    width: int = 32  # the dial of network sizes: base channels of the VAE, the others follow
+    n_train: int = 2500  # phantom: images of the train + validation pool
+    n_test: int = 100  # phantom: test lesions a class
+    n_pad: int = 600  # phantom: clinical images
+    limit: int = 0  # real data: images used from each split, drawn by class; 0 is all
+    batch: int = 64
+    pretrain_steps: int = 400  # generic pre-training of the 4-channel VAE and UNet
+    encoder_steps: int = 300  # CLIP and the measuring encoder
+    vae_steps: int = 300  # fine-tuning of each VAE
+    unet_steps: int = 400  # fine-tuning of each denoiser
+    segment_steps: int = 150
+    classify_steps: int = 200
+    classifier_seeds: int = 3
+    samples: int = 48  # synthetic images a class and model
+    sampling_steps: int = 16
+    guidance: float = 3.0  # classifier-free guidance scale; 1 is no guidance
+
+    @property
+    def real(self):
+        return bool(self.data)
+
+    @property
+    def run(self):
+        """Name of the results folder: the profile, with -ham on real data."""
+        return self.profile + ("-ham" if self.real and not self.profile.startswith("ham") else "")
+
+
+PROFILES = {
+    c.profile: c
+    for c in (
+        Config("smoke", size=32, width=16, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, pretrain_steps=6, encoder_steps=6, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
+        Config("micro"),
+        Config("ham64", width=48, pretrain_steps=1200, encoder_steps=1500, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
+        Config("ham128", size=128, width=64, pretrain_steps=3000, encoder_steps=4000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, width=64, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", batch=32, encoder_steps=4000, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+    )
+}
+
+
+def configure(profile="micro", **overrides):
+    """Configuration of a profile with some fields replaced.
+
+    Raises UserError on an unknown profile or field, or a value of another type than the field's.
+    """
+    if profile not in PROFILES:
+        raise UserError(f"unknown profile {profile!r}; choose one of: {', '.join(PROFILES)}")
+    fields = asdict(PROFILES[profile])
+    for name, value in overrides.items():
+        if name not in fields or name == "profile":
+            raise UserError(f"unknown parameter {name!r}; known: {', '.join(fields)}")
+        wanted = type(fields[name])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise UserError(
+                f"parameter {name} should be {wanted.__name__}, got {type(value).__name__} {value!r}"
+            )
+    return replace(PROFILES[profile], **overrides)

@@ -1,0 +1,211 @@
+"""The denoiser: a UNet with class tokens and, where wished, multi-level adapters; its training."""
+
+import hashlib
+
+import numpy as np
+import torch
+from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DConditionModel
+from diffusers.configuration_utils import register_to_config
+from torch import nn
+from torch.nn import functional as F
+
+from . import adapters
+from .arrays import labels_of, load_array, records_of
+from .config import CLASSES
+from .store import read_json, stage, write_json
+from .training import device, fit
+
+NONE = len(CLASSES)  # the label that means "no class"
+
+
+def micro_unet_config(width, channels, side):
+    """A small UNet of Stable Diffusion's shape on side x side latents; about 6 M parameters at 32."""
+    return dict(
+        sample_size=side, in_channels=channels, out_channels=channels,
+        block_out_channels=(2 * width, 4 * width, 4 * width), layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=4 * width, attention_head_dim=4, norm_num_groups=16,
+    )  # fmt: skip
+
+
+def micro_scheduler():
+    """Training noise: 1000 steps, cosine schedule, v-prediction."""
+    return DDPMScheduler(
+        num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"
+    )
+
+
+@torch.no_grad()
+def expand_unet(unet, channels=8):
+    """Widen a UNet's latent; its first channels' output is unchanged (max difference below 1e-5).
+
+    New input columns and new output rows are zero. Source: paper, stage 2.
+    """
+    old = unet.config.in_channels
+    wide = UNet2DConditionModel.from_config(
+        dict(unet.config) | dict(in_channels=channels, out_channels=channels)
+    )
+    own = wide.state_dict()
+    same = {k: v for k, v in unet.state_dict().items() if own[k].shape == v.shape}
+    wide.load_state_dict(same, strict=False)
+    wide.conv_in.weight.zero_()
+    wide.conv_in.weight[:, :old] = unet.conv_in.weight
+    for new, source in ((wide.conv_out.weight, unet.conv_out.weight), (wide.conv_out.bias, unet.conv_out.bias)):
+        new.zero_()
+        new[:old] = source
+    return wide.eval()
+
+
+class Denoiser(ModelMixin, ConfigMixin):
+    """UNet + class tokens (+ level adapters). Knows no diffusion.
+
+    forward(z (N,C,h,w), t (N,), label (N,) with NONE for no class, tokens (N,L,T,D) or None,
+    keep (N,) 0/1 or None) -> prediction (N,C,h,w).
+    """
+
+    @register_to_config
+    def __init__(self, unet_config: dict, levels: int = 0, tokens: int = 0, clip_width: int = 0):
+        super().__init__()
+        self.unet = UNet2DConditionModel.from_config(dict(unet_config))
+        width = self.unet.config.cross_attention_dim
+        self.classes = nn.Embedding(len(CLASSES) + 1, width)
+        nn.init.normal_(self.classes.weight, std=0.3)
+        self.adapters = None
+        if levels:
+            self.adapters = adapters.LevelAdapters(levels, tokens, clip_width, width)
+            adapters.attach(self.unet, levels, tokens)
+
+    @classmethod
+    def build(cls, unet, levels=0, tokens=0, clip_width=0):
+        """From a UNet with its weights."""
+        config = {k: v for k, v in unet.config.items() if not k.startswith("_")}
+        model = cls(config, levels, tokens, clip_width)
+        missing, extra = model.unet.load_state_dict(unet.state_dict(), strict=False)
+        assert not extra and all(".processor." in k for k in missing)
+        return model
+
+    def set_scale(self, scale):
+        """Weight of the adapters while sampling: 1 as trained, 0 off."""
+        for m in self.unet.modules():
+            if isinstance(m, adapters.LevelAttention):
+                m.scale = scale
+
+    def forward(self, z, t, label, tokens=None, keep=None):
+        context = self.classes(label)[:, None]
+        if self.adapters is not None and tokens is not None:
+            keep = torch.ones(len(z), device=z.device) if keep is None else keep
+            context = torch.cat([context, self.adapters(tokens, keep).to(context.dtype)], 1)
+        return self.unet(z, t, encoder_hidden_states=context).sample
+
+
+def diffusion_loss(latents, scheduler, labels, *, masks=None, tokens=None, drop=0.1):
+    """Loss of stage 2 over cached arrays: noise prediction or v, weighted by the lesion mask.
+
+    latents (N,C,h,w); labels (N,) int64; masks (N,h,w) share of lesion in each latent cell, or
+    None; tokens (N,L,T,D) or None. The class and the image tokens are dropped independently, each
+    with probability `drop`, for each image on its own. Source: paper, stage 2; DESIGN section 2.
+    """
+    target_of = dict(epsilon=lambda z, e, t: e, v_prediction=scheduler.get_velocity)
+    target_of = target_of[scheduler.config.prediction_type]
+
+    def loss(model, index, rng):
+        rows = index.numpy()
+        z = torch.from_numpy(latents[rows])
+        noise = torch.randn(z.shape, generator=rng)
+        t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), generator=rng)
+        dropped = torch.rand(2, len(z), generator=rng) < drop
+        label = torch.from_numpy(labels[rows]).where(~dropped[0], NONE)
+        noisy, target = scheduler.add_noise(z, noise, t), target_of(z, noise, t)
+        extra = {}
+        if tokens is not None:
+            extra = dict(tokens=torch.from_numpy(tokens[rows]).to(device()), keep=(~dropped[1]).to(device()))
+        guess = model(noisy.to(device()), t.to(device()), label.to(device()), **extra)
+        error = F.mse_loss(guess.float(), target.to(device()), reduction="none")
+        if masks is not None:
+            weight = 1 + torch.from_numpy(masks[rows]).to(device())[:, None]
+            error = error * weight / weight.mean()
+        return error.mean()
+
+    return loss
+
+
+def cell_masks(masks, side):
+    """Lesion masks (N,S,S) -> share of lesion in each latent cell, float32 (N,side,side)."""
+    n, size, _ = masks.shape
+    f = size // side
+    return np.asarray(masks).reshape(n, side, f, side, f).mean((2, 4)).astype(np.float32)
+
+
+@stage("unet-pretrained")
+def pretrain_unet(out, *, base, latents, width, steps, batch, seed):
+    """The UNet that knows skin but no diagnosis: Stable Diffusion's own, or one trained on generic
+    skin without a class (latents: a latents stage of the pre-trained VAE)."""
+    if base != "micro":
+        unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", use_safetensors=True)
+        scheduler = DDPMScheduler.from_pretrained(base, subfolder="scheduler")
+    else:
+        z, scheduler = np.array(load_array(latents / "latents.npy")), micro_scheduler()
+        torch.manual_seed(seed)
+        model = Denoiser(micro_unet_config(width, z.shape[1], z.shape[2]))
+        nothing = np.full(len(z), NONE)
+        fit(
+            model, diffusion_loss(z, scheduler, nothing), len(z), out=out, steps=steps, batch=batch,
+            lr=1e-3, seed=seed, ema=0.99, desc="pre-train UNet",
+        )  # fmt: skip
+        unet = model.unet
+    unet.save_pretrained(out / "unet")
+    scheduler.save_pretrained(out / "scheduler")
+
+
+@stage("denoiser")
+def train_denoiser(out, *, start, vae, latents, records, tokens, steps, batch, seed):
+    """Fine-tune a denoiser with class conditioning on the train split, drawn by class.
+
+    vae: the VAE stage that made `latents`; tokens: a tokens stage, or None for no adapters.
+    The 4-channel UNet is expanded where the latents have more channels.
+    """
+    table = records_of(records)
+    rows = np.flatnonzero(table.split == "train")
+    z = np.array(load_array(latents / "latents.npy")[rows])
+    labels = labels_of(table.iloc[rows], CLASSES)
+    masks = None
+    if (records / "masks.npy").exists():
+        masks = cell_masks(load_array(records / "masks.npy")[rows], z.shape[-1])
+    unet = UNet2DConditionModel.from_pretrained(start / "unet", local_files_only=True)
+    if z.shape[1] != unet.config.in_channels:
+        unet = expand_unet(unet, z.shape[1])
+    torch.manual_seed(seed)
+    unet.register_to_config(sample_size=z.shape[-1])
+    given = {}
+    if tokens is not None:
+        cached = load_array(tokens / "tokens.npy")
+        given = dict(levels=cached.shape[1], tokens=cached.shape[2], clip_width=cached.shape[3])
+    model = Denoiser.build(unet, **given)
+    scheduler = DDPMScheduler.from_pretrained(start / "scheduler", local_files_only=True)
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    fit(
+        model, diffusion_loss(z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached[rows]),
+        len(z), out=out, steps=steps, batch=batch, lr=8e-4, seed=seed, ema=0.995,
+        weights=(1.0 / counts[labels]), desc=f"denoiser {z.shape[1]}ch{'+ML' if given else ''}",
+    )  # fmt: skip
+    model.eval().save_pretrained(out / "denoiser")
+    scheduler.save_pretrained(out / "scheduler")
+    facts = dict(vae=vae.key, vae_path=f"{vae.path.parent.parent.name}/stages/{vae.path.name}")
+    write_json(out / "trained_on.json", facts | dict(manifest=manifest_hash(records), ids=len(rows)))
+
+
+def manifest_hash(records):
+    """SHA-256 of the split manifest of a set: what a model, and so its samples, was trained under."""
+    return hashlib.sha256((records / "manifest.csv").read_bytes()).hexdigest()
+
+
+def load_denoiser(made):
+    """(Denoiser on the device, its training DDPMScheduler) of a finished stage."""
+    model = Denoiser.from_pretrained(made / "denoiser", use_safetensors=True, local_files_only=True)
+    scheduler = DDPMScheduler.from_pretrained(made / "scheduler", local_files_only=True)
+    return model.to(device()).eval(), scheduler
+
+
+def trained_on(made):
+    return read_json(made / "trained_on.json")

@@ -1,0 +1,176 @@
+"""Small image encoders: one serves as a loss, another measures, classifiers name the diagnosis."""
+
+import numpy as np
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from .arrays import labels_of, load_array, records_of, to_tensor
+from .config import CLASSES
+from .store import atomic, read_json, stage, write_json
+from .training import device, fit
+
+
+class AttributeEncoder(nn.Module):
+    """Convolutional encoder trained to name the attributes of generic skin.
+
+    features(x): (N,3,H,W) in [-1,1] -> four maps; embed(x): (N,64), the measured features.
+    """
+
+    def __init__(self, width, heads):
+        super().__init__()
+        widths = [3, width, 2 * width, 2 * width, 4 * width]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(a, b, 3, 2 if i else 1, 1), nn.GroupNorm(4, b), nn.SiLU(),
+                nn.Conv2d(b, b, 3, 1, 1, groups=4), nn.GroupNorm(4, b), nn.SiLU(),
+            )
+            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+        )  # fmt: skip
+        self.out = nn.Linear(widths[-1], 64)
+        self.heads = nn.Linear(64, sum(heads))
+        self.sizes = list(heads)
+
+    def features(self, x):
+        maps = []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps
+
+    def embed(self, x):
+        return self.out(self.features(x)[-1].mean((2, 3)))
+
+    def forward(self, x):
+        return self.heads(F.silu(self.embed(x))).split(self.sizes, 1)
+
+
+def perceptual_distance(net, x, y):
+    """Mean squared difference of unit-normalised features, averaged over maps: (N,). As LPIPS."""
+    parts = [
+        (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean((1, 2))
+        for a, b in zip(net.features(x), net.features(y), strict=True)
+    ]
+    return torch.stack(parts).mean(0)
+
+
+def attribute_targets(generic):
+    """Of a generic-skin stage: (N, attributes) int64 and the number of values of each attribute."""
+    facts = read_json(generic / "attributes.json")
+    names = facts["vocabulary"]
+    rows = [[names[k].index(row[k]) for k in names] for row in facts["rows"]]
+    return np.array(rows), [len(v) for v in names.values()]
+
+
+def save_module(out, model, facts):
+    """Weights as safetensors with the facts that rebuild the module beside them."""
+    with atomic(out / "model.safetensors") as part:
+        save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, part)
+    write_json(out / "config.json", facts)
+
+
+@stage("encoder")
+def train_encoder(out, *, generic, width, steps, batch, seed):
+    """An encoder of generic skin. The one that is a loss and the one that measures differ in seed
+    and width, and both differ from the CLIP model that conditions (PROTOCOL: generative numbers)."""
+    images = load_array(generic / "images.npy")
+    targets, heads = attribute_targets(generic)
+    targets = torch.from_numpy(targets)
+    torch.manual_seed(seed)
+    model = AttributeEncoder(width, heads)
+
+    def loss(net, index, rng):
+        x = to_tensor(images[index.numpy()]).to(device())
+        if torch.rand((), generator=rng) < 0.5:
+            x = x.flip(3)
+        wanted = targets[index].to(device()).unbind(1)
+        return sum(F.cross_entropy(a.float(), b) for a, b in zip(net(x), wanted, strict=True)) / len(heads)
+
+    fit(model, loss, len(images), out=out, steps=steps, batch=batch, lr=3e-3, seed=seed, desc="encoder")
+    save_module(out, model, dict(width=width, heads=heads))
+
+
+def load_encoder(made):
+    """The frozen AttributeEncoder of a stage, on the device."""
+    facts = read_json(made / "config.json")
+    net = AttributeEncoder(facts["width"], facts["heads"])
+    net.load_state_dict(load_file(made / "model.safetensors"))
+    return net.to(device()).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def in_batches(function, images, batch=128):
+    """function(x (n,3,H,W) in [-1,1]) -> tensor, over uint8 images in batches; float32 array."""
+    parts = range(0, len(images), batch)
+    return np.concatenate([
+        function(to_tensor(images[i : i + batch]).to(device())).float().cpu().numpy() for i in parts
+    ])  # fmt: skip
+
+
+def micro_features(measure, images):
+    """Features behind every number named -micro: uint8 (N,H,W,3) -> float64 (N,64)."""
+    return in_batches(load_encoder(measure).embed, images).astype(np.float64)
+
+
+def augment(x, rng):
+    """Random flips and quarter turns, one for each image: the symmetries of dermatoscopy."""
+    turns = torch.randint(0, 8, (len(x),), generator=rng).tolist()
+    return torch.stack([
+        torch.rot90(a.flip(2) if k >= 4 else a, k % 4, (1, 2)) for a, k in zip(x, turns, strict=True)
+    ])  # fmt: skip
+
+
+def new_classifier(backbone, classes, pretrained=False):
+    """A timm backbone by name with a fresh head."""
+    return timm.create_model(backbone, num_classes=classes, pretrained=pretrained)
+
+
+def train_classifier(out, images, labels, *, backbone, steps, batch, seed, weights=None, desc=""):
+    """Train a classifier on uint8 images and int labels; saves it under `out` and returns it."""
+    torch.manual_seed(seed)
+    targets = torch.from_numpy(labels)
+    model = new_classifier(backbone, len(CLASSES))
+
+    def loss(net, index, rng):
+        x = augment(to_tensor(images[index.numpy()]), rng).to(device())
+        return F.cross_entropy(net(x).float(), targets[index].to(device()), label_smoothing=0.05)
+
+    fit(
+        model, loss, len(images), out=out, steps=steps, batch=batch, lr=2e-3, seed=seed,
+        weights=weights, ema=0.98, desc=desc,
+    )  # fmt: skip
+    model.eval()
+    save_module(out, model, dict(backbone=backbone))
+    return model
+
+
+def load_classifier(made):
+    """The classifier of a stage, on the device."""
+    model = new_classifier(read_json(made / "config.json")["backbone"], len(CLASSES))
+    model.load_state_dict(load_file(made / "model.safetensors"))
+    return model.to(device()).eval()
+
+
+def probabilities(model, images):
+    """Class probabilities (N,7) float32 of uint8 images."""
+    return in_batches(lambda x: model(x).float().softmax(1), images)
+
+
+def balanced_weights(labels):
+    """Draw probabilities under which every class that is present is drawn equally often."""
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return 1.0 / counts[labels]
+
+
+@stage("probe")
+def train_probe(out, *, images, records, backbone, steps, batch, seed):
+    """The classifier that judges label fidelity: real train images only, drawn by class."""
+    table = records_of(records)
+    rows = (table.split == "train").to_numpy()
+    pixels, labels = load_array(images / "images.npy")[rows], labels_of(table[rows], CLASSES)
+    train_classifier(
+        out, pixels, labels, backbone=backbone, steps=steps, batch=batch, seed=seed,
+        weights=balanced_weights(labels), desc="probe",
+    )  # fmt: skip

@@ -1,0 +1,5 @@
+"""The one exception that is meant for the user."""
+
+
+class UserError(Exception):
+    """A mistake the user can mend: one line with the offending file or value and the remedy."""

@@ -1,0 +1,216 @@
+"""The look of every figure: class colours, image grids with untouched pixels, intervals, sliders."""
+
+import base64
+import io
+import json
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.patches import Circle
+from PIL import Image
+
+from .config import CLASSES
+
+CLASS_NAMES = {
+    "akiec": "actinic keratosis, Bowen's disease",
+    "bcc": "basal cell carcinoma",
+    "bkl": "benign keratosis",
+    "df": "dermatofibroma",
+    "mel": "melanoma",
+    "nv": "melanocytic naevus",
+    "vasc": "vascular lesion",
+}
+CLASS_COLORS = {  # Okabe and Ito: told apart by colour-blind readers
+    "akiec": "#E69F00",
+    "bcc": "#56B4E9",
+    "bkl": "#009E73",
+    "df": "#CC79A7",
+    "mel": "#D55E00",
+    "nv": "#0072B2",
+    "vasc": "#444444",
+}
+DPI = 200  # of the files; pages show half of it
+PAGE = 7.6  # inches a page is wide
+
+
+def use_style():
+    """Apply the project's matplotlib style."""
+    plt.style.use(Path(__file__).with_name("style.mplstyle"))
+
+
+def frame(image):
+    """An image as uint8 RGB (H, W, 3); raises ValueError on floats, whose range is unknown."""
+    image = np.asarray(image)
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise ValueError(f"need a uint8 image (H, W[, 3]), got {image.dtype} {image.shape}")
+    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+
+
+def grid(images, rows=(), columns=(), cell=1.1):
+    """Figure of images, each pixel enlarged by one whole number and its colour untouched.
+
+    images: sequence of rows, each a sequence of uint8 images (H, W, 3) or (H, W), None for a gap.
+    rows, columns: labels (a line break is kept); cell: wanted side in inches.
+    Returns a Figure; figure.axes[r * number of columns + c] takes further marks, in pixels.
+    """
+    images = [[None if im is None else frame(im) for im in row] for row in images]
+    wide = max(map(len, images))
+    height, width = next(im.shape[:2] for row in images for im in row if im is not None)
+    left = 12 + 13 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
+    top = 34 * max((str(c).count("\n") + 1 for c in columns), default=0)
+    room = min(cell * DPI, (PAGE * DPI - left) / wide - 8)
+    zoom = max(1, int(room // width))
+    w, h, gap = zoom * width, zoom * height, 8
+    size = (left + wide * (w + gap), top + len(images) * (h + gap))
+    figure = plt.figure(figsize=(size[0] / DPI, size[1] / DPI), layout="none")
+    for r, row in enumerate(images):
+        for c in range(wide):
+            x, y = left + c * (w + gap), size[1] - top - (r + 1) * (h + gap) + gap
+            axes = figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
+            axes.axis("off")
+            if c < len(row) and row[c] is not None:
+                axes.imshow(row[c], interpolation="none", aspect="auto")
+            if r == 0 and c < len(columns):
+                axes.set_title(columns[c], fontsize=8, loc="center", pad=2)
+            if c == 0 and r < len(rows):
+                place = {"transform": axes.transAxes, "ha": "right", "va": "center"}
+                axes.text(-12 / w, 0.5, rows[r], fontsize=8, **place)
+    return figure
+
+
+def circle(axes, x, y, radius, color="#D55E00"):
+    """Circle a region of an image; all in pixels of the image."""
+    axes.add_patch(Circle((x, y), radius, fill=False, edgecolor=color, linewidth=1.4))
+
+
+def forest(estimates, xlabel, axes=None, reference=0.0, colors=None):
+    """Estimates with their 95 % intervals, one a line, against a reference.
+
+    estimates: objects with value, low, high, n and label (stats.Estimate). Returns the Figure.
+    """
+    if axes is None:
+        _, axes = plt.subplots(figsize=(5.6, 0.5 + 0.3 * len(estimates)))
+    for y, e in enumerate(estimates):
+        color = colors[y] if colors else "#0072B2"
+        axes.plot([e.low, e.high], [y, y], color=color, solid_capstyle="butt")
+        axes.plot(e.value, y, "o", color=color)
+    if reference is not None:
+        axes.axvline(reference, color="#888888", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(estimates)), [f"{e.label} (n = {e.n})" for e in estimates])
+    axes.set_ylim(len(estimates) - 0.5, -0.5)
+    axes.set_xlabel(xlabel)
+    return axes.figure
+
+
+def bars(groups, ylabel, axes=None):
+    """Bars with 95 % intervals: groups is {group: [Estimate, ...]}, one colour a label."""
+    if axes is None:
+        _, axes = plt.subplots(figsize=(PAGE, 2.6))
+    labels = list(dict.fromkeys(e.label for es in groups.values() for e in es))
+    width = 0.8 / len(labels)
+    for i, label in enumerate(labels):
+        found = [(g, e) for g, es in enumerate(groups.values()) for e in es if e.label == label]
+        x = [g + (i - (len(labels) - 1) / 2) * width for g, _ in found]
+        value, low, high = np.array([[e.value, e.low, e.high] for _, e in found]).T
+        axes.bar(x, value, width * 0.9, label=label, color=f"C{i}")
+        axes.vlines(x, low, high, color="#222222", linewidth=1)
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.set_ylabel(ylabel)
+    axes.legend(ncols=min(4, len(labels)), loc="lower left", bbox_to_anchor=(0, 1))
+    return axes.figure
+
+
+def scatter(points, labels, axes=None, xlabel="component 1", ylabel="component 2"):
+    """Points (N, 2) coloured by class code, with a legend of the classes that occur."""
+    if axes is None:
+        _, axes = plt.subplots(figsize=(4.6, 3.6))
+    labels = np.asarray(labels)
+    for code in (c for c in CLASSES if c in set(labels)):
+        x, y = np.asarray(points)[labels == code].T
+        axes.scatter(x, y, s=7, color=CLASS_COLORS[code], label=code, alpha=0.7, linewidths=0)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.legend(markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
+    return axes.figure
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+class FrameSlider:
+    """A range control over ready-made images, without kernel and network; a strip where static.
+
+    frames: uint8 images (H, W, 3) of one size; values: a name or number of each; alt: what is seen.
+    """
+
+    show = "r.querySelectorAll('img').forEach((m,i)=>m.hidden=i!=this.value)"
+
+    def __init__(self, frames, label, values, alt, start=0):
+        if len(frames) != len(values) or not alt:
+            raise ValueError(f"{len(frames)} frames, {len(values)} values; alt text {alt!r}")
+        self.frames = [frame(f) for f in frames]
+        self.label, self.alt, self.start = label, alt, start
+        self.values = [v if isinstance(v, str) else f"{v:g}" for v in values]
+        self.stops = self.values
+
+    @property
+    def strip(self):
+        """All frames side by side, uint8 (H, W, 3)."""
+        gaps = [np.pad(f, ((0, 0), (0, 4), (0, 0)), constant_values=255) for f in self.frames]
+        return np.concatenate(gaps, 1)[:, :-4]
+
+    def savefig(self, path):
+        """Write the strip as PNG, enlarged by a whole number to about 200 pixels."""
+        zoom = max(1, 200 // self.strip.shape[0])
+        Image.fromarray(self.strip.repeat(zoom, 0).repeat(zoom, 1)).save(path)
+
+    def _pictures(self):
+        style = "grid-area:1/1;width:100%;image-rendering:pixelated"
+        for i, (image, value) in enumerate(zip(self.frames, self.values, strict=True)):
+            alt = escape(f"{self.alt}, {self.label} {value}")
+            src = f"data:image/png;base64,{_png(image)}"
+            hidden = "" if i == self.start else " hidden"
+            yield f'<img class="dark-light" alt="{alt}" style="{style}" src="{src}"{hidden}>'
+
+    def _repr_html_(self):
+        values, now = escape(json.dumps(self.stops)), escape(self.stops[self.start])
+        script = (
+            f"const r=this.closest('.ss-slider');{self.show};"
+            "const v=JSON.parse(this.dataset.v)[this.value];"
+            "this.setAttribute('aria-valuetext',v);r.querySelector('output').textContent=v"
+        )
+        return (
+            '<div class="ss-slider"><div class="ss-stage" style="display:grid">'
+            f'{"".join(self._pictures())}</div><label class="ss-ctl"><span>{escape(self.label)}'
+            f'</span><input type="range" min="0" max="{len(self.stops) - 1}" step="1" '
+            f'value="{self.start}" autocomplete="off" data-v="{values}" aria-valuetext="{now}" '
+            f'oninput="{escape(script)}"><output>{now}</output></label></div>'
+        )
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        text = f"{self.label}: {', '.join(self.values)}"
+        return {
+            "text/html": self._repr_html_(),
+            "image/png": _png(self.strip),
+            "text/plain": text,
+        }
+
+
+class BeforeAfter(FrameSlider):
+    """Two images of one scene with a divider to drag: `before` left of it, `after` right."""
+
+    show = "r.querySelectorAll('img')[1].style.clipPath=`inset(0 0 0 ${this.value*5}%)`"
+
+    def __init__(self, before, after, values, alt):
+        super().__init__([before, after], f"{values[0]} | {values[1]}", values, alt)
+        self.stops, self.start = [f"{p} %" for p in range(0, 101, 5)], 10
+
+    def _pictures(self):
+        before, after = (p.replace(" hidden>", ">") for p in super()._pictures())
+        yield from (before, after.replace('style="', 'style="clip-path:inset(0 0 0 50%);'))

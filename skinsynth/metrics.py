@@ -1,0 +1,270 @@
+"""Distances between sets of images in the feature space of any encoder, with intervals.
+
+Features are float arrays (N, D). Names of stand-ins (FD-micro, KID-micro) are the caller's: the
+functions know no encoder. Intervals delete whole groups (lesions, seeds) rather than resample.
+"""
+
+import numpy as np
+from scipy.linalg import eigh, eigvalsh, svdvals
+
+from .errors import UserError
+from .measures import (  # noqa: F401  one name for everything that measures
+    BANDS,
+    COLOURS,
+    auc_interval,
+    band_energy,
+    band_gap,
+    border_sharpness,
+    colour_statistics,
+    lpips_distance,
+    measure_distance,
+    ms_ssim,
+    mse,
+    psnr,
+    shortcut_audit,
+    texture_energy,
+)
+from .standard import NotComputed, inception_features, lpips_standard  # noqa: F401
+from .stats import jackknife
+
+BLOCK = 1024  # rows at a time: memory grows with N, not with N squared
+
+
+def _features(*sets):
+    sets = [np.asarray(s, np.float64) for s in sets]
+    for s in sets:
+        if s.ndim != 2 or len(s) < 2 or s.shape[1] != sets[0].shape[1]:
+            shapes = ", ".join(str(s.shape) for s in sets)
+            raise UserError(f"features need shape (N, D), N of 2 or more and one D; got {shapes}")
+        if not np.isfinite(s).all():
+            raise UserError("features contain nan or infinity; check the encoder's input")
+    return sets
+
+
+def frechet_distance(f, g):
+    """Frechet distance of two Gaussians fitted to features (squared 2-Wasserstein distance).
+
+    f, g: (N, D), (M, D). |mu_f - mu_g|^2 + tr(C_f + C_g - 2 (C_f C_g)^(1/2)), Heusel et al. 2017;
+    FID if the features are Inception's. Biased upwards by small N: compare only at equal N.
+    """
+    f, g = _features(f, g)
+    mean = f.mean(0) - g.mean(0)
+    a = (f - f.mean(0)) / np.sqrt(len(f) - 1)
+    b = (g - g.mean(0)) / np.sqrt(len(g) - 1)
+    if f.shape[1] <= min(len(f), len(g)):
+        values, vectors = eigh(a.T @ a)
+        root = b @ (vectors * np.sqrt(values.clip(0)))
+        cross = np.sqrt(eigvalsh(root.T @ root).clip(0)).sum()
+    else:  # fewer images than dimensions: the same trace from the smaller matrix
+        cross = svdvals(a @ b.T).sum()
+    return float(mean @ mean + (a**2).sum() + (b**2).sum() - 2 * cross)
+
+
+def _kernel_sums(x, y, gx, gy, k):
+    """Sums of the cubic kernel over pairs of groups (k, k), in blocks of rows."""
+    x = x / x.shape[1]
+    sums, hot = np.zeros((k, k)), np.eye(k)[gy]
+    for i in range(0, len(x), BLOCK):
+        rows = (x[i : i + BLOCK] @ y.T + 1) ** 3 @ hot
+        np.add.at(sums, gx[i : i + BLOCK], rows)
+    return sums
+
+
+def _kid_statistic(f, g, gf, gg):
+    """KID as a function of the mask of items kept; each kernel value is computed once."""
+    groups, (f, g) = np.concatenate([gf, gg]), _features(f, g)
+    k, (gf, gg) = groups.max() + 1, np.split(groups, [len(f)])
+    ff, gg_, fg = (_kernel_sums(*a, k) for a in ((f, f, gf, gf), (g, g, gg, gg), (f, g, gf, gg)))
+    for sums, x, group in ((ff, f, gf), (gg_, g, gg)):  # a pair of an image with itself is no pair
+        diagonal = ((x**2).sum(1) / x.shape[1] + 1) ** 3
+        sums[np.diag_indices(k)] -= np.bincount(group, diagonal, minlength=k)
+    nf, ng = (np.bincount(x, minlength=k) for x in (gf, gg))
+
+    def statistic(keep):
+        kept = np.bincount(groups[keep], minlength=k) > 0
+        n, m, pick = nf[kept].sum(), ng[kept].sum(), np.ix_(kept, kept)
+        inner = ff[pick].sum() / (n * (n - 1)) + gg_[pick].sum() / (m * (m - 1))
+        return inner - 2 * fg[pick].sum() / (n * m)
+
+    return statistic
+
+
+def kid(f, g, subsets=0, subset_size=None, seed=0):
+    """Kernel distance: unbiased squared MMD, kernel (x.y / D + 1)^3 (Binkowski et al. 2018).
+
+    f, g: (N, D), (M, D); KID if the features are Inception's. The full unbiased estimate; with
+    subsets > 0 the mean over that many random subsets of subset_size (default: half the smaller
+    set), as the literature reports it. May be slightly negative: then the sets do not differ.
+    """
+    f, g = _features(f, g)
+    if not subsets:
+        zeros = np.zeros(len(f), int), np.zeros(len(g), int)
+        return float(_kid_statistic(f, g, *zeros)(np.ones(len(f) + len(g), bool)))
+    size = subset_size or min(len(f), len(g)) // 2
+    rng = np.random.default_rng([seed, 1])
+    draws = [[rng.choice(x, size, replace=False) for x in (f, g)] for _ in range(subsets)]
+    return float(np.mean([kid(*pair) for pair in draws]))
+
+
+def _statistic(metric, real, fake, real_groups, fake_groups):
+    """metric(real, fake) as a function of the mask of items kept, real ones first."""
+    n = len(real)
+    if len(real_groups) != n or len(fake_groups) != len(fake):
+        raise UserError("each image needs a group: give groups of the same length as the features")
+    if metric is kid:
+        return _kid_statistic(real, fake, np.asarray(real_groups), np.asarray(fake_groups))
+    return lambda keep: metric(real[keep[:n]], fake[keep[n:]])
+
+
+def with_interval(metric, real, fake, real_groups, fake_groups, label=""):
+    """A metric of two sets with its delete-a-group jackknife interval.
+
+    metric: function of (real, fake), such as `kid` or `frechet_distance`. real, fake: arrays with a
+    row an image. real_groups, fake_groups: group numbers of stats.make_groups, made in one call
+    where samples belong to real lesions (through their reference image), so that both go together.
+    The n of the result is the number of fakes.
+    """
+    real, fake = np.asarray(real), np.asarray(fake)
+    statistic = _statistic(metric, real, fake, real_groups, fake_groups)
+    return jackknife(statistic, np.concatenate([real_groups, fake_groups]), label, len(fake))
+
+
+def difference_with_interval(metric, real, a, b, real_groups, a_groups, b_groups, label=""):
+    """metric(real, a) - metric(real, b), with a jackknife over the same groups of all three sets.
+
+    Raises UserError if a and b differ in number for the Frechet distance, whose bias depends on it.
+    """
+    real, a, b = np.asarray(real), np.asarray(a), np.asarray(b)
+    if metric is frechet_distance and len(a) != len(b):
+        raise UserError(
+            f"{len(a)} images against {len(b)}: the distance's bias differs; give equal n"
+        )
+    of_a = _statistic(metric, real, a, real_groups, a_groups)
+    of_b = _statistic(metric, real, b, real_groups, b_groups)
+    n, m = len(real), len(real) + len(a)
+
+    def statistic(keep):
+        return of_a(keep[:m]) - of_b(np.concatenate([keep[:n], keep[m:]]))
+
+    return jackknife(statistic, np.concatenate([real_groups, a_groups, b_groups]), label, len(a))
+
+
+def _distances(x, y):
+    """Blocks of rows of the Euclidean distances between x and y: (first row, (rows, M))."""
+    centre = y.mean(0)  # far from the origin the differences of squares lose digits
+    x, y = x - centre, y - centre
+    squares = (y**2).sum(1)
+    for i in range(0, len(x), BLOCK):
+        part = x[i : i + BLOCK]
+        yield i, np.sqrt(((part**2).sum(1)[:, None] + squares - 2 * part @ y.T).clip(0))
+
+
+def _radii(x, k):
+    """Distance of each row to its k-th nearest other row."""
+    out = np.empty(len(x))
+    for i, d in _distances(x, x):
+        d[np.arange(len(d)), np.arange(i, i + len(d))] = 0  # itself, whatever the rounding says
+        out[i : i + len(d)] = np.partition(d, k, axis=1)[:, k]
+    return out
+
+
+def prdc(real, fake, k=5):
+    """Precision, recall, density and coverage as one value an image; their means are the metrics.
+
+    real, fake: (N, D) of equal N. Returns dict: precision, density (a value a fake image), recall,
+    coverage (a value a real image). Precision: the fake lies in the k-nearest-neighbour ball of
+    some real image; recall: the real lies in a ball of some fake (Kynkaanniemi et al. 2019);
+    density, coverage: Naeem et al. 2020. Raises UserError if the numbers differ or are too small.
+    """
+    real, fake = _features(real, fake)
+    if len(real) != len(fake) or len(real) <= k:
+        raise UserError(
+            f"{len(real)} real and {len(fake)} fake images: give equal numbers, more than k = {k}"
+        )
+    real_radii, fake_radii = _radii(real, k), _radii(fake, k)
+    n = len(real)
+    inside, recall, coverage = np.zeros(n), np.empty(n), np.empty(n)
+    for i, d in _distances(real, fake):  # rows real, columns fake
+        rows = slice(i, i + len(d))
+        ball = d < real_radii[rows, None]
+        inside += ball.sum(0)
+        coverage[rows] = ball.any(1)
+        recall[rows] = (d < fake_radii).any(1)
+    return dict(precision=(inside > 0) * 1.0, recall=recall, density=inside / k, coverage=coverage)
+
+
+def _of_fakes(name):
+    return name in ("precision", "density")
+
+
+def prdc_with_interval(real, fake, real_groups, fake_groups, k=5):
+    """The four means with intervals, manifolds fixed: dict of name -> Estimate."""
+    out = {}
+    for name, x in prdc(real, fake, k).items():
+        groups = fake_groups if _of_fakes(name) else real_groups
+        out[name] = jackknife(lambda keep, x=x: x[keep].mean(), groups, name)
+    return out
+
+
+def prdc_difference(real, a, b, real_groups, a_groups, b_groups, k=5):
+    """The four metrics of a minus those of b, against the same real images: name -> Estimate."""
+    first, second, out = prdc(real, a, k), prdc(real, b, k), {}
+    fakes, n = np.concatenate([a_groups, b_groups]), len(real)
+    for name in first:
+        x, y = first[name], second[name]
+
+        def of_fakes(keep, x=x, y=y):
+            return x[keep[:n]].mean() - y[keep[n:]].mean()
+
+        def of_reals(keep, gap=x - y):
+            return gap[keep].mean()
+
+        pair = (of_fakes, fakes) if _of_fakes(name) else (of_reals, real_groups)
+        out[name] = jackknife(*pair, name, n)
+    return out
+
+
+def inception_score(probs, splits=1):
+    """exp of the mean divergence of p(y|x) from p(y) (Salimans et al. 2016), 1 to classes.
+
+    probs: (N, classes) of the classifier that the caller names; "Inception score" only if it is
+    Inception. splits: number of consecutive parts whose scores are averaged (the literature's 10
+    needs many images; 1 uses them all).
+    """
+    scores = []
+    for p in np.array_split(np.asarray(probs, np.float64), splits):
+        p = p.clip(1e-300)
+        scores.append(np.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean()))
+    return float(np.mean(scores))
+
+
+def inception_score_interval(probs, groups, label=""):
+    """The score with its delete-a-group jackknife interval. groups: (N,) group numbers."""
+    probs = np.asarray(probs)
+    return jackknife(lambda keep: inception_score(probs[keep]), groups, label)
+
+
+def inception_score_ratio(a, b, a_groups, b_groups, label=""):
+    """ln(score of a / score of b) with a jackknife interval: 0.05 is 5 % more. Needs equal n."""
+    a, b, n = np.asarray(a), np.asarray(b), len(a)
+    if len(a) != len(b):
+        raise UserError(f"{len(a)} images against {len(b)}: the score's bias differs; give equal n")
+
+    def statistic(keep):
+        return np.log(inception_score(a[keep[:n]]) / inception_score(b[keep[n:]]))
+
+    return jackknife(statistic, np.concatenate([a_groups, b_groups]), label, n)
+
+
+def between_class_share(features, classes):
+    """Share of the features' variance between class means: 0 if classes look alike, 1 at most.
+
+    features: (N, D); classes: (N,). The expectation by chance, about (classes - 1) / (N - 1), is
+    taken away (epsilon squared), so that few images do not make classes look different.
+    """
+    x, (names, y) = _features(features)[0], np.unique(classes, return_inverse=True)
+    within = sum(((x[y == c] - x[y == c].mean(0)) ** 2).sum() for c in range(len(names)))
+    total = ((x - x.mean(0)) ** 2).sum()
+    if total == 0 or len(x) == len(names):
+        return float("nan")
+    return float(1 - within / (len(x) - len(names)) / (total / (len(x) - 1)))

@@ -1,0 +1,161 @@
+"""Sampling: a diffusers pipeline from classes and seeds to images, and sample folders on disk."""
+
+import numpy as np
+import pandas as pd
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
+from PIL import Image
+
+from . import clip
+from .arrays import load_array, records_of, save_array, to_uint8
+from .config import CLASSES
+from .denoiser import NONE, load_denoiser, manifest_hash, trained_on
+from .errors import UserError
+from .store import atomic, read_json, stage, write_json
+from .training import device
+from .vae import LatentFormat, load_vae
+
+SOLVERS = dict(
+    dpm=lambda config: DPMSolverMultistepScheduler.from_config(config, timestep_spacing="trailing"),
+    ddim=lambda config: DDIMScheduler.from_config(config, clip_sample=False),
+)
+
+
+def noise_of(seeds, shape):
+    """Start noise: image k's depends on its seed only. float32, drawn on the CPU."""
+    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
+
+
+class SkinPipeline(DiffusionPipeline):
+    """Class names and seeds -> images. Guidance acts on class and reference together.
+
+    `latent_mean`, `latent_std`: the LatentFormat, kept in the pipeline's own configuration.
+    """
+
+    def __init__(self, vae, denoiser, scheduler, latent_mean=None, latent_std=None):
+        super().__init__()
+        self.register_modules(vae=vae, denoiser=denoiser, scheduler=scheduler)
+        self.register_to_config(latent_mean=list(latent_mean), latent_std=list(latent_std))
+        self.latent_format = LatentFormat(tuple(latent_mean), tuple(latent_std))
+
+    @torch.no_grad()
+    def __call__(self, labels, seeds, *, guidance_scale=3.0, steps=16, tokens=None, eta=0.0, start=None):
+        """One image for each label and seed: uint8 (N,H,W,3).
+
+        labels: class names, or "none"; seeds: ints; tokens: float16 (N,L,T,D) reference tokens, or
+        None; guidance_scale 1 is no guidance; start: latents (N,C,h,w) to use instead of noise.
+        Raises UserError on an unknown class.
+        """
+        wrong = set(labels) - {*CLASSES, "none"}
+        if wrong:
+            raise UserError(f"unknown class {sorted(wrong)[0]!r}; choose from: {', '.join(CLASSES)}, none")
+        side = self.denoiser.unet.config.sample_size
+        shape = (self.denoiser.unet.config.in_channels, side, side)
+        where = self._execution_device
+        z = (noise_of(seeds, shape) if start is None else start).to(where)
+        label = torch.tensor([NONE if c == "none" else CLASSES.index(c) for c in labels], device=where)
+        kept = {} if tokens is None else dict(tokens=torch.from_numpy(np.asarray(tokens)).to(where))
+        self.scheduler.set_timesteps(steps, device=where)
+        noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds] if eta else None
+        extra = dict(eta=eta, generator=noise) if eta else {}
+        for t in self.scheduler.timesteps:
+            guess = self._guided(z, t.expand(len(z)), label, kept, guidance_scale)
+            z = self.scheduler.step(guess, t, z, **extra).prev_sample
+        return to_uint8(self.latent_format.decode(self.vae, z))
+
+    def _guided(self, z, t, label, kept, scale):
+        """Classifier-free guidance on all channels: without + scale * (with - without)."""
+        if scale == 1:
+            return self.denoiser(z, t, label, **kept)
+        doubled = {}
+        if kept:
+            keep = torch.cat([torch.zeros(len(z)), torch.ones(len(z))]).to(z.device)
+            doubled = dict(tokens=torch.cat([kept["tokens"]] * 2), keep=keep)
+        both = self.denoiser(
+            torch.cat([z, z]), torch.cat([t, t]), torch.cat([torch.full_like(label, NONE), label]), **doubled
+        )
+        without, given = both.chunk(2)
+        return without + scale * (given - without)
+
+
+def load_pipeline(model, vae, solver="dpm"):
+    """Pipeline from a denoiser stage and the VAE stage it was trained with."""
+    if trained_on(model)["vae"] != vae.key:
+        raise UserError(f"{model.path.name} was trained with another VAE than {vae.path.name}")
+    autoencoder, latent_format = load_vae(vae)
+    net, scheduler = load_denoiser(model)
+    made = SkinPipeline(
+        autoencoder, net, SOLVERS[solver](scheduler.config), latent_format.mean, latent_format.std
+    )
+    made.set_progress_bar_config(disable=True)
+    return made.to(device())
+
+
+def references(mode, labels, seeds, tokens, records, seed):
+    """Reference tokens of each wanted sample: (tokens or None, reference image ids).
+
+    mode: "none"; "train": an image of the train split of the wanted class, drawn by (seed, index);
+    "class-mean": the mean tokens of that class's train images.
+    """
+    if mode == "none" or tokens is None:
+        return None, [""] * len(labels)
+    table, cached = records_of(records), load_array(tokens / "tokens.npy")
+    if mode == "class-mean":
+        train = (table.split == "train").to_numpy()
+        means = {c: cached[np.flatnonzero(train & (table.dx == c))].mean(0, dtype=np.float32) for c in set(labels)}
+        return np.stack([means[c] for c in labels]).astype(np.float16), [""] * len(labels)
+    rows = clip.reference_rows(table, labels, seed, seeds)
+    return np.asarray(cached[rows]), table.image_id.iloc[rows].tolist()
+
+
+@stage("samples")
+def sample(
+    out, *, model, vae, labels, seeds, guidance, steps, mode="none", tokens=None, records=None,
+    seed=0, batch=64,
+):  # fmt: skip
+    """A folder of samples: <class>/<seed>.png, metadata.csv (ImageFolder, HF datasets), images.npy.
+
+    labels, seeds: lists of equal length; image k depends on (labels[k], seeds[k]) only. Resumes at
+    the first batch that is missing.
+    """
+    pipe = load_pipeline(model, vae)
+    given, ids = references(mode, labels, seeds, tokens, records, seed)
+    rows, pixels = [], []
+    for i in range(0, len(labels), batch):
+        part = out / "checkpoint" / f"{i}.npy"
+        if not part.exists():
+            made = pipe(
+                labels[i : i + batch], seeds[i : i + batch], guidance_scale=guidance, steps=steps,
+                tokens=None if given is None else given[i : i + batch],
+            )  # fmt: skip
+            save_array(part, made)
+        pixels.append(load_array(part))
+    pixels = np.concatenate(pixels)
+    for image, dx, s, reference in zip(pixels, labels, seeds, ids, strict=True):
+        name = f"{dx}/{s:07d}.png"
+        (out / dx).mkdir(exist_ok=True)
+        with atomic(out / name) as part:
+            Image.fromarray(image).save(part, compress_level=1)
+        rows.append([name, dx, s, guidance, model.key, reference, ""])
+    columns = ["file_name", "class", "seed", "guidance", "model", "reference", "alpha"]
+    save_array(out / "images.npy", pixels)
+    write_json(out / "provenance.json", trained_on(model))
+    with atomic(out / "metadata.csv") as part:
+        pd.DataFrame(rows, columns=columns).to_csv(part, index=False)
+
+
+def plan(n, classes=CLASSES, first_seed=0):
+    """(labels, seeds) of n images of each class; the same seeds serve every class."""
+    labels = [c for c in classes for _ in range(n)]
+    return labels, [first_seed + i for _ in classes for i in range(n)]
+
+
+def provenance_check(samples, records):
+    """Refuse samples whose generator was trained under another split than `records`' manifest."""
+    facts = read_json(samples / "provenance.json")
+    if facts["manifest"] != manifest_hash(records):
+        raise UserError(
+            f"{samples.path.name}: its generator was trained under another split than this test set; "
+            "it may have seen test lesions. Sample again from a model of this split"
+        )
+

@@ -1,0 +1,286 @@
+"""The runner: strict parameters, only what changed, nothing half-written, a manifest of it all."""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+
+from . import session, store
+from .config import configure
+from .errors import UserError
+
+PACKAGES = ("torch", "diffusers", "open_clip_torch", "accelerate", "numpy", "jupyter-book")
+PAGES = ("executed", "failed")  # folders of a run that hold notebooks
+
+
+def digest(value):
+    """Short hash of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def notebooks(root=None):
+    """Names of the notebooks that exist, in running order."""
+    folder = (root or session.project_root()) / "notebooks"
+    return [n for n in session.NOTEBOOKS if (folder / f"{n}.ipynb").exists()]
+
+
+def select(only, known):
+    """Notebooks that `only` names by number or beginning ("04"); all of them for nothing."""
+    chosen = {n for n in known for o in only if n.startswith(o)}
+    for o in only:
+        if not any(n.startswith(o) for n in known):
+            raise UserError(f"no notebook begins with {o!r}; known: {', '.join(known)}")
+    return [n for n in known if n in chosen] if only else list(known)
+
+
+def parse(pairs, chosen, root=None):
+    """Command line values ["steps=10"] as typed values, by the type of the declared default.
+
+    Raises UserError on a pair without "=", an unknown name, or a value that is not of that type.
+    """
+    declared = {k: v for n in chosen for k, v in session.declared_parameters(n, root).items()}
+    values = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign:
+            raise UserError(f"-p {pair}: write it as name=value")
+        if name not in declared:
+            raise UserError(f"unknown parameter {name!r}; known: {', '.join(declared)}")
+        wanted = type(declared[name])
+        try:
+            plain = {"true": True, "false": False}.get(text.lower())
+            value = text if wanted is str else plain if plain is not None else ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        session.check_parameters("-p", {name: value}, declared)
+        values[name] = value
+    return values
+
+
+def assign(parameters, chosen, root=None):
+    """Parameters of each notebook, {notebook: {name: value}}; every one must find a taker."""
+    declared = {n: session.declared_parameters(n, root) for n in chosen}
+    known = {k: v for names in declared.values() for k, v in names.items()}
+    for name in parameters:
+        if name in ("profile", "data"):
+            raise UserError(f"parameter {name} has its own option: --{name}")
+    session.check_parameters("-p", parameters, known)
+    return {n: {k: v for k, v in parameters.items() if k in declared[n]} for n in chosen}
+
+
+def data_identity(data):
+    """Hashes of the metadata tables and of the listing (names, sizes) of a data folder."""
+    if not data:
+        return {"phantom": "drawn from the seed"}
+    found = {}
+    for table in sorted(p for s in ("csv", "tab") for p in Path(data).glob(f"*/*.{s}")):
+        found[f"{table.parent.name}/{table.name}"] = hashlib.sha256(table.read_bytes()).hexdigest()
+    listing = []
+    for folder, _, _ in os.walk(data):
+        at = os.path.relpath(folder, data)
+        listing += [(at, e.name, e.stat().st_size) for e in os.scandir(folder) if e.is_file()]
+    return found | {"listing": digest(sorted(listing)), "files": len(listing)}
+
+
+def keys(chosen, parameters, profile, inputs, root=None):
+    """Key of each notebook: its cells, parameters, the library, the data, and what is upstream.
+
+    Prose and captions are in a notebook's own key, but not in the keys of those downstream.
+    """
+    root = root or session.project_root()
+    claims = root / "book" / "claims.yml"
+    library = [store.library_hash(), claims.read_text() if claims.exists() else ""]
+    code, found = {}, {}
+    for name in chosen:
+        cells = nbformat.read(root / "notebooks" / f"{name}.ipynb", 4).cells
+        source = [c.source for c in cells if c.cell_type == "code"]
+        above = [code[n] for n in session.DEPENDS.get(name, ()) if n in code]
+        code[name] = digest([source, parameters.get(name, {}), profile, inputs, library, above])
+        said = [[c.source, c.metadata.get("mystnb"), c.metadata.get("tags")] for c in cells]
+        found[name] = digest([code[name], said])
+    return found
+
+
+def manifest_path(run):
+    return run.root / "manifest.json"
+
+
+def manifest(run):
+    """The manifest of a run; {"notebooks": {}} where there is none yet."""
+    path = manifest_path(run)
+    return store.read_json(path) if path.exists() else {"notebooks": {}}
+
+
+def facts(profile, cfg, inputs):
+    """What does not change from notebook to notebook: versions, machine, data."""
+    commit, dirty = session.git_state()
+    return {
+        "run": cfg.run,
+        "profile": profile,
+        "data": Path(cfg.data).name if cfg.data else "phantom",
+        "commit": commit,
+        "dirty": dirty,
+        "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": session.device()[1],
+        "threads": os.cpu_count(),
+        "inputs": inputs,
+    }
+
+
+@contextmanager
+def environment(**values):
+    """Variables for the kernels that are started inside; None removes one."""
+    before = {k: os.environ.get(k) for k in values}
+    put = lambda pairs: [  # noqa: E731
+        os.environ.pop(k, None) if v is None else os.environ.update({k: v}) for k, v in pairs.items()
+    ]
+    put(values)
+    try:
+        yield
+    finally:
+        put(before)
+
+
+def explain(name, error):
+    """One line for a failed cell: notebook, cell, error; a UserError speaks for itself."""
+    where = f"notebooks/{name}.ipynb, cell {error.cell_index}"
+    if error.ename == "OSError" and "[Errno 28]" in error.evalue:
+        return f"{where}: disk full ({error.evalue}); free space and run again"
+    said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
+    return f"{where}: {' '.join(said.split())}"
+
+
+def execute(name, run, parameters, root):
+    """Execute one notebook by papermill into the run's executed/; raises UserError if it fails."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    executed, failed = (run.root / folder / f"{name}.ipynb" for folder in PAGES)
+    part = executed.with_suffix(".part.ipynb")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    source = root / "notebooks" / f"{name}.ipynb"
+    options = {"cwd": str(source.parent), "kernel_name": "python3"}
+    options["extra_arguments"] = ["--IPKernelApp.log_level=40"]  # errors only in the terminal
+    try:
+        papermill.execute_notebook(
+            str(source), str(part), parameters, progress_bar=sys.stderr.isatty(), **options
+        )
+        page = nbformat.read(part, 4)
+        page.metadata.papermill.update(input_path=source.name, output_path=source.name)
+        nbformat.write(page, part)  # without the paths of this machine
+        os.replace(part, executed)
+        failed.unlink(missing_ok=True)
+    except (papermill.PapermillExecutionError, DeadKernelError) as error:
+        failed.parent.mkdir(exist_ok=True)
+        if part.exists():
+            shutil.copyfile(part, failed)
+        if isinstance(error, DeadKernelError):
+            raise UserError(
+                f"notebooks/{name}.ipynb: the kernel died, most often for want of memory; "
+                "choose a smaller profile"
+            ) from None
+        raise UserError(explain(name, error)) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def publish(run, root=None):
+    """Copy a run's executed notebooks to book/executed, where the site is built from."""
+    target = (root or session.project_root()) / "book" / "executed"
+    for name in session.NOTEBOOKS:
+        path, copy = run.root / "executed" / f"{name}.ipynb", target / f"{name}.ipynb"
+        if not path.exists():
+            copy.unlink(missing_ok=True)
+        elif not copy.exists() or copy.read_bytes() != path.read_bytes():
+            with store.atomic(copy) as part:
+                shutil.copyfile(path, part)
+    store.write_json(target / "run.json", {"run": run.name})
+
+
+def run_notebooks(profile="micro", data="", only=(), parameters=None, force=False, root=None, say=print):
+    """Execute the notebooks whose code, parameters, data or upstream changed; returns their names.
+
+    profile: a name of PROFILES; data: folder with ham10000/, "" for the phantom.
+    only: beginnings of names ("04"); stale notebooks upstream of them are executed first.
+    parameters: {name: value} for all notebooks that declare the name; force: execute them anyway.
+    Everything is checked before any work; raises UserError. A second process on the same run waits.
+    """
+    root = Path(root or session.project_root())
+    known = notebooks(root)
+    wanted = select(only, known)
+    needed = [n for n in known if n in {*wanted, *(u for w in wanted for u in session.upstream(w))}]
+    if not needed:
+        raise UserError(f"{root / 'notebooks'}: no notebooks there; run from a full checkout")
+    given = assign(parameters or {}, needed, root)
+    with environment(SKINSYNTH_ROOT=str(root)):
+        cfg = configure(profile, data=session.data_folder(data, profile))
+        run, inputs = store.Run(cfg.run), data_identity(cfg.data)
+        common = facts(profile, cfg, inputs)
+    variables = {
+        "SKINSYNTH_ROOT": str(root),
+        "SKINSYNTH_RUN": run.name,
+        "SKINSYNTH_DATA": cfg.data or None,
+        "SKINSYNTH_QUIET": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one in the home folder
+    }
+    with store.locked(run.root / ".lock"), environment(**variables):
+        fresh = keys(needed, given, profile, inputs, root)
+        done = []
+        for name in needed:
+            entry = manifest(run)["notebooks"].get(name, {})
+            current = entry.get("status") == "completed" and entry["key"] == fresh[name]
+            page = run.root / "executed" / f"{name}.ipynb"
+            if current and page.exists() and not (force and name in wanted):
+                continue
+            say(f"{name} ...")
+            seconds = _run_one(name, run, given[name], fresh[name], common, root)
+            say(f"{name} done in {seconds:.0f} s")
+            done.append(name)
+        publish(run, root)
+    return done
+
+
+def _run_one(name, run, given, key, common, root):
+    """Execute one notebook and enter it in the manifest, also when it fails."""
+    entry = {"key": key, "status": "failed", "parameters": given}
+    entry |= {k: common[k] for k in ("commit", "dirty", "device")}
+    start = time.perf_counter()
+    try:
+        execute(name, run, {"profile": common["profile"], **given}, root)
+        entry["status"] = "completed"
+    finally:
+        entry["seconds"] = round(time.perf_counter() - start, 1)
+        entry["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        whole = manifest(run)
+        whole = common | {"notebooks": whole["notebooks"] | {name: entry}}
+        store.write_json(manifest_path(run), whole)
+    return entry["seconds"]
+
+
+def status(run, data="", root=None):
+    """{notebook: "current", "stale", "failed" or "missing"}, by the parameters last used."""
+    root = Path(root or session.project_root())
+    whole, known = manifest(run), notebooks(root)
+    entries = whole["notebooks"]
+    if not entries:
+        return dict.fromkeys(known, "missing")
+    used = {n: entries.get(n, {}).get("parameters", {}) for n in known}
+    inputs = data_identity(data) if data else whole["inputs"]
+    fresh = keys(known, used, whole["profile"], inputs, root)
+    state = {}
+    for name in known:
+        entry = entries.get(name, {"status": "missing"})
+        done = entry["status"] == "completed"
+        state[name] = entry["status"] if not done else "current" if entry["key"] == fresh[name] else "stale"
+    return state

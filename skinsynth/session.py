@@ -1,0 +1,342 @@
+"""What a notebook calls: checked parameters at its start, figures, tables and evidence after it."""
+
+import ast
+import base64
+import os
+import re
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+
+from . import store
+from .config import PROFILES, configure
+from .errors import UserError
+
+NOTEBOOKS = (
+    "01_data",
+    "02_vae",
+    "03_clip",
+    "04_synthesis",
+    "05_interpolation",
+    "06_downstream",
+)
+DEPENDS = {  # what a notebook reads from others directly
+    "02_vae": ("01_data",),
+    "03_clip": ("01_data",),
+    "04_synthesis": ("02_vae", "03_clip"),
+    "05_interpolation": ("04_synthesis",),
+    "06_downstream": ("04_synthesis", "05_interpolation"),
+}
+LINKED_FROM = ("book/executed", "notebooks")  # where a page lies in the book, and in JupyterLab
+DRAWN = ("smoke", "micro")  # profiles that can run on the phantom
+
+
+def project_root():
+    """Folder with notebooks/ and book/: the variable SKINSYNTH_ROOT, or the package's parent."""
+    return Path(os.environ.get("SKINSYNTH_ROOT") or store.ROOT)
+
+
+def upstream(notebook):
+    """Every notebook that `notebook` depends on, in running order."""
+    found = set()
+    for name in DEPENDS.get(notebook, ()):
+        found |= {name, *upstream(name)}
+    return [n for n in NOTEBOOKS if n in found]
+
+
+def assigned(source):
+    """{name: AST of the value} of a cell of plain assignments; None for any other statement."""
+    found = {}
+    for node in ast.parse(source).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if len(targets) != 1 or not isinstance(targets[0], ast.Name) or not node.value:
+            return None
+        found[targets[0].id] = node.value
+    return found
+
+
+def declared_parameters(notebook, root=None):
+    """Literal defaults {name: value} of the one cell tagged `parameters` of a source notebook.
+
+    Raises UserError where the notebook, the tag or the literals are missing.
+    """
+    path = (root or project_root()) / "notebooks" / f"{notebook}.ipynb"
+    if not path.exists():
+        raise UserError(f"{path.name}: no such notebook in notebooks/; known: {', '.join(NOTEBOOKS)}")
+    cells = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise UserError(f"{path.name}: needs one cell tagged 'parameters', has {len(cells)}")
+    values = assigned(cells[0].source)
+    try:
+        return {name: ast.literal_eval(node) for name, node in values.items()}
+    except (AttributeError, ValueError):
+        raise UserError(
+            f"{path.name}: the parameters cell takes only lines like name = 3 (literals)"
+        ) from None
+
+
+def check_parameters(notebook, given, declared):
+    """Raise UserError on a name that is not declared or a value of another type than its default."""
+    for name, value in given.items():
+        if name not in declared:
+            raise UserError(f"{notebook}: unknown parameter {name!r}; known: {', '.join(declared)}")
+        wanted = type(declared[name])
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise UserError(
+                f"{notebook}: parameter {name} should be {wanted.__name__}, "
+                f"got {type(value).__name__} {value!r}"
+            )
+
+
+def data_folder(data, profile):
+    """Absolute path of a data folder ("" is the phantom).
+
+    A relative path counts from the working folder, then from the project. Raises UserError where
+    it is missing, or where the profile cannot do without real images.
+    """
+    if profile not in PROFILES:
+        raise UserError(f"unknown profile {profile!r}; choose one of: {', '.join(PROFILES)}")
+    data = data or os.environ.get("SKINSYNTH_DATA", "")
+    if not data:
+        if profile not in DRAWN:
+            raise UserError(
+                f"profile {profile} reads HAM10000: name its folder (--data, or SKINSYNTH_DATA)"
+            )
+        return ""
+    for path in (Path(data).expanduser(), project_root() / data):
+        if (path / "ham10000").is_dir():
+            return str(path.resolve())
+    raise UserError(f"{data}: no such data folder with ham10000/ in it; see `skinsynth data fetch`")
+
+
+def overrides(given, declared):
+    """Given values that replace the profile's: fields of Config that are not "", 0 or a default."""
+    fields = asdict(PROFILES["micro"])
+    changed = {}
+    for name, value in given.items():
+        neutral = declared[name] if isinstance(value, bool) else type(value)()
+        if name in fields and name not in ("profile", "data") and value != neutral:
+            changed[name] = float(value) if isinstance(fields[name], float) else value
+    return changed
+
+
+def quiet():
+    """Switch every tqdm bar off, whatever its flavour (the variable TQDM_DISABLE misses some)."""
+    import tqdm
+
+    original = tqdm.tqdm.__init__
+
+    def silent(self, *args, **kwargs):
+        original(self, *args, **(kwargs | {"disable": True}))
+
+    tqdm.tqdm.__init__ = silent
+
+
+def git_state(root=None):
+    """(commit, whether the tree differs from it); ("no commit", True) outside a checkout."""
+    where = {"cwd": root or project_root(), "capture_output": True, "text": True}
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **where)
+        changes = subprocess.run(["git", "status", "--porcelain", "-uno"], **where)
+    except FileNotFoundError:  # git is not installed
+        return "no commit", True
+    if commit.returncode:
+        return "no commit", True
+    return commit.stdout.strip(), bool(changes.stdout.strip())
+
+
+def device():
+    """The device that accelerate chose, and its name for people."""
+    import torch
+    from accelerate import PartialState
+
+    chosen = PartialState().device
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "CPU"
+    return chosen, f"{name}, {torch.get_num_threads()} threads"
+
+
+def start(notebook, namespace):
+    """Check a notebook's parameters and open its run; call it in the first cell after them.
+
+    notebook: name of the source file without .ipynb; namespace: the notebook's globals().
+    Inside the runner the results go to the run that SKINSYNTH_RUN names, otherwise to a scratch
+    run, so that work cell by cell never overwrites a published one. Overrides given to earlier
+    notebooks of the same run hold here too, own values first. Raises UserError.
+    """
+    declared = declared_parameters(notebook)
+    for cell in namespace.get("In", ()):
+        if cell.startswith("# Parameters"):  # injected by papermill, which takes any name
+            check_parameters(
+                notebook, {k: namespace.get(k) for k in assigned(cell) or ()}, declared
+            )
+    given = {name: namespace[name] for name in declared if name in namespace}
+    check_parameters(notebook, given, declared)
+    profile = given.get("profile", "micro")
+    own = overrides(given, declared)
+    data = data_folder(given.get("data", ""), profile)
+    plain = configure(profile, data=data)
+    run = store.Run(os.environ.get("SKINSYNTH_RUN") or f"scratch-{plain.run}")
+    inherited = {}
+    for name in upstream(notebook):
+        path = run.root / "parameters" / f"{name}.json"
+        inherited |= store.read_json(path) if path.exists() else {}
+    cfg = configure(profile, data=data, **(inherited | own))
+    store.write_json(run.parameters / f"{notebook}.json", own)
+    if os.environ.get("SKINSYNTH_QUIET"):
+        quiet()
+    from . import figures
+
+    figures.use_style()
+    chosen, _ = device()
+    session = Session(notebook, cfg, run, chosen, time.perf_counter())
+    changed = "".join(f", {k} = {v}" for k, v in (inherited | own).items())
+    print(f"Run {run.name}: {session.source}, {cfg.size} pixels, seed {cfg.seed}{changed}.")
+    return session
+
+
+def show(myst, plain=None):
+    """Display Markdown: MyST for the book, HTML for JupyterLab, which does not know MyST."""
+    from IPython.display import display
+    from markdown_it import MarkdownIt
+
+    html = MarkdownIt().enable("table").render(plain or myst)
+    display({"text/markdown": myst, "text/html": html, "text/plain": plain or myst}, raw=True)
+
+
+def table_markdown(frame, fmt=None):
+    """A DataFrame as a Markdown table, numbers right-aligned.
+
+    fmt: {column: format} such as {"MSE": "{:.4f}"}; other numbers have four significant digits.
+    """
+    fmt = fmt or {}
+    unknown = set(fmt) - set(frame.columns)
+    if unknown:
+        raise ValueError(f"fmt names columns that the table lacks: {sorted(unknown)}")
+
+    def text(column, value):
+        if pd.isna(value):
+            return "–"
+        if column in fmt:
+            return fmt[column].format(value)
+        return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+
+    numeric = [frame[c].dtype.kind in "iuf" for c in frame.columns]
+    lines = [
+        "| " + " | ".join(map(str, frame.columns)) + " |",
+        "|" + "|".join("---:" if n else ":---" for n in numeric) + "|",
+    ]
+    for row in frame.itertuples(index=False):
+        cells = zip(frame.columns, row, strict=True)
+        lines.append("| " + " | ".join(text(c, v) for c, v in cells) + " |")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open notebook: its configuration, run and device, and where its results go."""
+
+    notebook: str
+    cfg: object  # config.Config
+    run: store.Run
+    device: object  # torch.device
+    started: float
+
+    @property
+    def source(self):
+        """What the images are, as a reader should read it."""
+        return "HAM10000 (real images)" if self.cfg.real else "phantom (drawn images)"
+
+    def figure(self, name, fig, data=None):
+        """Write figures/<name>.png (and .csv from `data`), and show exactly that file.
+
+        fig: matplotlib Figure (closed afterwards) or figures.FrameSlider (its strip is the file).
+        data: DataFrame that the figure shows, None for pictures.
+        """
+        from IPython.display import display
+
+        path = self.run.figures / f"{name}.png"
+        if data is not None:
+            store.write_csv(path.with_suffix(".csv"), data)
+        with store.atomic(path) as part:
+            fig.savefig(part)
+        if not hasattr(fig, "get_dpi"):
+            display(fig)
+            return
+        from matplotlib import pyplot as plt
+
+        png = base64.b64encode(path.read_bytes()).decode()
+        shown = {"image/png": {"width": round(fig.get_figwidth() * 100)}}  # CSS pixels
+        plt.close(fig)
+        display({"image/png": png, "text/plain": name}, metadata=shown, raw=True)
+
+    def table(self, name, frame, caption, fmt=None):
+        """Write tables/<name>.csv and show it as a labelled, captioned table.
+
+        name: table1 ... table6 get the paper's number and the label of that name.
+        fmt: {column: format} for the shown table; the file keeps six significant digits.
+        """
+        store.write_csv(self.run.tables / f"{name}.csv", frame)
+        number = re.fullmatch(r"table(\d)(\w*)", name)
+        title = f"**Table {number[1]}{number[2]}.** {caption}" if number else caption
+        body = table_markdown(frame, fmt)
+        show(f":::{{table}} {title}\n:name: {name}\n\n{body}\n:::\n", f"{title}\n\n{body}\n")
+
+    def evidence(self, claim, parts, note=""):
+        """Record what this run measured for a claim of the paper; see claims.record."""
+        from . import claims
+
+        claims.record(self.run, claim, parts, note, profile=self.cfg.profile)
+
+    def results(self, item):
+        """Say what the paper claims of an item, what this run found, and link the files behind.
+
+        item: fig1 ... fig14, table1 ... table6.
+        """
+        from . import claims
+
+        root, files = project_root(), self.files(item)
+        rows = [r for r in claims.evaluate(self.run) if r["item"] == item]
+        lines = [] if rows else ["The paper makes no statement about this item that could be measured.\n"]
+        for row in rows:
+            found = f"{claims.finding(row)} ({row['quantity']})"
+            note = "" if row["note"] in ("", row["why"]) else f" {row['note']}"
+            lines += [
+                f"- **The paper says.** {row['statement']}",
+                f"- **This run.** {found if row['value'] is not None else 'No number.'}",
+                f"- **Verdict.** *{row['verdict']}*. {row['why']}{note}\n\n<!-- -->\n",
+            ]
+        said = "\n".join(lines)
+        link = {at: [(f.name, os.path.relpath(f, root / at)) for f in files] for at in LINKED_FROM}
+        book, lab = (link[at] for at in LINKED_FROM)
+        show(
+            f"{said}\nFiles: " + (", ".join(f"{{download}}`{n} <{p}>`" for n, p in book) or "none"),
+            f"{said}\nFiles: " + (", ".join(f"[{n}]({p})" for n, p in lab) or "none"),
+        )
+
+    def files(self, item):
+        """Figure and table files of an item: fig5 has fig05.png, fig05a.png, fig05a.csv ..."""
+        kind, number = re.fullmatch(r"(fig|table)(\d+)", item).groups()
+        folder = self.run.figures if kind == "fig" else self.run.tables
+        stem = f"fig{int(number):02d}" if kind == "fig" else item
+        return sorted(f for f in folder.glob(f"{stem}*.*") if f.suffix in (".png", ".csv"))
+
+    def footer(self):
+        """Show where the numbers above come from: commit, profile, data, device, seconds."""
+        commit, dirty = git_state()
+        seconds = time.perf_counter() - self.started
+        changed = store.read_json(self.run.parameters / f"{self.notebook}.json")
+        rows = {
+            "commit": commit[:12] + (" with local changes" if dirty else ""),
+            "run": self.run.name,
+            "profile": self.cfg.profile,
+            "data": self.source,
+            "seed": self.cfg.seed,
+            "changed parameters": ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none",
+            "device": device()[1],
+            "seconds": f"{seconds:.0f} (finished stages are not computed again)",
+        }
+        show("**Provenance.** " + "; ".join(f"{k}: {v}" for k, v in rows.items()) + ".\n")

@@ -1,0 +1,96 @@
+"""Stages that turn a data folder into arrays: read once, used by every later stage."""
+
+import numpy as np
+import pandas as pd
+
+from . import data, hair, phantom, splits
+from .arrays import load_array, save_array
+from .errors import UserError
+from .store import atomic, stage, write_json
+
+
+@stage("phantom")
+def make_phantom(out, *, size, n_train, n_test, n_pad, seed):
+    """The procedural data set, in the official layouts (DESIGN: phantom)."""
+    phantom.write_dataset(
+        out / "data", size=size, n_train=n_train, n_test_lesions=n_test, n_pad=n_pad, seed=seed
+    )
+
+
+def data_folder(run, cfg):
+    """Folder that holds ham10000/ and pad_ufes_20/: the user's, or the phantom's stage."""
+    if cfg.real:
+        return cfg.data
+    made = make_phantom(
+        run, size=cfg.size, n_train=cfg.n_train, n_test=cfg.n_test, n_pad=cfg.n_pad, seed=cfg.seed
+    )
+    return str(made / "data")
+
+
+def _limited(records, limit, seed):
+    """At most `limit` images of each split, whole classes kept in proportion but none below four."""
+    if not limit:
+        return records
+    kept = []
+    for _, part in records.groupby("split"):
+        share = min(1.0, limit / len(part))
+        for _, rows in part.groupby("dx"):
+            n = min(len(rows), max(4, round(share * len(rows))))
+            kept.append(rows.sample(n, random_state=seed))
+    return pd.concat(kept).sort_index()
+
+
+@stage("images")
+def read_set(out, *, folder, identity, size, limit, seed, name):
+    """One set as arrays: records.csv, images.npy (N,S,S,3), masks.npy (N,S,S), manifest.csv.
+
+    name: "ham" (with its split and the truth where there is one), "pad" or "isic".
+    """
+    records = data.load(folder, seed=seed)[name]
+    if records is None:
+        raise UserError(f"{folder}: no {name} set found; see `skinsynth data verify`")
+    if name == "ham":
+        with atomic(out / "manifest.csv") as part:
+            splits.write_manifest(part, records)
+        records = _limited(records, limit, seed)
+    elif limit:
+        records = records.groupby("dx").head(limit)
+    records = records.reset_index(drop=True)
+    save_array(out / "images.npy", data.read_images(records, size))
+    if name == "ham" and (records.mask_path != "").all():
+        save_array(out / "masks.npy", data.read_masks(records, size))
+    if name == "ham" and (records.truth_dir != "").all():
+        for kind in ("hair", "clean", "normal"):
+            save_array(out / f"{kind}.npy", data.read_truth(records, kind, size))
+    with atomic(out / "records.csv") as part:
+        records.to_csv(part, index=False)
+
+
+def load_set(run, cfg, name="ham"):
+    """Stage of one set (see read_set). The user's files count by name, size and time."""
+    folder = data_folder(run, cfg)
+    identity = data.identity(folder) if cfg.real else ""
+    return read_set(
+        run, folder=folder, identity=identity, size=cfg.size, limit=cfg.limit if cfg.real else 0,
+        seed=cfg.seed, name=name,
+    )  # fmt: skip
+
+
+@stage("training-images")
+def training_images(out, *, images, dehair):
+    """The images of a set that networks are trained on: with hair removed, if so wished (Fig 14)."""
+    pixels = load_array(images / "images.npy")
+    save_array(out / "images.npy", hair.remove(pixels) if dehair else np.asarray(pixels))
+
+
+@stage("generic")
+def generic_skin(out, *, n, size, seed):
+    """Generic procedural skin for pre-training: images, masks, attributes, captions;
+    no diagnoses."""
+    drawn = [phantom.generic(seed, i, size) for i in range(n)]
+    save_array(out / "images.npy", np.stack([image for image, _, _ in drawn]))
+    save_array(out / "masks.npy", np.stack([mask for _, mask, _ in drawn]))
+    rows = [a for _, _, a in drawn]
+    vocabulary = {k: list(v) for k, v in phantom.ATTRIBUTES.items()}
+    captions = [phantom.caption(a) for a in rows]
+    write_json(out / "attributes.json", dict(vocabulary=vocabulary, rows=rows, captions=captions))

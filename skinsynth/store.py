@@ -1,0 +1,181 @@
+"""Where results live: atomic files, runs, and stages that are computed once for each content."""
+
+import ast
+import errno
+import fcntl
+import functools
+import hashlib
+import inspect
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+ROOT = PACKAGE.parent
+UNHASHED = {"config", "store", "errors", "figures", "session", "run", "cli", "book", "gates"}
+
+
+@contextmanager
+def atomic(path):
+    """Yield a temporary path beside `path`; it takes the place of `path` only if all went well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    with atomic(path) as part:
+        part.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text())
+
+
+def write_csv(path, frame):
+    with atomic(path) as part:
+        frame.to_csv(part, index=False, float_format="%.6g")
+
+
+@contextmanager
+def locked(path):
+    """Hold an exclusive lock on a file: of two processes the second waits."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def results_root():
+    """Folder of all runs: the variable SKINSYNTH_RESULTS, or results/ in the project."""
+    return Path(os.environ.get("SKINSYNTH_RESULTS") or ROOT / "results")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A results folder: figures, tables, evidence and stages of one run."""
+
+    name: str
+
+    @property
+    def root(self):
+        return results_root() / self.name
+
+    def __getattr__(self, name):
+        if name not in ("figures", "tables", "stages", "evidence", "parameters"):
+            raise AttributeError(name)
+        path = self.root / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: its folder and the key of everything it was made from."""
+
+    path: Path
+    key: str
+
+    def __truediv__(self, name):
+        return self.path / name
+
+
+def _plain(tree):
+    """Drop docstrings, so that prose does not change a key (comments are not in the tree)."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = body[1:]
+    return ast.dump(tree)
+
+
+@functools.cache
+def _module(name):
+    """(code without prose, names of the project's modules it imports) of one module."""
+    path = PACKAGE.joinpath(*name.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(path.read_text())
+    here = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = here[: len(here) - node.level + 1] + (node.module or "").split(".")
+            for parts in (base, *(base + [alias.name] for alias in node.names)):
+                target = ".".join(p for p in parts if p)
+                file = PACKAGE.joinpath(*target.split("."))
+                if target and (file.with_suffix(".py").exists() or (file / "__init__.py").exists()):
+                    found.add(target)
+    return _plain(tree), frozenset(found)
+
+
+def code_hash(module):
+    """Hash of a module's code and of the project's modules it imports, however indirectly."""
+    seen, todo = {}, [module]
+    while todo:
+        name = todo.pop()
+        if name not in seen and name.split(".")[0] not in UNHASHED:
+            seen[name], imported = _module(name)
+            todo.extend(imported)
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def library_hash():
+    """Hash of the whole library's code without docstrings and comments."""
+    code = {str(p.relative_to(PACKAGE)): _plain(ast.parse(p.read_text())) for p in PACKAGE.rglob("*.py")}
+    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
+
+
+def stage(name):
+    """Make `f(out, *, **inputs)` a stage: `f(run, **inputs)` computes it once for each content.
+
+    The key is a hash of the inputs (another stage counts by its key), and of the code of the
+    function's module and what it imports. An unfinished stage keeps its folder and is resumed by
+    `f`; a finished one is found in any run. Two processes may ask for the same stage: one waits.
+    """
+
+    def decorate(function):
+        module = function.__module__.split(".", 1)[1]
+        known = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(run, **inputs):
+            bound = known.bind(None, **inputs)
+            bound.apply_defaults()
+            inputs = dict(list(bound.arguments.items())[1:])
+            facts = {k: v.key if isinstance(v, Stage) else v for k, v in inputs.items()}
+            text = json.dumps([name, facts, code_hash(module)], sort_keys=True)
+            key = hashlib.sha256(text.encode()).hexdigest()[:12]
+            final = run.stages / f"{name}-{key}"
+            for path in (final, *sorted(results_root().glob(f"*/stages/{name}-{key}"))):
+                if (path / "stage.json").exists():
+                    return Stage(path, key)
+            with locked(run.stages / ".locks" / f"{name}-{key}"):
+                if not (final / "stage.json").exists():
+                    final.mkdir(exist_ok=True)
+                    start = time.perf_counter()
+                    function(final, **inputs)
+                    seconds = round(time.perf_counter() - start, 2)
+                    write_json(final / "stage.json", dict(stage=name, inputs=facts, seconds=seconds))
+                    shutil.rmtree(final / "checkpoint", ignore_errors=True)
+            return Stage(final, key)
+
+        return call
+
+    return decorate
+
+
+def disk_full(error):
+    """Whether an OSError says that no space is left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,132 @@
+"""One loop for every network: order by (seed, step), EMA, bitwise resume."""
+
+import csv
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+
+from .errors import UserError
+from .store import atomic
+
+
+def device():
+    """The accelerator of this process, or the CPU: the one place that chooses."""
+    return Accelerator().device
+
+
+def seeded(*numbers):
+    """A CPU generator that depends on the given integers only."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+
+
+def indices(n, batch, seed, step, weights=None):
+    """Indices of one step, a function of (seed, step): epochs of shuffles, or weighted draws."""
+    if weights is not None:
+        rng = np.random.default_rng([seed, step])
+        return torch.from_numpy(rng.choice(n, batch, p=weights / weights.sum()))
+    place = np.arange(step * batch, (step + 1) * batch)
+    epochs = {e: np.random.default_rng([seed, e]).permutation(n) for e in set(place // n)}
+    return torch.tensor([epochs[p // n][p % n] for p in place])
+
+
+def _save(folder, model, average, optimizer, step):
+    state = {f"model.{k}": v for k, v in model.state_dict().items()}
+    state |= {f"ema.{k}": v for k, v in average.items()}
+    for i, slots in optimizer.state_dict()["state"].items():
+        state |= {f"opt.{i}.{k}": v for k, v in slots.items()}
+    folder.mkdir(exist_ok=True)
+    with atomic(folder / "state.safetensors") as part:
+        state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+        save_file(state, part, metadata={"step": json.dumps(step)})
+
+
+def _load(folder, model, average, optimizer):
+    """Restore a checkpoint into the three; returns the number of steps done."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return 0
+    state = load_file(path)
+    take = lambda p: {k[len(p) :]: v for k, v in state.items() if k.startswith(p)}  # noqa: E731
+    model.load_state_dict(take("model."))
+    for k, v in take("ema.").items():
+        average[k].copy_(v)
+    slots = {}
+    for k, v in take("opt.").items():
+        i, name = k.split(".", 1)
+        slots.setdefault(int(i), {})[name] = v
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict(dict(state=slots, param_groups=groups))
+    with safe_open(path, "pt") as handle:
+        return json.loads(handle.metadata()["step"])
+
+
+def fit(
+    model, loss, n, *, out, steps, batch, lr, seed, weights=None, ema=0.0, save_every=200, desc=""
+):
+    """Train `model` in place; returns it with averaged weights where `ema` > 0.
+
+    loss(model, index, rng): index LongTensor (batch,), rng a CPU generator -> scalar tensor.
+    n: number of training items; weights: (n,) draw probabilities, None for plain epochs.
+    The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
+    A run that is killed resumes from `out`/checkpoint and ends bitwise where it would have ended
+    (same machine, same number of threads). Raises UserError when the loss is not finite.
+    """
+    out = Path(out)
+    accelerator = Accelerator(mixed_precision="bf16")
+    model = model.to(accelerator.device).train()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    trained = {k: v for k, v in model.named_parameters() if v.requires_grad} if ema else {}
+    average = {k: v.detach().clone() for k, v in trained.items()}
+    first = _load(out / "checkpoint", model, average, optimizer)
+    shared = accelerator.prepare(model) if accelerator.num_processes > 1 else model
+    rows, start = [], time.perf_counter()
+    for step in tqdm(range(first, steps), desc=desc or out.name, initial=first, total=steps):
+        rate = lr * min(1, (step + 1) / max(1, steps // 20))
+        rate *= 0.5 * (1 + np.cos(np.pi * step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        index = indices(n, batch * accelerator.num_processes, seed, step, weights)
+        index = index[accelerator.process_index :: accelerator.num_processes]
+        rng = seeded(seed, step, accelerator.process_index)
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))  # dropout inside layers
+        with accelerator.autocast():
+            value = loss(shared, index, rng)
+        if not torch.isfinite(value):
+            raise UserError(f"loss is {value.item()} at step {step} of {out.name}; items {index.tolist()}")
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(value)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        decay = min(ema, (step + 1) / (step + 10))
+        for k, v in average.items():
+            v.lerp_(trained[k].detach(), 1 - decay)
+        if (step + 1) % max(1, steps // 50) == 0 or step + 1 == steps:
+            speed = (step + 1 - first) * batch / (time.perf_counter() - start)
+            rows.append([step + 1, value.item(), rate, speed])
+        if (step + 1) % save_every == 0 and step + 1 < steps:
+            _save(out / "checkpoint", model, average, optimizer, step + 1)
+            _log(out / "log.csv", rows)
+    _log(out / "log.csv", rows)
+    with torch.no_grad():
+        for k, v in average.items():
+            trained[k].copy_(v)
+    return model.eval()
+
+
+def _log(path, rows):
+    """Append rows to the log and forget them."""
+    new = not path.exists()
+    with open(path, "a", newline="") as handle:
+        writer = csv.writer(handle)
+        if new:
+            writer.writerow(["step", "loss", "learning_rate", "images_per_second"])
+        writer.writerows(rows)
+    rows.clear()

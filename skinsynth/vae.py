@@ -1,0 +1,183 @@
+"""The autoencoder: expansion from 4 to 8 latent channels, training, and the latents' one door."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+from . import encoders
+from .arrays import load_array, records_of, save_array, to_tensor, to_uint8
+from .store import read_json, stage, write_json
+from .training import device, fit
+
+
+@dataclass(frozen=True)
+class LatentFormat:
+    """The one object latents cross: measured mean and standard deviation of each channel."""
+
+    mean: tuple
+    std: tuple
+
+    @classmethod
+    def measure(cls, latents, floor=0.05):
+        """From latents (N,C,h,w); a dead channel's deviation is floored at a share of the largest."""
+        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+        return cls(tuple(mean.tolist()), tuple(std.clamp_min(floor * std.max()).tolist()))
+
+    def _shape(self, values, x):
+        return torch.tensor(values, device=x.device, dtype=x.dtype).view(1, -1, 1, 1)
+
+    def whiten(self, z):
+        return (z - self._shape(self.mean, z)) / self._shape(self.std, z)
+
+    def restore(self, z):
+        return z * self._shape(self.std, z) + self._shape(self.mean, z)
+
+    def encode(self, vae, x):
+        """Images (N,3,H,W) in [-1,1] -> whitened latents (N,C,H/8,W/8): the mean, no sampling."""
+        return self.whiten(vae.encode(x).latent_dist.mode())
+
+    def decode(self, vae, z):
+        return vae.decode(self.restore(z)).sample
+
+
+def new_vae(width, channels=4):
+    """A small AutoencoderKL of Stable Diffusion's shape: three halvings (f8), KL bottleneck."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(width, 2 * width, 4 * width, 4 * width), layers_per_block=1,
+        latent_channels=channels, norm_num_groups=8,
+    )  # fmt: skip
+
+
+def _place(new, old, rows, columns):
+    """Copy an old convolution's weight into the given rows and columns of a new one; bias too."""
+    new.weight[torch.tensor(rows)[:, None], torch.tensor(columns)[None]] = old.weight
+    new.bias[rows] = old.bias
+
+
+@torch.no_grad()
+def expand_vae(vae, channels=8, seed=0):
+    """Widen the latent of an AutoencoderKL; the function is unchanged (max difference below 1e-5).
+
+    Old channels keep their weights. New encoder rows are random, so that they carry something to
+    learn from; new decoder columns are zero, so that nothing changes yet.
+    Source: paper, stage 1 (4 to 8 latent channels).
+    """
+    old = vae.config.latent_channels
+    config = dict(vae.config) | dict(latent_channels=channels)
+    torch.manual_seed(seed)
+    wide = AutoencoderKL.from_config(config)
+    own = wide.state_dict()
+    same = {k: v for k, v in vae.state_dict().items() if own[k].shape == v.shape}
+    wide.load_state_dict(same, strict=False)
+    first = list(range(old))
+    moments = first + [channels + i for i in first]  # means, then log variances
+    hidden = list(range(vae.encoder.conv_out.in_channels))
+    _place(wide.encoder.conv_out, vae.encoder.conv_out, moments, hidden)
+    wide.encoder.conv_out.bias[channels + old :] = -6.0  # new channels start nearly noise-free
+    for name, index in (("quant_conv", moments), ("post_quant_conv", first)):
+        if (layer := getattr(wide, name)) is not None:
+            n = layer.out_channels
+            layer.weight.copy_(torch.eye(n)[:, :, None, None])
+            layer.bias.zero_()
+            _place(layer, getattr(vae, name), index, index)
+    wide.decoder.conv_in.weight.zero_()
+    _place(wide.decoder.conv_in, vae.decoder.conv_in, list(range(wide.decoder.conv_in.out_channels)), first)
+    return wide.eval()
+
+
+def vae_loss(images, perceptual):
+    """Equation of stage 1: MSE + perceptual + (1 - SSIM) + 1e-6 KL, gradients through all terms."""
+
+    def loss(vae, index, rng):
+        x = to_tensor(images[index.numpy()]).to(next(perceptual.parameters()).device)
+        posterior = vae.encode(x).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=rng).to(x.device)
+        y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+        structure = 1 - ssim(y, x, data_range=2.0, kernel_size=7, sigma=1.0)
+        kl = posterior.kl().float().mean()
+        mse = (y - x).square().mean()
+        return mse + encoders.perceptual_distance(perceptual, x, y).mean() + 0.5 * structure + 1e-6 * kl
+
+    return loss
+
+
+def load_vae(made):
+    """(AutoencoderKL, LatentFormat) of a finished VAE stage."""
+    vae = AutoencoderKL.from_pretrained(made / "vae", use_safetensors=True, local_files_only=True)
+    facts = read_json(made / "latent_format.json")
+    return vae.to(device()).eval(), LatentFormat(tuple(facts["mean"]), tuple(facts["std"]))
+
+
+def _finish(out, vae, images):
+    vae = vae.to(device()).eval()
+    sample = images[:: max(1, len(images) // 512)]
+    raw = LatentFormat((0.0,) * vae.config.latent_channels, (1.0,) * vae.config.latent_channels)
+    write_json(out / "latent_format.json", asdict(LatentFormat.measure(encode(vae, raw, sample))))
+    vae.save_pretrained(out / "vae")
+
+
+@stage("vae-pretrained")
+def pretrain_vae(out, *, base, generic, perceptual, width, steps, batch, seed):
+    """The 4-channel model of the paper's start: Stable Diffusion's own VAE, or a micro one."""
+    images = load_array(generic / "images.npy")
+    if base != "micro":
+        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", use_safetensors=True)
+    else:
+        torch.manual_seed(seed)
+        vae = new_vae(width)
+        net = encoders.load_encoder(perceptual)
+        fit(
+            vae, vae_loss(images, net), len(images), out=out, steps=steps, batch=batch, lr=2e-3,
+            seed=seed, ema=0.99, desc="pre-train VAE",
+        )  # fmt: skip
+    _finish(out, vae, images)
+
+
+@stage("vae")
+def train_vae(out, *, start, images, records, perceptual, channels, steps, batch, seed):
+    """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split."""
+    table = records_of(records)
+    pixels = load_array(images / "images.npy")[table.split.to_numpy() == "train"]
+    vae, _ = load_vae(start)
+    if channels != vae.config.latent_channels:
+        vae = expand_vae(vae.cpu(), channels, seed)
+    net = encoders.load_encoder(perceptual)
+    fit(
+        vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=1.5e-3,
+        seed=seed, ema=0.99, desc=f"VAE {channels} channels",
+    )  # fmt: skip
+    _finish(out, vae, pixels)
+
+
+@torch.no_grad()
+def encode(vae, latent_format, images, batch=64):
+    """uint8 (N,H,W,3) -> whitened latents (N,C,h,w) float32 on the CPU."""
+    parts = range(0, len(images), batch)
+    return torch.cat([
+        latent_format.encode(vae, to_tensor(images[i : i + batch]).to(device())).float().cpu()
+        for i in parts
+    ])  # fmt: skip
+
+
+@torch.no_grad()
+def decode(vae, latent_format, latents, batch=64):
+    """Whitened latents (N,C,h,w) -> uint8 images (N,H,W,3)."""
+    parts = [latents[i : i + batch].to(device()) for i in range(0, len(latents), batch)]
+    return np.concatenate([to_uint8(latent_format.decode(vae, z)) for z in parts])
+
+
+def round_trip(made, images):
+    """Images through a VAE stage and back, uint8 in and out."""
+    vae, latent_format = load_vae(made)
+    return decode(vae, latent_format, encode(vae, latent_format, images))
+
+
+@stage("latents")
+def cache_latents(out, *, vae, images):
+    """Latents of all images of a set, whitened, in the set's order."""
+    model, latent_format = load_vae(vae)
+    save_array(out / "latents.npy", encode(model, latent_format, load_array(images / "images.npy")).numpy())

@@ -1,0 +1,159 @@
+"""Each rule of the ledger, and what flips it."""
+
+import re
+
+import numpy as np
+import pytest
+
+from skinsynth import claims, stats
+from skinsynth.errors import UserError
+from skinsynth.stats import Estimate
+from skinsynth.store import Run, read_json
+
+IDS = """table1-mse table1-lpips table1-msssim table2-fid table2-is table5-fid-8ch table5-is-8ch
+table5-fid-ml table5-is-ml table5-is-ml-below-8ch table3-synthetic-below table3-combined-highest
+table4-combined-highest table6-variance fig3-depth fig6-boundary fig6-colour fig6-texture
+fig7-classes fig9-sharper fig9-diversity fig10-guidance fig10-noclass fig11-residue fig11-alpha
+fig13-hair fig14-hair""".split()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path))
+    return Run("micro")
+
+
+def part(low, high, label=""):
+    return Estimate((low + high) / 2, low, high, 100, label)
+
+
+def ruling(run, claim_id, *parts, **more):
+    claims.record(run, claim_id, list(parts), **more)
+    return next(row for row in claims.evaluate(run) if row["id"] == claim_id)
+
+
+def test_every_claim_is_there_and_no_number_of_the_paper_but_two():
+    known = claims.load()
+    assert set(known) == set(IDS)
+    for name, claim in known.items():
+        assert claim["item"] == name.split("-")[0]
+        assert re.fullmatch(r"fig([1-9]|1[0-4])|table[1-6]", claim["item"])
+        assert "Kim et al. 2025" in claim["source"]
+        assert (claim["margin"] > 0) == (claim["direction"] == "equivalent")
+    numbers = {n: c["paper_value"] for n, c in known.items() if c["paper_value"] != "not available"}
+    assert list(numbers) == ["table2-fid"] and "protocol unknown" in numbers["table2-fid"]
+    assert known["table6-variance"]["n_parts"] == known["fig7-classes"]["n_parts"] == 7
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "low", "high", "expected"),
+    [
+        ("table1-mse", -0.02, -0.01, "reproduced"),
+        ("table1-mse", 0.01, 0.02, "not reproduced"),
+        ("table1-mse", -0.02, 0.001, "inconclusive"),
+        ("table1-msssim", 0.01, 0.02, "reproduced"),
+        ("table1-msssim", -0.02, -0.01, "not reproduced"),
+        ("table2-is", -0.04, 0.04, "reproduced"),
+        ("table2-is", -0.02, 0.06, "inconclusive"),  # no difference shown is no equivalence
+        ("table2-is", 0.02, 0.06, "inconclusive"),
+        ("table2-is", -0.09, -0.06, "not reproduced"),
+        ("table2-is", -0.4, 0.4, "inconclusive"),
+        ("fig11-alpha", 0.2, 0.3, "not testable here"),
+    ],
+)
+def test_verdict_follows_the_interval(run, claim_id, low, high, expected):
+    row = ruling(run, claim_id, part(low, high))
+    assert row["verdict"] == expected
+    assert row["low"] == low and row["n"] == 100 and row["why"].endswith(".")
+    assert row["smallest_detectable"] == pytest.approx((high - low) / 2 * 2.8 / 1.96, rel=1e-2)
+
+
+def test_the_margin_counts():
+    e = part(0.01, 0.03)
+    assert claims.judge(e, "greater", 0) == "reproduced"
+    assert claims.judge(e, "greater", 0.02) == "inconclusive"
+    assert claims.judge(e, "greater", 0.05) == "not reproduced"
+    assert claims.judge(part(-0.03, -0.01), "less", 0.02) == "inconclusive"
+    small = dict(direction="greater", margin=0.05, n_parts=1)
+    assert "smaller than the margin" in claims._why("not reproduced", [e], e, small)
+
+
+def test_all_seven_classes_need_all_seven_intervals(run):
+    good = [part(0.1, 0.2, c) for c in "abcdefg"]
+    row = ruling(run, "table6-variance", *good)
+    assert row["verdict"] == "reproduced" and "All 7" in row["why"] and len(row["parts"]) == 7
+    row = ruling(run, "table6-variance", *good[:6])
+    assert row["verdict"] == "inconclusive" and "Only 6 of the 7" in row["why"]
+    row = ruling(run, "table6-variance", *good[:6], part(-0.05, 0.1, "g"))
+    assert row["verdict"] == "inconclusive"
+    assert "6 of 7" in row["why"] and "for g" in row["why"] and row["low"] == -0.05
+    row = ruling(run, "table6-variance", *good[:6], part(-0.2, -0.1, "g"))
+    assert row["verdict"] == "not reproduced" and "for g" in row["why"]
+    barely = ruling(run, "table6-variance", *good[:6], part(-0.2, -0.001, "g"))
+    assert barely["verdict"] == "inconclusive" and "beyond chance" in barely["why"]
+
+
+def test_an_interval_that_could_not_be_had_is_never_a_success(run):
+    nan = Estimate(0.3, np.nan, np.nan, 1, "g")
+    assert ruling(run, "table1-msssim", nan)["verdict"] == "inconclusive"
+    good = [part(0.1, 0.2, c) for c in "abcdef"]
+    assert ruling(run, "table6-variance", *good, nan)["verdict"] == "inconclusive"
+
+
+def test_no_evidence_and_smoke_are_not_testable(run):
+    rows = claims.evaluate(run)
+    assert {r["verdict"] for r in rows} == {"not testable here"}
+    assert read_json(run.root / "claims.json") == rows
+    row = ruling(run, "table1-mse", part(-2, -1), profile="smoke")
+    assert row["verdict"] == "not testable here" and "plumbing" in row["why"]
+    row = ruling(run, "table2-fid", note="fewer than 2 samples a class")
+    assert row["why"] == "fewer than 2 samples a class"
+
+
+def test_bad_evidence_is_refused(run):
+    with pytest.raises(UserError, match="unknown claim 'table9'"):
+        claims.record(run, "table9", [part(0, 1)])
+    with pytest.raises(UserError, match="1 parts, got 2"):
+        claims.record(run, "table1-mse", [part(0, 1, "a"), part(0, 1, "b")])
+    with pytest.raises(UserError, match="label"):
+        claims.record(run, "fig6-colour", [part(0, 1), part(0, 1)])
+    assert not (run.root / "evidence").exists()
+
+
+def test_a_null_effect_is_seldom_called_reproduced(run):
+    claim, found = claims.load()["table1-mse"], []
+    for i in range(200):
+        e = stats.mean_interval(np.random.default_rng([1, i]).normal(size=30))
+        found.append(claims.judge(e, claim["direction"], 0))
+    assert found.count("reproduced") <= 12 and found.count("inconclusive") >= 180
+
+
+def test_markdown_is_one_table_with_links(run):
+    claims.record("micro", "table1-mse", part(-0.02, -0.01), note="4ch | 8ch")
+    lines = claims.markdown(run).splitlines()
+    assert len(lines) == 2 + len(IDS)
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+    assert lines[2].startswith("| {ref}`Table 1 <table1>` |") and "**reproduced**" in lines[2]
+    assert "| Fig 14 |" in claims.markdown(run, link="{name}")
+
+
+def test_markdown_of_one_item_lists_its_claims(run):
+    claims.record(
+        run, "fig6-colour", [part(-0.3, -0.1, "vasc"), part(-0.2, 0.1, "df")], note="48 each"
+    )
+    text = claims.markdown(run, "fig6")
+    assert text.count("- The paper says") == 3 and "48 each" in text
+    assert "**inconclusive**. 1 of 2 parts agree; the interval [-0.2, 0.1] for df" in text
+    assert "no claim" in claims.markdown(run, "fig2")
+
+
+def test_smoke_is_known_by_the_runs_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path))
+    assert ruling(Run("smoke-ham"), "table1-mse", part(-2, -1))["profile"] == "smoke"
+    assert ruling(Run("smoke-ham"), "table1-mse", part(-2, -1))["verdict"] == "not testable here"
+
+
+def test_a_misspelt_field_is_named(tmp_path):
+    (tmp_path / "claims.yml").write_text("fig5-x: {statement: a, item: fig5, directoin: less}")
+    with pytest.raises(UserError, match="fig5-x"):
+        claims.load(tmp_path / "claims.yml")

@@ -1,0 +1,255 @@
+"""Expansion, adapters, latents, pipeline: the invariants of the models, on real small networks."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from skinsynth import adapters, clip, denoiser, phantom, pipeline, vae
+from skinsynth.arrays import to_tensor, to_uint8
+from skinsynth.config import CLASSES
+from skinsynth.errors import UserError
+
+SIDE, TOKENS, WIDTH = 4, 3, 24
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A 4-channel VAE and UNet of smoke size with random weights."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_config(denoiser.micro_unet_config(16, 4, SIDE))
+    return vae.new_vae(16).eval(), unet.eval()
+
+
+@torch.no_grad()
+def test_vae_expansion_keeps_the_function(small):
+    old, x = small[0], torch.rand(2, 3, 32, 32) * 2 - 1
+    wide = vae.expand_vae(old, 8)
+    a, b = old.encode(x).latent_dist, wide.encode(x).latent_dist
+    assert (a.mean - b.mean[:, :4]).abs().max() < 1e-5
+    assert (a.logvar - b.logvar[:, :4]).abs().max() < 1e-5
+    assert (old.decode(a.mean).sample - wide.decode(b.mean).sample).abs().max() < 1e-5
+    assert b.mean[:, 4:].std() > 0.01, "new encoder rows are random, so that they can learn"
+
+
+def test_new_channels_receive_gradient(small):
+    wide = vae.expand_vae(small[0], 8).train()
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    (wide.decode(wide.encode(x).latent_dist.mean).sample - x).square().mean().backward()
+    assert wide.decoder.conv_in.weight.grad[:, 4:].abs().max() > 0
+
+
+@torch.no_grad()
+def test_unet_expansion_keeps_the_function(small):
+    z, t, e = torch.randn(2, 8, SIDE, SIDE), torch.tensor([3, 700]), torch.randn(2, 1, 64)
+    wide = denoiser.expand_unet(small[1], 8)
+    assert (small[1](z[:, :4], t, e).sample - wide(z, t, e).sample[:, :4]).abs().max() < 1e-5
+    moved = z.clone()
+    moved[:, 4:] += 1
+    assert torch.equal(wide(z, t, e).sample, wide(moved, t, e).sample)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_expansion_at_the_size_of_stable_diffusion():
+    """The public configuration of Stable Diffusion 1.5 with random weights: 83.7 M and 859.5 M."""
+    torch.manual_seed(0)
+    old = AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[128, 256, 512, 512], layers_per_block=2, latent_channels=4, sample_size=512,
+    ).eval()  # fmt: skip
+    assert round(sum(p.numel() for p in old.parameters()) / 1e6, 1) == 83.7
+    wide, x = vae.expand_vae(old, 8), torch.rand(1, 3, 64, 64) * 2 - 1
+    a, b = old.encode(x).latent_dist.mean, wide.encode(x).latent_dist.mean
+    assert (old.decode(a).sample - wide.decode(b).sample).abs().max() < 1e-5
+    unet = UNet2DConditionModel(
+        sample_size=64, block_out_channels=[320, 640, 1280, 1280], cross_attention_dim=768,
+        attention_head_dim=8,
+    ).eval()  # fmt: skip
+    assert round(sum(p.numel() for p in unet.parameters()) / 1e6, 1) == 859.5
+    z, t, e = torch.randn(1, 8, 8, 8), torch.tensor([300]), torch.randn(1, 1, 768)
+    before = unet(z[:, :4], t, e).sample
+    wide = denoiser.expand_unet(unet, 8)
+    assert (before - wide(z, t, e).sample[:, :4]).abs().max() < 1e-5
+
+
+def test_level_map_shallow_levels_at_high_resolution(small):
+    chosen = adapters.attach(UNet2DConditionModel.from_config(dict(small[1].config)), 5, TOKENS)
+    short = {n.split(".attentions")[0]: levels for n, levels in chosen.items()}
+    assert short["down_blocks.0"] == short["up_blocks.2"] == (0, 1)
+    assert short["mid_block"] == (4,)
+    assert sorted({k for levels in short.values() for k in levels}) == [0, 1, 2, 3, 4]
+
+
+@pytest.fixture(scope="module")
+def adapted(small):
+    torch.manual_seed(1)
+    return denoiser.Denoiser.build(denoiser.expand_unet(small[1], 8), 5, TOKENS, WIDTH).eval()
+
+
+def _inputs(n=2):
+    g = torch.Generator().manual_seed(5)
+    z = torch.randn(n, 8, SIDE, SIDE, generator=g)
+    return z, torch.full((n,), 500), torch.arange(n), torch.randn(n, 5, TOKENS, WIDTH, generator=g)
+
+
+@torch.no_grad()
+def test_adapters_start_as_the_identity(adapted):
+    z, t, label, tokens = _inputs()
+    assert torch.equal(adapted(z, t, label), adapted(z, t, label, tokens))
+
+
+def _trained(model):
+    """The same model with its adapters' outputs away from zero."""
+    torch.manual_seed(2)
+    other = denoiser.Denoiser.from_config(model.config)
+    other.load_state_dict(model.state_dict())
+    for m in other.unet.modules():
+        if isinstance(m, adapters.LevelAttention):
+            torch.nn.init.normal_(m.to_out.weight, std=0.2)
+    return other.eval()
+
+
+@torch.no_grad()
+def test_dropped_tokens_and_scale_zero_add_nothing(adapted):
+    model = _trained(adapted)
+    z, t, label, tokens = _inputs()
+    plain, given = model(z, t, label), model(z, t, label, tokens)
+    assert (plain - given).abs().max() > 1e-3
+    assert (plain - model(z, t, label, tokens, torch.zeros(2))).abs().max() < 1e-6
+    half = model(z, t, label, tokens, torch.tensor([1.0, 0.0]))
+    assert (half[0] - given[0]).abs().max() < 1e-5 and (half[1] - plain[1]).abs().max() < 1e-5
+    model.set_scale(0)
+    assert torch.equal(plain, model(z, t, label, tokens))
+
+
+def test_gradients_reach_every_level(adapted):
+    model = _trained(adapted).train()
+    z, t, label, tokens = _inputs()
+    model(z, t, label, tokens).square().mean().backward()
+    for project in model.adapters.project:
+        assert project[1].weight.grad.abs().max() > 0
+
+
+def test_each_level_matters(adapted):
+    model = _trained(adapted)
+    z, t, label, tokens = _inputs()
+    with torch.no_grad():
+        whole = model(z, t, label, tokens)
+        for k in range(5):
+            other = tokens.clone()
+            other[:, k] += torch.randn(tokens[:, k].shape)
+            assert (model(z, t, label, other) - whole).abs().max() > 1e-5, f"level {k}"
+
+
+def test_latent_format_whitens_and_floors():
+    z = torch.randn(64, 8, 4, 4) * torch.tensor([1, 2, 3, 4, 5, 6, 7, 0.0]).view(1, 8, 1, 1) + 3
+    form = vae.LatentFormat.measure(z)
+    white = form.whiten(z)
+    assert white.mean((0, 2, 3)).abs().max() < 1e-4
+    assert (white[:, :7].std((0, 2, 3)) - 1).abs().max() < 1e-3
+    assert form.std[7] == pytest.approx(0.05 * max(form.std)), "a dead channel is not blown up"
+    assert (form.restore(white) - z).abs().max() < 1e-5
+
+
+def test_uint8_round_trip_is_exact_and_clips():
+    x = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
+    assert np.array_equal(to_uint8(to_tensor(x)), x)
+    assert to_uint8(torch.full((1, 3, 2, 2), 3.0)).max() == 255
+
+
+@pytest.fixture(scope="module")
+def pipe(small, adapted):
+    scheduler = pipeline.SOLVERS["dpm"](denoiser.micro_scheduler().config)
+    made = pipeline.SkinPipeline(
+        vae.expand_vae(small[0], 8), _trained(adapted), scheduler, (0.0,) * 8, (1.0,) * 8
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def test_image_depends_on_its_seed_only(pipe):
+    tokens = _inputs(4)[3].half().numpy()
+    labels, seeds = ["mel", "df", "nv", "none"], [7, 8, 9, 10]
+    together = pipe(labels, seeds, steps=3, tokens=tokens).astype(int)
+    for k in range(4):
+        alone = pipe(labels[k : k + 1], seeds[k : k + 1], steps=3, tokens=tokens[k : k + 1])
+        assert abs(alone[0].astype(int) - together[k]).max() <= 1
+    turned = pipe(labels[::-1], seeds[::-1], steps=3, tokens=tokens[::-1].copy()).astype(int)
+    assert abs(turned[::-1] - together).max() <= 1
+    assert abs(together[0] - together[1]).max() > 1
+
+
+def test_guidance_acts_on_all_channels(pipe):
+    z, t, label, tokens = _inputs()
+    with torch.no_grad():
+        base = pipe._guided(z, t, label, dict(tokens=tokens), 1)
+        guided = pipe._guided(z, t, label, dict(tokens=tokens), 3.0)
+        without = pipe.denoiser(z, t, torch.full_like(label, denoiser.NONE))
+    assert (guided - (without + 3 * (base - without))).abs().max() < 1e-4
+    assert ((guided - base).abs().amax((0, 2, 3)) > 1e-5).all()
+
+
+def test_saved_pipeline_gives_the_same_images(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    again = pipeline.SkinPipeline.from_pretrained(tmp_path, local_files_only=True)
+    again.set_progress_bar_config(disable=True)
+    assert np.array_equal(pipe(["mel"], [3], steps=2), again(["mel"], [3], steps=2))
+
+
+def test_unknown_class_is_refused(pipe):
+    with pytest.raises(UserError, match="unknown class 'melanoma'.*akiec"):
+        pipe(["melanoma"], [0])
+
+
+def test_levels_have_the_papers_relative_depths():
+    assert clip.levels_of(32) == clip.PAPER_LEVELS
+    assert clip.levels_of(8) == (1, 2, 4, 5, 7)
+
+
+def test_clip_states_levels_and_selection():
+    torch.manual_seed(0)
+    model = clip.micro_clip(32, 20).eval()
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    states = clip.hidden_states(model, x)
+    assert states.shape == (2, 8, 65, 128)
+    assert torch.allclose(clip.hidden_states(model, x, (1, 4))[:, 1], states[:, 4], atol=1e-5)
+    chosen = clip.select_tokens(states, 8)
+    assert chosen.shape == (2, 8, 9, 128) and torch.equal(chosen[:, :, 0], states[:, :, 0])
+    norms = states[0, 3, 1:].norm(dim=-1)
+    assert chosen[0, 3, 1:].norm(dim=-1).min() >= norms.sort().values[-8] - 1e-5
+    assert clip.pca_maps(states).shape == (8, 2, 8, 8, 3)
+
+
+def test_neighbour_distance_rises_with_roughness():
+    rough = torch.randn(1, 2, 17, 12)
+    smooth = torch.ones(1, 2, 17, 12) + 0.01 * rough
+    assert (clip.neighbour_distance(rough) > clip.neighbour_distance(smooth)).all()
+
+
+def test_captions_name_no_diagnosis_and_tokens_end_once():
+    captions = [phantom.caption(phantom.generic(0, i, 32)[2]) for i in range(40)]
+    words = clip.words_of(captions)
+    for word in ("melanoma", "nevus", "naevus", "carcinoma", "keratosis", "dermatofibroma", *CLASSES):
+        assert word not in words
+    tokens = clip.tokenize(captions, words)
+    assert (tokens == len(words) + 2).sum(1).eq(1).all() and tokens.max() == len(words) + 2
+
+
+def test_class_and_image_are_dropped_independently():
+    """Over many items the four combinations occur in the shares of two independent draws."""
+    seen = []
+
+    def spy(z, t, label, tokens, keep):
+        seen.append(torch.stack([label == denoiser.NONE, ~keep]))
+        return z
+
+    n = 4000
+    loss = denoiser.diffusion_loss(
+        np.zeros((n, 4, 2, 2), np.float32), denoiser.micro_scheduler(), np.zeros(n, np.int64),
+        tokens=np.zeros((n, 1, 1, 1), np.float16), drop=0.3,
+    )  # fmt: skip
+    loss(spy, torch.arange(n), torch.Generator().manual_seed(0))
+    label, image = seen[0].float()
+    assert label.mean() == pytest.approx(0.3, abs=0.03) and image.mean() == pytest.approx(0.3, abs=0.03)
+    assert (label * image).mean() == pytest.approx(0.09, abs=0.02)

@@ -1,0 +1,124 @@
+"""Stages are computed once for each content; files are whole or absent."""
+
+import multiprocessing
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from skinsynth import store
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path))
+    return store.Run("test")
+
+
+def _stage(name, function):
+    """A stage whose code is counted as the given module's (tests are not in the package)."""
+    function.__module__ = "skinsynth.stats"
+    return store.stage(name)(function)
+
+
+def test_a_stage_is_computed_once_and_depends_on_its_inputs(run):
+    calls = []
+
+    def make(out, *, value, before=None):
+        calls.append(value)
+        (out / "value.txt").write_text(str(value))
+
+    make = _stage("make", make)
+    first = make(run, value=1)
+    assert make(run, value=1) == first and calls == [1]
+    second = make(run, value=2)
+    assert second.key != first.key
+    assert make(run, value=1, before=first).key != make(run, value=1, before=second).key
+    assert make(store.Run("other"), value=1).path == first.path, "found in any run"
+
+
+def test_unfinished_stage_is_resumed_in_its_folder(run):
+    tries = []
+
+    def make(out, *, value):
+        tries.append((out / "half.txt").exists())
+        (out / "half.txt").write_text("x")
+        if len(tries) == 1:
+            raise KeyboardInterrupt
+
+    make = _stage("make", make)
+    with pytest.raises(KeyboardInterrupt):
+        make(run, value=1)
+    make(run, value=1)
+    assert tries == [False, True]
+
+
+def _slow_stage(folder, queue):
+    import os
+    import time
+
+    os.environ["SKINSYNTH_RESULTS"] = folder
+
+    def make(out, *, value):
+        queue.put("made")
+        time.sleep(0.5)
+
+    _stage("slow", make)(store.Run("test"), value=1)
+
+
+def test_two_processes_compute_a_stage_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    both = [context.Process(target=_slow_stage, args=(str(tmp_path), queue)) for _ in range(2)]
+    for p in both:
+        p.start()
+    for p in both:
+        p.join()
+        assert p.exitcode == 0
+    assert queue.get(timeout=5) == "made" and queue.empty()
+
+
+def test_key_sees_code_but_not_prose(tmp_path, monkeypatch):
+    (tmp_path / "a.py").write_text('"""Doc."""\nfrom . import b\nX = 1  # why\n')
+    (tmp_path / "b.py").write_text("Y = 1\n")
+    monkeypatch.setattr(store, "PACKAGE", tmp_path)
+
+    def key():
+        store._module.cache_clear()
+        return store.code_hash("a")
+
+    first = key()
+    (tmp_path / "a.py").write_text('"""Other words."""\nfrom . import b\n\nX = 1\n')
+    assert key() == first
+    (tmp_path / "b.py").write_text("Y = 2\n")
+    assert key() != first, "an imported module counts"
+    store._module.cache_clear()
+
+
+def test_atomic_leaves_nothing_half_written(tmp_path):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(ValueError), store.atomic(target) as part:
+        part.write_text("new")
+        raise ValueError
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
+    """On a file system of one megabyte that the test mounts in a namespace of its own."""
+    code = textwrap.dedent("""
+        import pathlib, sys
+        from skinsynth import store
+        folder = pathlib.Path(sys.argv[1])
+        store.write_json(folder / "a.json", "old")
+        try:
+            store.write_json(folder / "a.json", "x" * 2_000_000)
+        except OSError as error:
+            print(store.disk_full(error), store.read_json(folder / "a.json"), len(list(folder.iterdir())))
+    """)
+    shell = f"mount -t tmpfs -o size=1m none {tmp_path} && exec {sys.executable} -c '{code}' {tmp_path}"
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", shell], capture_output=True, text=True)
+    if done.returncode and "Operation not permitted" in done.stderr:
+        pytest.skip("this machine allows no mount in a namespace")
+    assert done.stdout.split() == ["True", "old", "1"], done.stderr
