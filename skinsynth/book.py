@@ -42,11 +42,11 @@ COMMAND = "from jupyter_book.cli.main import main; main()"
 
 def title(item):
     """fig5 -> Fig 5."""
-    return ("Fig " if item.startswith("fig") else "Table ") + item.lstrip("figtable")
+    return ("Fig\u00a0" if item.startswith("fig") else "Table\u00a0") + item.lstrip("figtable")
 
 
 def badge(verdict):
-    return f"{{bdg-{BADGE.get(verdict, 'secondary')}}}`{verdict}`"
+    return f"{{bdg-{BADGE.get(verdict, 'muted')}}}`{verdict}`"
 
 
 def items_page(rows, data):
@@ -69,7 +69,7 @@ def summary_page(rows, whole):
     minutes = sum(n["seconds"] for n in whole["notebooks"].values()) / 60
     text = (
         f"This book was made by the run `{whole['run']}` (profile `{whole['profile']}`) on "
-        f"{whole['device']}; its notebooks took {minutes:.0f} minutes. "
+        f"{whole['device']}; its notebooks took {minutes:.1f} minutes. "
         f"Of {len(rows)} statements of the paper: {found}.\n"
     )
     if whole["data"] == "phantom":
@@ -82,12 +82,17 @@ def summary_page(rows, whole):
 
 
 def claims_page(rows):
-    """The ledger as one table."""
+    """The ledger as one table, in the order of the paper's items."""
+    from .claims import finding
+
     lines = ["| Item | The paper says | This run | Verdict |", "|:--|:--|:--|:--|"]
-    for row in rows:
-        cells = row["statement"], row["found"], badge(row["verdict"])
-        text = " | ".join(" ".join(str(c).split()).replace("|", "\\|") for c in cells)
-        lines.append(f"| [{title(row['item'])}](#{row['item']}) | {text} |")
+    for row in sorted(rows, key=lambda r: list(ITEMS).index(r["item"])):
+        known = row["paper_value"] != "not available"
+        said = row["statement"] + (f" *{row['paper_value']}.*" if known else "")
+        found = "" if row["value"] is None else f"{finding(row)}: {row['quantity']}. "
+        why = row["why"] + ("" if row["note"] in ("", row["why"]) else f" {row['note']}")
+        cells = [f"[{title(row['item'])}](#{row['item']})", said, found + why, badge(row["verdict"])]
+        lines.append("| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -76,7 +76,7 @@ def record(run, claim_id, parts, note="", profile=""):
 
 
 def judge(part, direction, margin):
-    """Verdict on one difference: reproduced only if its interval lies wholly on the claimed side."""
+    """Verdict on one difference: reproduced only if its whole interval is on the claimed side."""
     if part.low is None or not math.isfinite(part.low + part.high):
         return OPEN
     if direction == "equivalent":
@@ -90,7 +90,7 @@ def judge(part, direction, margin):
 
 
 def _widened(part, parts):
-    """The interval for `parts` looks at once (Bonferroni): one of many is soon contrary by chance."""
+    """The interval for several looks at once (Bonferroni): one of many is contrary by chance."""
     normal = NormalDist()
     factor = normal.inv_cdf(1 - 0.025 / parts) / normal.inv_cdf(0.975)
     low, high = (part.value + factor * (end - part.value) for end in (part.low, part.high))

@@ -25,7 +25,7 @@ def augmented(images):
 
 
 def _spaces(features):
-    """A list of float arrays (A, N, D), rows of length 1. Features: an array or a sequence of them."""
+    """A list of float arrays (A, N, D), rows of length 1, one for each feature space."""
     many = features if isinstance(features, list | tuple) else [features]
     out = []
     for x in many:

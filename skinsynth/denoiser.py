@@ -29,6 +29,17 @@ def micro_unet_config(width, channels, side):
     )  # fmt: skip
 
 
+def new_unet(width, channels, side):
+    """An untrained UNet of the micro size."""
+    return UNet2DConditionModel.from_config(micro_unet_config(width, channels, side))
+
+
+def hub_unet(base, channels=4):
+    """Stable Diffusion's own UNet from its hub, expanded to the latent's channels."""
+    unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", use_safetensors=True)
+    return unet if channels == unet.config.in_channels else expand_unet(unet, channels)
+
+
 def micro_scheduler():
     """Training noise: 1000 steps, cosine schedule, v-prediction."""
     return DDPMScheduler(
@@ -80,7 +91,7 @@ class Denoiser(ModelMixin, ConfigMixin):
     def build(cls, unet, levels=0, tokens=0, clip_width=0):
         """From a UNet with its weights."""
         config = {k: v for k, v in unet.config.items() if not k.startswith("_")}
-        model = cls(config, levels, tokens, clip_width)
+        model = cls(unet_config=config, levels=levels, tokens=tokens, clip_width=clip_width)
         missing, extra = model.unet.load_state_dict(unet.state_dict(), strict=False)
         assert not extra and all(".processor." in k for k in missing)
         return model
@@ -142,12 +153,12 @@ def pretrain_unet(out, *, base, latents, width, steps, batch, seed):
     """The UNet that knows skin but no diagnosis: Stable Diffusion's own, or one trained on generic
     skin without a class (latents: a latents stage of the pre-trained VAE)."""
     if base != "micro":
-        unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", use_safetensors=True)
+        unet = hub_unet(base)
         scheduler = DDPMScheduler.from_pretrained(base, subfolder="scheduler")
     else:
         z, scheduler = np.array(load_array(latents / "latents.npy")), micro_scheduler()
         torch.manual_seed(seed)
-        model = Denoiser(micro_unet_config(width, z.shape[1], z.shape[2]))
+        model = Denoiser(unet_config=micro_unet_config(width, z.shape[1], z.shape[2]))
         nothing = np.full(len(z), NONE)
         fit(
             model, diffusion_loss(z, scheduler, nothing), len(z), out=out, steps=steps, batch=batch,

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import torch
 from scipy.stats import norm, rankdata, wasserstein_distance
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from .errors import UserError
 from .stats import LEVEL, Estimate
@@ -55,6 +54,9 @@ def ms_ssim(a, b, batch=64):
     the published weights of the finer ones are renormalised to sum to 1: not comparable with
     values of five scales, so print the number beside them. Window: Gaussian, 11 pixels.
     """
+    # here and not above: the import takes seconds, which only this function is worth
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
     a, b = _pair(a, b)
     scales = ms_ssim_scales(min(a.shape[1:3]))
     weights = np.array(MS_SSIM_WEIGHTS[:scales])
@@ -169,7 +171,7 @@ def measure_distance(reference, samples):
     """How far the distribution of a measure lies from the reference's: 0 is equal.
 
     reference, samples: (N,) or (N, columns). Wasserstein-1 distance in standard deviations of the
-    reference, averaged over the columns; rows with nan are left out. For `difference_with_interval`.
+    reference, averaged over the columns; rows with nan are left out.
     """
     reference, samples = (np.asarray(v, float).reshape(len(v), -1) for v in (reference, samples))
     reference, samples = (v[np.isfinite(v).all(1)] for v in (reference, samples))

@@ -111,15 +111,16 @@ def references(mode, labels, seeds, tokens, records, seed):
 @stage("samples")
 def sample(
     out, *, model, vae, labels, seeds, guidance, steps, mode="none", tokens=None, records=None,
-    seed=0, batch=64,
+    seed=0, reference_labels=None, batch=64,
 ):  # fmt: skip
     """A folder of samples: <class>/<seed>.png, metadata.csv (ImageFolder, HF datasets), images.npy.
 
-    labels, seeds: lists of equal length; image k depends on (labels[k], seeds[k]) only. Resumes at
-    the first batch that is missing.
+    labels, seeds: lists of equal length; image k depends on (labels[k], seeds[k]) only.
+    reference_labels: classes of the reference images where they are not the labels (Fig 10).
+    Resumes at the first batch that is missing.
     """
     pipe = load_pipeline(model, vae)
-    given, ids = references(mode, labels, seeds, tokens, records, seed)
+    given, ids = references(mode, reference_labels or labels, seeds, tokens, records, seed)
     rows, pixels = [], []
     for i in range(0, len(labels), batch):
         part = out / "checkpoint" / f"{i}.npy"
@@ -132,7 +133,7 @@ def sample(
         pixels.append(load_array(part))
     pixels = np.concatenate(pixels)
     for image, dx, s, reference in zip(pixels, labels, seeds, ids, strict=True):
-        name = f"{dx}/{s:07d}.png"
+        name = f"{dx}/{len(rows):05d}_{s:07d}.png"
         (out / dx).mkdir(exist_ok=True)
         with atomic(out / name) as part:
             Image.fromarray(image).save(part, compress_level=1)

@@ -92,17 +92,18 @@ def model(run, cfg, name, dehair=True):
     )  # fmt: skip
 
 
-def samples(run, cfg, name, *, labels=None, seeds=None, guidance=None, mode=None, n=None, dehair=True):
+def samples(run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False, first=0, dehair=True):
     """A folder of samples: by default cfg.samples of each class at cfg.guidance.
 
-    mode of the references: "train" by default for the model with adapters, else "none".
+    mode of the references: "train" by default for the model with adapters, else "none". no_class
+    drops the class token and keeps the references; first is the number of the first seed.
     """
-    if labels is None:
-        labels, seeds = pipeline.plan(n or cfg.samples, first_seed=cfg.seed * 100_000)
+    labels, seeds = pipeline.plan(n or cfg.samples, first_seed=cfg.seed * 100_000 + first)
     levels = MODELS[name][1]
     return pipeline.sample(
         run, model=model(run, cfg, name, dehair), vae=autoencoder(run, cfg, MODELS[name][0]),
-        labels=labels, seeds=seeds, guidance=cfg.guidance if guidance is None else float(guidance),
+        labels=["none"] * len(labels) if no_class else labels, seeds=seeds, reference_labels=labels,
+        guidance=cfg.guidance if guidance is None else float(guidance),
         steps=cfg.sampling_steps, mode=mode or ("train" if levels else "none"),
         tokens=tokens(run, cfg) if levels else None, records=records(run, cfg), seed=cfg.seed,
     )  # fmt: skip

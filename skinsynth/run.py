@@ -78,18 +78,9 @@ def assign(parameters, chosen, root=None):
     return {n: {k: v for k, v in parameters.items() if k in declared[n]} for n in chosen}
 
 
-def data_identity(data):
-    """Hashes of the metadata tables and of the listing (names, sizes) of a data folder."""
-    if not data:
-        return {"phantom": "drawn from the seed"}
-    found = {}
-    for table in sorted(p for s in ("csv", "tab") for p in Path(data).glob(f"*/*.{s}")):
-        found[f"{table.parent.name}/{table.name}"] = hashlib.sha256(table.read_bytes()).hexdigest()
-    listing = []
-    for folder, _, _ in os.walk(data):
-        at = os.path.relpath(folder, data)
-        listing += [(at, e.name, e.stat().st_size) for e in os.scandir(folder) if e.is_file()]
-    return found | {"listing": digest(sorted(listing)), "files": len(listing)}
+def identity(data):
+    """What the images are: a hash of a data folder's tables, names and sizes."""
+    return {"files": store.folder_identity(data)} if data else {"phantom": "drawn from the seed"}
 
 
 def keys(chosen, parameters, profile, inputs, root=None):
@@ -171,7 +162,7 @@ def execute(name, run, parameters, root):
     part.parent.mkdir(parents=True, exist_ok=True)
     source = root / "notebooks" / f"{name}.ipynb"
     options = {"cwd": str(source.parent), "kernel_name": "python3"}
-    options["extra_arguments"] = ["--IPKernelApp.log_level=40"]  # errors only in the terminal
+    options["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # it warns of TCP each time
     try:
         papermill.execute_notebook(
             str(source), str(part), parameters, progress_bar=sys.stderr.isatty(), **options
@@ -225,7 +216,7 @@ def run_notebooks(profile="micro", data="", only=(), parameters=None, force=Fals
     given = assign(parameters or {}, needed, root)
     with environment(SKINSYNTH_ROOT=str(root)):
         cfg = configure(profile, data=session.data_folder(data, profile))
-        run, inputs = store.Run(cfg.run), data_identity(cfg.data)
+        run, inputs = store.Run(cfg.run), identity(cfg.data)
         common = facts(profile, cfg, inputs)
     variables = {
         "SKINSYNTH_ROOT": str(root),
@@ -276,7 +267,7 @@ def status(run, data="", root=None):
     if not entries:
         return dict.fromkeys(known, "missing")
     used = {n: entries.get(n, {}).get("parameters", {}) for n in known}
-    inputs = data_identity(data) if data else whole["inputs"]
+    inputs = identity(data) if data else whole["inputs"]
     fresh = keys(known, used, whole["profile"], inputs, root)
     state = {}
     for name in known:

@@ -31,7 +31,6 @@ DEPENDS = {  # what a notebook reads from others directly
     "05_interpolation": ("04_synthesis",),
     "06_downstream": ("04_synthesis", "05_interpolation"),
 }
-LINKED_FROM = ("book/executed", "notebooks")  # where a page lies in the book, and in JupyterLab
 DRAWN = ("smoke", "micro")  # profiles that can run on the phantom
 
 
@@ -298,24 +297,12 @@ class Session:
         """
         from . import claims
 
-        root, files = project_root(), self.files(item)
-        rows = [r for r in claims.evaluate(self.run) if r["item"] == item]
-        lines = [] if rows else ["The paper makes no statement about this item that could be measured.\n"]
-        for row in rows:
-            found = f"{claims.finding(row)} ({row['quantity']})"
-            note = "" if row["note"] in ("", row["why"]) else f" {row['note']}"
-            lines += [
-                f"- **The paper says.** {row['statement']}",
-                f"- **This run.** {found if row['value'] is not None else 'No number.'}",
-                f"- **Verdict.** *{row['verdict']}*. {row['why']}{note}\n\n<!-- -->\n",
-            ]
-        said = "\n".join(lines)
-        link = {at: [(f.name, os.path.relpath(f, root / at)) for f in files] for at in LINKED_FROM}
-        book, lab = (link[at] for at in LINKED_FROM)
-        show(
-            f"{said}\nFiles: " + (", ".join(f"{{download}}`{n} <{p}>`" for n, p in book) or "none"),
-            f"{said}\nFiles: " + (", ".join(f"[{n}]({p})" for n, p in lab) or "none"),
-        )
+        said = claims.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
+        files = self.files(item)
+        link = lambda at: [(f.name, os.path.relpath(f, project_root() / at)) for f in files]  # noqa: E731
+        book = ", ".join(f"{{download}}`{n} <{p}>`" for n, p in link("book/executed"))
+        lab = ", ".join(f"[{n}]({p})" for n, p in link("notebooks"))
+        show(f"{said}\nFiles: {book or 'none'}", f"{said}\nFiles: {lab or 'none'}")
 
     def files(self, item):
         """Figure and table files of an item: fig5 has fig05.png, fig05a.png, fig05a.csv ..."""

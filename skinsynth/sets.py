@@ -6,7 +6,7 @@ import pandas as pd
 from . import data, hair, phantom, splits
 from .arrays import load_array, save_array
 from .errors import UserError
-from .store import atomic, stage, write_json
+from .store import atomic, folder_identity, stage, write_json
 
 
 @stage("phantom")
@@ -50,8 +50,7 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
     if records is None:
         raise UserError(f"{folder}: no {name} set found; see `skinsynth data verify`")
     if name == "ham":
-        with atomic(out / "manifest.csv") as part:
-            splits.write_manifest(part, records)
+        splits.write_manifest(out / "manifest.csv", records)
         records = _limited(records, limit, seed)
     elif limit:
         records = records.groupby("dx").head(limit)
@@ -67,9 +66,9 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
 
 
 def load_set(run, cfg, name="ham"):
-    """Stage of one set (see read_set). The user's files count by name, size and time."""
+    """Stage of one set (see read_set). The user's files count by name and size, tables by content."""
     folder = data_folder(run, cfg)
-    identity = data.identity(folder) if cfg.real else ""
+    identity = folder_identity(folder) if cfg.real else ""
     return read_set(
         run, folder=folder, identity=identity, size=cfg.size, limit=cfg.limit if cfg.real else 0,
         seed=cfg.seed, name=name,

@@ -120,6 +120,7 @@ def _module(name):
     return _plain(tree), frozenset(found)
 
 
+@functools.cache
 def code_hash(module):
     """Hash of a module's code and of the project's modules it imports, however indirectly."""
     seen, todo = {}, [module]
@@ -129,6 +130,18 @@ def code_hash(module):
             seen[name], imported = _module(name)
             todo.extend(imported)
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def folder_identity(folder):
+    """Hash of the names and sizes of all files below a folder and of its tables' contents."""
+    found = []
+    for path, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            file = Path(path, name)
+            table = file.suffix in (".csv", ".tab") and hashlib.sha256(file.read_bytes()).hexdigest()
+            found.append([os.path.relpath(file, folder), file.stat().st_size, table])
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def library_hash():

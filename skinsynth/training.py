@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
@@ -18,7 +18,7 @@ from .store import atomic
 
 def device():
     """The accelerator of this process, or the CPU: the one place that chooses."""
-    return Accelerator().device
+    return PartialState().device
 
 
 def seeded(*numbers):
@@ -79,7 +79,7 @@ def fit(
     (same machine, same number of threads). Raises UserError when the loss is not finite.
     """
     out = Path(out)
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = Accelerator()
     model = model.to(accelerator.device).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -97,7 +97,7 @@ def fit(
         index = index[accelerator.process_index :: accelerator.num_processes]
         rng = seeded(seed, step, accelerator.process_index)
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))  # dropout inside layers
-        with accelerator.autocast():
+        with torch.autocast(accelerator.device.type, torch.bfloat16):
             value = loss(shared, index, rng)
         if not torch.isfinite(value):
             raise UserError(f"loss is {value.item()} at step {step} of {out.name}; items {index.tolist()}")

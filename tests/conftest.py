@@ -1,46 +1,41 @@
 """Fixtures that several test files share."""
 
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-DEFAULTS = 'profile = "micro"\ndata = ""\nseed = 0\nextras = False\nvae_steps = 0\nguidance = 0.0'
-BODY = {
-    "01_data": "from pathlib import Path\nprint('cells may print', s.cfg.vae_steps)",
-    "02_vae": (
-        "import pandas as pd\nfrom matplotlib import pyplot as plt\n"
-        "fig, ax = plt.subplots(figsize=(3, 2))\nax.plot([0, 1], [1, 0])\n"
-        "s.figure('fig05', fig, data=pd.DataFrame({'x': [0, 1], 'y': [1, 0]}))"
-    ),
-    "04_synthesis": "print(s.cfg.vae_steps, s.cfg.guidance)",
-}
+ROOT = Path(__file__).parent.parent
+DEFAULTS = 'profile = "micro"\ndata = ""\nseed = 0\nextras = False\n'
+OWN = {"02_vae": "vae_steps = 0\n", "04_synthesis": "guidance = 0.0\n"}
 
 
-def write_notebook(root, name, body, parameters=DEFAULTS, prose="Some prose."):
-    """A source notebook with the cells that every notebook has."""
-    start = f'from skinsynth.session import start\ns = start("{name}", globals())'
-    figure = {"figure": {"name": "fig5", "caption": "**Figure 5.** A line."}, "image": {"alt": "A line"}}
+def write_notebook(root, name, *bodies, prose="Some prose.", folder="notebooks"):
+    """A small source notebook: heading, parameters, and the given code cells."""
     cells = [
         new_markdown_cell(f"# {name}\n\n{prose}"),
-        new_code_cell(parameters, metadata={"tags": ["parameters", "hide-input"]}),
-        new_code_cell(start),
-        new_code_cell(body, metadata={"mystnb": figure} if "s.figure" in body else {}),
-        new_code_cell("s.footer()"),
+        new_code_cell(DEFAULTS + OWN.get(name, ""), metadata={"tags": ["parameters"]}),
+        *(body if not isinstance(body, str) else new_code_cell(body) for body in bodies),
     ]
     for i, cell in enumerate(cells):
         cell.id = f"cell{i}"
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    (root / "notebooks").mkdir(exist_ok=True)
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), root / "notebooks" / f"{name}.ipynb")
+    path = root / folder / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    book = new_notebook(cells=cells, metadata=kernel)
+    nbformat.write(book, path)
+    return book
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """An empty project with three small notebooks, and its own results folder."""
+    """An empty project with three small notebooks and its own results folder."""
     monkeypatch.setenv("SKINSYNTH_ROOT", str(tmp_path))
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for kernels, where the package is not installed
     for variable in ("SKINSYNTH_DATA", "SKINSYNTH_RUN", "SKINSYNTH_QUIET"):
         monkeypatch.delenv(variable, raising=False)
-    for name, body in BODY.items():
-        write_notebook(tmp_path, name, body)
+    for name in ("01_data", "02_vae", "04_synthesis"):
+        write_notebook(tmp_path, name, "print(profile)")
     return tmp_path

@@ -100,13 +100,14 @@ def test_adapters_start_as_the_identity(adapted):
 
 
 def _trained(model):
-    """The same model with its adapters' outputs away from zero."""
+    """The same model with adapters and new output rows away from zero."""
     torch.manual_seed(2)
     other = denoiser.Denoiser.from_config(model.config)
     other.load_state_dict(model.state_dict())
     for m in other.unet.modules():
         if isinstance(m, adapters.LevelAttention):
             torch.nn.init.normal_(m.to_out.weight, std=0.2)
+    torch.nn.init.normal_(other.unet.conv_out.weight, std=0.05)
     return other.eval()
 
 

@@ -86,6 +86,7 @@ def test_key_sees_code_but_not_prose(tmp_path, monkeypatch):
 
     def key():
         store._module.cache_clear()
+        store.code_hash.cache_clear()
         return store.code_hash("a")
 
     first = key()
@@ -94,6 +95,7 @@ def test_key_sees_code_but_not_prose(tmp_path, monkeypatch):
     (tmp_path / "b.py").write_text("Y = 2\n")
     assert key() != first, "an imported module counts"
     store._module.cache_clear()
+    store.code_hash.cache_clear()
 
 
 def test_atomic_leaves_nothing_half_written(tmp_path):

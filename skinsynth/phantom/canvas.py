@@ -159,7 +159,8 @@ class Canvas:
         faint = np.minimum(1, (radii / 0.8) ** 2)  # below a pixel a disc fades, never vanishes
         values = np.broadcast_to(values, len(centres)) * faint * 255
         radii = (np.maximum(radii, 0.8) * 16).astype(int).tolist()
-        for k, (centre, radius, value) in enumerate(zip(centres.tolist(), radii, values.tolist())):
+        drawn = zip(centres.tolist(), radii, values.tolist(), strict=True)
+        for k, (centre, radius, value) in enumerate(drawn):
             if radius < 48:  # three pixels: an ellipse would look like a lozenge
                 cv2.circle(image, centre, radius, value, -1, cv2.LINE_AA, 4)
                 continue
@@ -174,7 +175,7 @@ class Canvas:
         """
         image = np.zeros((self.side, self.side), np.uint8)
         values = np.broadcast_to(values, len(paths))
-        for path, (start, end), value in zip(paths, widths, values):
+        for path, (start, end), value in zip(paths, widths, values, strict=True):
             points = (np.asarray(path) + self.extent / 2) * self.scale - 0.5
             along = np.gradient(points, axis=0)
             normal = np.stack([-along[:, 1], along[:, 0]], 1)

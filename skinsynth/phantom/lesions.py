@@ -6,7 +6,9 @@ often missing, so that the classes overlap as they do in the clinic.
 
 import numpy as np
 
-from .canvas import Layers, lognormal, step
+from ..errors import UserError
+from .canvas import EXTENT, Canvas, Layers, lognormal, step
+from .skin import contact_light, dermal_skin, draw_hair, finish, render, view
 
 _PALE, _VEIL, _SCALE = (0.93, 0.84, 0.84), (0.62, 0.66, 0.78), (0.96, 0.92, 0.84)
 
@@ -15,7 +17,7 @@ def _radius(rng, median, spread=0.33):
     return lognormal(rng, median, spread, 0.08, 0.58)
 
 
-def _union(canvas, first, second, soft):
+def _union(first, second, soft):
     """Extent of two outlines together."""
     return np.maximum(step(first.depth, soft), step(second.depth, soft))
 
@@ -39,7 +41,7 @@ def nevus(canvas, rng):
     profile = 1 + rng.uniform(-0.4, 1.2) * (_rise(body) - 0.4)
     brown = depth * profile * (1 + 0.16 * canvas.fbm(rng, 7, 3, 0.6))
     kind = rng.choice(["network", "globules", "both", "plain"], p=[0.42, 0.2, 0.13, 0.25])
-    strength, period = rng.uniform(0.1, 0.65), rng.uniform(0.034, 0.055)
+    strength, period = rng.uniform(0.12, 0.52), rng.uniform(0.034, 0.055)
     net = canvas.network(rng, period, rng.uniform(0.15, 0.4), rng.uniform(0.25, 0.5))
     cells = np.clip((canvas.mesh(rng, period * 1.1, 0.45) - 0.2) / 0.4, 0, 1)
     centre = step(_rise(body) - rng.uniform(0.25, 0.6), 0.3)
@@ -55,52 +57,78 @@ def nevus(canvas, rng):
     return Layers(alpha, brown, red=rng.uniform(-0.05, 0.22) * np.ones_like(alpha))
 
 
+def _rays(canvas, rng, outline):
+    """Streaks and pseudopods that leave the outline in one sector, 0-1."""
+    sector, reach = (rng.uniform(0, 6.28), rng.uniform(1, 4)), rng.uniform(0.04, 0.1)
+    n = int(rng.integers(12, 40))
+    root = outline.points(rng, n, 0.85, 1.0, sector)
+    out = root - outline.centre
+    out = out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-6)
+    ends = root + out * reach * rng.uniform(0.6, 1.3, (n, 1))
+    paths = [np.linspace(a, b, 6) for a, b in zip(root, ends, strict=True)]
+    return canvas.blur(canvas.strokes(paths, [(0.018, 0.006)] * n, rng.uniform(0.4, 0.9, n)), 0.006)
+
+
 def melanoma(canvas, rng):
     """Asymmetric, ragged, several colours: veil, black blotches, dots, streaks, regression."""
     evil = rng.beta(1.6, 1.1)  # near 0: looks like a nevus
     body = canvas.outline(rng, _radius(rng, 0.31), 0.08 + 0.17 * evil, 0.07 + 0.16 * evil, 0.45)
     lobe = canvas.outline(rng, body.size * rng.uniform(0.45, 0.8), 0.2, 0.2, 0.3,
                           _off_centre(rng, body, 1.0 * evil + 0.1))
-    alpha = _union(canvas, body, lobe, rng.uniform(0.04, 0.12))
-    brown = lognormal(rng, 0.85, 0.45, 0.2, 2.4) * (0.8 + 0.5 * _rise(body)) * np.exp(
-        (0.15 + 0.35 * evil) * canvas.fbm(rng, 3, 4, 0.6))
+    alpha = _union(body, lobe, rng.uniform(0.04, 0.12))
+    mottle = np.exp((0.15 + 0.35 * evil) * canvas.fbm(rng, 3, 4, 0.6))
+    brown = lognormal(rng, 0.85, 0.45, 0.2, 2.4) * (0.8 + 0.5 * _rise(body)) * mottle
     red = rng.uniform(0, 0.3) + 0.25 * evil * canvas.patch(rng, 3, 0.3)
     net = canvas.network(rng, rng.uniform(0.045, 0.08), rng.uniform(0.1, 0.5), 0.7)
     brown = brown * (1 + rng.uniform(0.2, 0.9) * canvas.patch(rng, 3, 0.5) * (net - 0.5))
-    has = rng.random(5) < 0.12 + 0.5 * evil
-    veil = canvas.patch(rng, 2.5, rng.uniform(0.2, 0.5)) * step(_rise(body) - 0.15, 0.3)
-    black = canvas.patch(rng, 3, rng.uniform(0.1, 0.35)) * step(_rise(body) - 0.1, 0.2)
-    scar = canvas.patch(rng, 2.5, rng.uniform(0.15, 0.4)) * step(_rise(body) - 0.1, 0.2)
-    n = int(rng.integers(12, 50))
-    at, sizes = body.points(rng, n, 0.35, 1.08), rng.uniform(0.006, 0.02, n)
-    sector, reach = (rng.uniform(0, 6.28), rng.uniform(1, 4)), rng.uniform(0.04, 0.1)
-    root, count = body.points(rng, 40, 0.85, 1.0, sector), rng.integers(12, 40)
+    veiled, blotched, regressed, dotted, streaked = rng.random(5) < 0.12 + 0.5 * evil
+    inner = step(_rise(body) - 0.1, 0.25)
     blue, white = 0.0, []
-    if has[0]:
-        strength = rng.uniform(0.5, 1.1)
-        blue = strength * veil
+    if veiled:
+        veil = canvas.patch(rng, 2.5, rng.uniform(0.2, 0.5)) * inner
+        blue = rng.uniform(0.35, 1.0) * veil * (1 + 0.15 * canvas.fbm(rng, 9, 3))
         brown = brown * (1 - 0.45 * veil)
         white.append((0.38 * veil * rng.uniform(0.6, 1), _VEIL))
-    if has[1]:
+    if blotched:
+        black = canvas.patch(rng, 3, rng.uniform(0.1, 0.35)) * inner
         brown = brown + rng.uniform(0.6, 1.6) * black
-    if has[2]:
+    if regressed:
+        scar = canvas.patch(rng, 2.5, rng.uniform(0.15, 0.4)) * inner
         brown, red = brown * (1 - 0.7 * scar), red * (1 - 0.4 * scar)
-        grains = canvas.spots(body.points(rng, 60, 0, 0.9), 0.006)
-        blue = blue + 0.7 * scar * grains
+        blue = blue + 0.7 * scar * canvas.spots(body.points(rng, 60, 0, 0.9), 0.006)
         white.append((0.25 * scar, _PALE))
-    dots = canvas.blur(canvas.spots(at, sizes), 0.003)
-    if has[3]:
-        brown = brown + rng.uniform(0.6, 1.4) * dots
-        alpha = np.maximum(alpha, 0.7 * dots)
-    if has[4]:
-        out = root - body.centre
-        out = out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-6)
-        ends = root + out * reach * rng.uniform(0.6, 1.3, (40, 1))
-        rays = canvas.strokes([np.linspace(a, b, 6) for a, b in zip(root, ends)][:count],
-                              [(0.018, 0.006)] * count, rng.uniform(0.4, 0.9, count))
-        rays = canvas.blur(rays, 0.006)
-        alpha, brown = np.maximum(alpha, rays), brown + 0.8 * rays
+    if dotted:
+        n = int(rng.integers(12, 50))
+        at, sizes = body.points(rng, n, 0.35, 1.08), rng.uniform(0.006, 0.02, n)
+        dots = canvas.blur(canvas.spots(at, sizes), 0.003)
+        brown, alpha = brown + rng.uniform(0.6, 1.4) * dots, np.maximum(alpha, 0.7 * dots)
+    if streaked:
+        rays = _rays(canvas, rng, body)
+        brown, alpha = brown + 0.8 * rays, np.maximum(alpha, rays)
     return Layers(alpha, brown, red, blue, white)
+
+
+def _stuck_on(canvas, rng, body, brown):
+    """Milia-like cysts, comedo-like openings, furrows and a horny film: (brown, white)."""
+    milia, plugs, furrowed, horny = rng.random(4) < [0.6, 0.55, 0.5, 0.35]
+    white = []
+    if milia:
+        n = int(rng.integers(5, 28))
+        at, sizes = body.points(rng, n, 0, 0.9), rng.uniform(0.008, 0.022, n)
+        cysts = canvas.blur(canvas.spots(at, sizes, rng.uniform(0.5, 1, n)), 0.004)
+        white.append((0.75 * cysts, (0.97, 0.93, 0.84)))
+    if furrowed:
+        furrows = canvas.blur(canvas.ridges(rng, rng.uniform(0.04, 0.09)), 0.004)
+        deep = rng.uniform(0.3, 1.0) * canvas.patch(rng, 3, 0.6)
+        brown = brown * (1 + deep * (furrows - 0.25))
+    if plugs:
+        n = int(rng.integers(5, 28))
+        at, sizes = body.points(rng, n, 0, 0.9), rng.uniform(0.01, 0.026, n)
+        openings = canvas.blur(canvas.spots(at, sizes, rng.uniform(0.5, 1, n)), 0.004)
+        brown = brown + rng.uniform(0.8, 1.6) * openings
+    if horny:
+        white.append((0.3 * canvas.patch(rng, 6, 0.4), (0.80, 0.73, 0.72)))
+    return brown, white
 
 
 def keratosis(canvas, rng):
@@ -109,39 +137,23 @@ def keratosis(canvas, rng):
     body = canvas.outline(rng, _radius(rng, 0.35), 0.14, rng.uniform(0.06, 0.2), 0.35)
     sharp = {"stuck-on": 0.03, "lentigo": 0.06, "lichenoid": 0.16}[kind]
     alpha = step(body.depth, sharp * rng.uniform(0.6, 1.6))
-    bites = canvas.spots(body.points(rng, 9, 0.95, 1.15), rng.uniform(0.015, 0.05, 9))
-    depth = lognormal(rng, 0.42, 0.5, 0.12, 1.9)
-    brown = depth * (1 + 0.25 * canvas.fbm(rng, 6, 4, 0.7))
-    grey, red = lognormal(rng, 0.07, 0.8, 0, 0.4), rng.uniform(-0.05, 0.12)
-    furrows = canvas.blur(canvas.ridges(rng, rng.uniform(0.04, 0.09)), 0.004)
-    n, m = rng.integers(5, 28, 2)
-    milia_at, milia_size = body.points(rng, n, 0, 0.9), rng.uniform(0.008, 0.022, n)
-    plug_at, plug_size = body.points(rng, m, 0, 0.9), rng.uniform(0.01, 0.026, m)
-    milia = canvas.blur(canvas.spots(milia_at, milia_size, rng.uniform(0.5, 1, n)), 0.004)
-    plugs = canvas.blur(canvas.spots(plug_at, plug_size, rng.uniform(0.5, 1, m)), 0.004)
-    grains = canvas.spots(body.points(rng, 80, 0, 1), 0.007)
-    has = rng.random(4) < [0.6, 0.55, 0.5, 0.35]
-    blue, white = grey, []
+    brown = lognormal(rng, 0.42, 0.5, 0.12, 1.9) * (1 + 0.25 * canvas.fbm(rng, 6, 4, 0.7))
+    grey, red, white = lognormal(rng, 0.07, 0.8, 0, 0.4), rng.uniform(-0.05, 0.12), []
     if kind == "stuck-on":
-        if has[0]:
-            white.append((0.75 * milia, (0.97, 0.93, 0.84)))
-        if has[1]:
-            brown = brown + rng.uniform(0.8, 1.6) * plugs
-        if has[2]:
-            brown = brown * (1 + rng.uniform(0.3, 1.0) * canvas.patch(rng, 3, 0.6) * (furrows - 0.25))
-        if has[3]:  # hyperkeratotic: a dull grey-white film
-            white.append((0.3 * canvas.patch(rng, 6, 0.4), (0.80, 0.73, 0.72)))
+        brown, white = _stuck_on(canvas, rng, body, brown)
     elif kind == "lentigo":  # flat, moth-eaten, fingerprint lines
-        alpha = alpha * (1 - bites)
+        bites = body.points(rng, 9, 0.95, 1.15)
+        alpha = alpha * (1 - canvas.spots(bites, rng.uniform(0.015, 0.05, 9)))
         prints = canvas.ridges(rng, rng.uniform(0.03, 0.045), 0.8)
         brown = brown * (0.6 + rng.uniform(0.2, 0.8) * prints) * (
             0.6 + 0.6 * canvas.patch(rng, 5, 0.6))
-        blue = grey * 0.4
+        grey = 0.4 * grey
     else:  # regressing: grey granules on pink
         brown, red = brown * (0.3 + canvas.patch(rng, 4, 0.4)), red + 0.25
-        blue = 0.5 * grey + 0.6 * grains * canvas.patch(rng, 4, 0.5)
+        grains = canvas.spots(body.points(rng, 80, 0, 1), 0.007)
+        grey = 0.5 * grey + 0.6 * grains * canvas.patch(rng, 4, 0.5)
         white.append((0.2 * canvas.patch(rng, 4, 0.4), _PALE))
-    return Layers(alpha, brown, red, blue, white)
+    return Layers(alpha, brown, red, grey, white)
 
 
 def basal_cell(canvas, rng):
@@ -161,8 +173,9 @@ def basal_cell(canvas, rng):
     nests = canvas.blur(nests, 0.016) * (1 + 0.3 * canvas.fbm(rng, 14, 3, 0.8))
     sore = canvas.outline(rng, body.size * rng.uniform(0.15, 0.45), 0.2, 0.4, 0.4,
                           _off_centre(rng, body))
-    strands = canvas.strokes([p + np.outer(np.linspace(-1, 1, 4), d) for p, d in zip(
-        body.points(rng, 14, 0, 0.9), rng.normal(0, 0.05, (14, 2)))], [(0.008, 0.004)] * 14)
+    at, reach = body.points(rng, 14, 0, 0.9), rng.normal(0, 0.05, (14, 2))
+    strands = canvas.strokes([np.linspace(a - r, a + r, 4) for a, r in zip(at, reach, strict=True)],
+                             [(0.008, 0.004)] * 14)
     blue = 0.0
     if has[1]:
         blue = rng.uniform(0.35, 1.1) * nests
@@ -173,7 +186,7 @@ def basal_cell(canvas, rng):
         red = red + rng.uniform(0.6, 1.4) * ulcer * (1 + 0.3 * canvas.fbm(rng, 14, 2))
         brown = brown + rng.uniform(0.1, 1.2) * ulcer * canvas.patch(rng, 8, 0.5)
     if has[0]:
-        red = red + rng.uniform(0.5, 1.1) * tree
+        red = red + rng.uniform(0.7, 1.5) * tree
     if has[3]:
         white.append((rng.uniform(0.15, 0.4) * canvas.blur(strands, 0.004), (0.98, 0.94, 0.95)))
     return Layers(alpha, brown, red, blue, white)
@@ -236,7 +249,8 @@ def fibroma(canvas, rng):
 
 def vascular(canvas, rng):
     """Red, purple or blue-black lacunae, sharply demarcated, with pale septa."""
-    body = canvas.outline(rng, min(0.42, _radius(rng, 0.19, 0.4)), 0.12, rng.uniform(0.04, 0.14), 0.3)
+    size = min(0.42, _radius(rng, 0.19, 0.4))
+    body = canvas.outline(rng, size, 0.12, rng.uniform(0.04, 0.14), 0.3)
     edge = step(body.depth, rng.uniform(0.025, 0.07))
     hue = rng.choice(["cherry", "purple", "thrombosed"], p=[0.5, 0.32, 0.18])
     n = int(np.clip(rng.integers(8, 26) * (body.size / 0.2), 6, 60))
@@ -267,3 +281,26 @@ def vascular(canvas, rng):
 
 PAINTERS = {"akiec": actinic, "bcc": basal_cell, "bkl": keratosis, "df": fibroma,
             "mel": melanoma, "nv": nevus, "vasc": vascular}
+
+
+def dermatoscopy(seed, index, dx, size=64, lesion=None, photo=0):
+    """Phantom dermatoscopic photograph of one of HAM10000's seven diagnoses.
+
+    `dx` is a HAM10000 code, `size` the side in pixels (32-512). `lesion` numbers the lesion
+    (default `index`); `photo` numbers its photographs: same anatomy and skin, other position,
+    light and hair. Returns `Phantom`. Raises UserError on an unknown `dx`.
+    """
+    if dx not in PAINTERS:
+        raise UserError(f"unknown diagnosis {dx!r}; choose one of: {', '.join(PAINTERS)}")
+    number = index if lesion is None else lesion
+    side = round(1.5 * size) if size <= 128 else size
+    canvas = Canvas(round(side * EXTENT))
+    skin = dermal_skin(canvas, np.random.default_rng([1, seed, number]))
+    rng = np.random.default_rng([2, seed, number])
+    layers = PAINTERS[dx](canvas, rng)
+    lesion_skin = render(skin, layers, rng, canvas)
+    rng = np.random.default_rng([3, seed, index, photo])
+    normal, clean, alpha = view(rng, side, (skin, lesion_skin, layers.alpha))
+    hair = draw_hair(rng, side)
+    light = contact_light(rng, side)
+    return finish(rng, size, normal, clean, alpha, hair, light)

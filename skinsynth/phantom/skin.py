@@ -15,9 +15,9 @@ HAIR_COVERAGE = 0.15  # a pixel counts as hair from this share of its area
 MASK_ALPHA = 0.25  # a pixel counts as lesion from this strength of the border's fade
 
 # Log colour of dermatoscopic skin: mean and principal axes (brightness, red, yellow-blue).
-_MEAN = np.array([-0.165, -0.45, -0.40], np.float32)
+_MEAN = np.array([-0.165, -0.44, -0.38], np.float32)
 _AXES = np.array([[0.11, 0.69, 0.72], [0.98, 0.06, -0.20], [-0.18, 0.72, -0.67]], np.float32)
-_TONE_SD, _LIGHT_SD = np.array([0.14, 0.085, 0.035]), np.array([0.11, 0.065, 0.025])
+_TONE_SD, _LIGHT_SD = np.array([0.13, 0.08, 0.035]), np.array([0.10, 0.06, 0.025])
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,21 @@ def render(skin, layers, rng, canvas):
     return rgb
 
 
-def dermal_skin(canvas, rng):
-    """Skin as a dermatoscope shows it, (side, side, 3) in 0-1: tone, mottling, pores, freckles."""
+def dermal_skin(canvas, rng, dark=None):
+    """Skin as a dermatoscope shows it, (side, side, 3) in 0-1: tone, mottling, pores, freckles.
+
+    `dark`: melanin density of the whole skin; by default drawn, mostly 0 (Fitzpatrick I-III).
+    """
     tone = _MEAN + _AXES.T @ (_TONE_SD * rng.standard_normal(3).clip(-2, 2))
-    dark = rng.choice([0.0, 0.35, 0.9], p=[0.93, 0.05, 0.02])
-    rough = lognormal(rng, 0.6, 0.45, 0.25, 1.6)
+    drawn = rng.choice([0.0, 0.35, 0.9], p=[0.95, 0.04, 0.01])
+    dark = drawn if dark is None else dark
+    rough = lognormal(rng, 0.95, 0.3, 0.55, 1.7)
     blotch = lognormal(rng, 0.8, 0.5, 0.3, 1.8)
     brown = 0.035 * blotch * canvas.fbm(rng, 3, 4, 0.65) + dark
     red = 0.055 * blotch * canvas.fbm(rng, 4, 4, 0.7)
-    shade = rough * (0.020 * canvas.fbm(rng, 24, 3, 0.8) + 0.008 * canvas.noise(rng, 170))
+    shade = rough * (0.022 * canvas.fbm(rng, 22, 3, 0.8) + 0.008 * canvas.noise(rng, 170))
     pores = canvas.mesh(rng, rng.uniform(0.025, 0.05), 0.5)
-    shade = shade + 0.02 * rough * rng.random() * pores
+    shade = shade + 0.012 * rough * rng.random() * pores
     if rng.random() < 0.22:  # sun-damaged skin: lentigines and freckles
         n = rng.integers(8, 60)
         at, size = rng.uniform(-0.8, 0.8, (n, 2)), rng.uniform(0.008, 0.035, n)
@@ -78,14 +82,18 @@ def dermal_skin(canvas, rng):
     return absorb(np.exp(tone.astype(np.float32) + shade[..., None]), brown, red)
 
 
-def draw_hair(rng, side, few=0.35, short=0.3):
-    """Hair coverage (side, side) in 0-1 and its colour; bare with probability 1 - `few`."""
+def draw_hair(rng, side, few=0.35, short=0.3, count=None):
+    """Hair coverage (side, side) in 0-1 and its colour; bare with probability 1 - `few`.
+
+    `short`: share of short hairs; `count`: number of hairs, by default drawn.
+    """
     canvas = Canvas(side, 1.0)
-    hairy, n = rng.random() < few, int(lognormal(rng, 9, 0.9, 1, 70))
+    hairy, n = rng.random() < few, int(lognormal(rng, 5, 0.9, 1, 50))
+    n = n if count is None else count
     light, lean = rng.random() < 0.15, rng.uniform(0, 2 * np.pi)
     dark = rng.uniform(0.5, 1.0) * np.array([0.16, 0.12, 0.11]) + rng.uniform(0, 0.12)
     colour = rng.uniform([0.72, 0.60, 0.42], [0.95, 0.88, 0.74]) if light else dark
-    thick = lognormal(rng, 0.0075, 0.3, 0.004, 0.016)
+    thick = lognormal(rng, 0.0065, 0.3, 0.004, 0.014)
     if not hairy:
         return np.zeros((side, side), np.float32), colour
     t = np.linspace(0, 1, 16)[:, None]
@@ -98,7 +106,7 @@ def draw_hair(rng, side, few=0.35, short=0.3):
         start = rng.uniform(-0.6, 0.6, 2) - along * reach / 2
         paths.append(start + along * reach * t + bend * 4 * t * (1 - t))
         widths.append((thick * rng.uniform(0.8, 1.2), thick * rng.uniform(0.2, 0.5)))
-    return canvas.strokes(paths, widths, rng.uniform(0.65, 0.95, n)), colour
+    return canvas.strokes(paths, widths, rng.uniform(0.3, 0.78) * rng.uniform(0.8, 1, n)), colour
 
 
 def view(rng, side, stack, zoom=(0.8, 1.05), shift=0.05):
@@ -145,7 +153,7 @@ def contact_light(rng, side):
     return gain[..., None] * balance, (overlay, colour)
 
 
-def finish(rng, size, normal, clean, alpha, hair, light, sharp=0.0035, grain=0.005):
+def finish(rng, size, normal, clean, alpha, hair, light, sharp=0.003, grain=0.0075):
     """Light, focus, grain and hair on the views; everything down to `size` as a `Phantom`.
 
     `normal`, `clean`: (side, side, 3) in 0-1; `hair` = (coverage, rgb); `light` = (gain,
@@ -154,10 +162,12 @@ def finish(rng, size, normal, clean, alpha, hair, light, sharp=0.0035, grain=0.0
     side = len(normal)
     canvas = Canvas(side, 1.0)
     gain, (overlay, ink) = light
-    blur, grain = lognormal(rng, sharp, 0.6, 0, 0.012), lognormal(rng, grain, 0.4, 0, 0.03)
-    speckle = grain * (canvas.noise(rng, 128) + canvas.noise(rng, 256))[..., None]
+    blur, grain = lognormal(rng, sharp, 0.35, 0, 0.006), lognormal(rng, grain, 0.2, 0.0055, 0.03)
+    speckle = 1.4 * grain * canvas.fbm(rng, 64, 3, 1.2)[..., None]
     tint = 0.5 * grain * np.stack([canvas.noise(rng, 96) for _ in range(3)], -1)
     coverage, colour = hair
+    # auto-exposure: were red to saturate, brown lesions would turn red
+    gain = gain * min(1.0, 0.95 / float((normal * gain).mean((0, 1)).max()))
 
     def expose(image):
         image = canvas.blur(image * gain, blur)

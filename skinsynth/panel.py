@@ -1,0 +1,82 @@
+"""The panel of metrics of one set of samples: features, floors, intervals. Rows of Tables 2 and 5."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import encoders, metrics, stats
+from .standard import NotComputed, inception_features
+
+
+@dataclass(frozen=True)
+class Features:
+    """What is measured of a set of images: features, class probabilities, ids of what goes together."""
+
+    features: np.ndarray  # (N, D)
+    probabilities: np.ndarray  # (N, classes)
+    labels: np.ndarray  # (N,) class codes
+    groups: np.ndarray  # (N,) jackknife group numbers
+
+    def __getitem__(self, rows):
+        return Features(self.features[rows], self.probabilities[rows], self.labels[rows], self.groups[rows])
+
+
+class Judge:
+    """Turns images into Features: Inception where its weights are, the micro encoder otherwise.
+
+    names: how the distances must be called in a table, so that no stand-in bears a standard name.
+    """
+
+    def __init__(self, measure, probe, device="cpu"):
+        self.measure, self.probe, self.device = measure, encoders.load_classifier(probe), device
+        blank = np.zeros((2, 32, 32, 3), np.uint8)
+        self.reason = inception_features(blank, device=device)
+        self.inception = not isinstance(self.reason, NotComputed)
+        self.names = ("FID", "KID", "IS") if self.inception else ("FD-micro", "KID-micro", "IS-probe")
+
+    def __call__(self, images, labels, ids):
+        """images uint8 (N,H,W,3), labels (N,) codes, ids (N,) lesions or seeds."""
+        if self.inception:
+            found = inception_features(images, device=self.device)
+            features, probabilities = found["pool"], found["probs"]
+        else:
+            features = encoders.micro_features(self.measure, images)
+            probabilities = encoders.probabilities(self.probe, images)
+        return Features(features, probabilities, np.asarray(labels), stats.make_groups(np.asarray(ids)))
+
+
+def matched(real_labels, fake_labels, seed=0):
+    """Rows of two sets with the same number of each class in both: (real rows, fake rows)."""
+    rng = np.random.default_rng(seed)
+    both = ([], [])
+    for c in np.unique(real_labels):
+        pools = [np.flatnonzero(np.asarray(x) == c) for x in (real_labels, fake_labels)]
+        n = min(map(len, pools))
+        for chosen, pool in zip(both, pools, strict=True):
+            chosen.append(np.sort(rng.permutation(pool)[:n]))
+    return np.concatenate(both[0]), np.concatenate(both[1])
+
+
+def row(judge, name, real, fake):
+    """One row of a table: distances and scores of `fake` against `real`, with intervals."""
+    distance, kernel, score = judge.names
+    args = (real.features, fake.features, real.groups, fake.groups)
+    found = {
+        distance: metrics.with_interval(metrics.frechet_distance, *args),
+        kernel: metrics.with_interval(metrics.kid, *args),
+        score: metrics.inception_score_interval(fake.probabilities, fake.groups),
+        **metrics.prdc_with_interval(*args),
+    }
+    return {"model": name, "n": len(fake.labels)} | stats.columns(found)
+
+
+def fd_difference(real, a, b, label=""):
+    """Frechet distance of a minus that of b to the same real images, over the same groups."""
+    return metrics.difference_with_interval(
+        metrics.frechet_distance, real.features, a.features, b.features, real.groups, a.groups, b.groups, label
+    )
+
+
+def is_ratio(a, b, label=""):
+    """ln(IS of a / IS of b), jackknife over seed groups."""
+    return metrics.inception_score_ratio(a.probabilities, b.probabilities, a.groups, b.groups, label)

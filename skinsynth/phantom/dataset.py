@@ -1,0 +1,179 @@
+"""The phantom written to disk in the layouts of HAM10000 and PAD-UFES-20."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ..config import CLASSES, PAD_CLASSES
+from ..errors import UserError
+from ..store import write_csv
+from .clinical import clinical, fitzpatrick
+from .lesions import dermatoscopy
+
+_MASKS = "HAM10000_segmentations_lesion_tschandl"
+_HAM = dict(zip(CLASSES, (327, 514, 1099, 115, 1113, 6705, 142), strict=True))  # images of HAM10000
+_PAD = dict(zip(PAD_CLASSES, (730, 845, 52, 244, 192, 235), strict=True))  # images of PAD-UFES-20
+_PHOTOS = np.array([5514, 1423, 490, 43]) / 7470  # HAM10000's lesions with 1, 2, 3, 4+ images
+_AGES = {"akiec": 67, "bcc": 67, "bkl": 64, "df": 53, "mel": 61, "nv": 46, "vasc": 51,
+         "ACK": 62, "BCC": 63, "MEL": 60, "NEV": 36, "SCC": 69, "SEK": 66}
+_SITES = ("back", "lower extremity", "trunk", "upper extremity", "abdomen", "face", "chest",
+          "foot", "neck", "unknown")
+_SITE_SHARES = np.array([0.23, 0.21, 0.14, 0.12, 0.1, 0.08, 0.04, 0.03, 0.03, 0.02])
+_HOW = {"akiec": {"histo": 1}, "bcc": {"histo": 1}, "mel": {"histo": 1},
+        "bkl": {"histo": 0.7, "consensus": 0.24, "confocal": 0.06},
+        "df": {"histo": 0.5, "consensus": 0.5}, "vasc": {"histo": 0.5, "consensus": 0.5},
+        "nv": {"follow_up": 0.55, "histo": 0.37, "consensus": 0.08}}
+_REGIONS = ("FACE", "FOREARM", "CHEST", "BACK", "ARM", "NOSE", "HAND", "NECK", "THIGH")
+# share of yes among PAD-UFES-20's answers: itch, grew, hurt, changed, bleed, elevation, biopsed
+_ANSWERS = {"ACK": (0.78, 0.18, 0.07, 0.04, 0.12, 0.28, 0.24),
+            "BCC": (0.76, 0.51, 0.36, 0.10, 0.54, 0.85, 1),
+            "MEL": (0.17, 0.71, 0, 0.65, 0, 0.27, 1),
+            "NEV": (0.09, 0.56, 0.02, 0.09, 0.01, 0.65, 0.25),
+            "SCC": (0.77, 0.40, 0.22, 0.15, 0.31, 0.78, 1),
+            "SEK": (0.27, 0.47, 0.01, 0.03, 0.03, 0.78, 0.06)}
+_PAD_COLUMNS = (
+    "patient_id,lesion_id,smoke,drink,background_father,background_mother,age,pesticide,gender,"
+    "skin_cancer_history,cancer_history,has_piped_water,has_sewage_system,fitspatrick,region,"
+    "diameter_1,diameter_2,diagnostic,itch,grew,hurt,changed,bleed,elevation,img_id,biopsed"
+).split(",")
+_TEST = 500_000  # lesion numbers of the test set start here, so that no scene is in both
+
+
+def counts(shares, n, least):
+    """Images a class, {class: int}, summing to `n`: proportional to `shares`, none below `least`.
+
+    Raises UserError where `n` is less than one a class.
+    """
+    if n < len(shares):
+        raise UserError(f"{n} images for {len(shares)} classes; ask for {len(shares)} or more")
+    least, total = min(least, n // len(shares)), sum(shares.values())
+    made = {k: max(least, round(n * share / total)) for k, share in shares.items()}
+    while sum(made.values()) != n:  # rounding and the minimum are settled by the largest class
+        largest = max(made, key=made.get)
+        made[largest] += 1 if sum(made.values()) < n else -1
+    return made
+
+
+def _grouped(rng, made, shares):
+    """Lesions [(class, photographs)] in random order that hold `made` images of each class."""
+    lesions = []
+    for dx, left in made.items():
+        while left:
+            photos = min(left, int(rng.choice(len(shares), p=shares)) + 1)
+            lesions.append((dx, photos))
+            left -= photos
+    return [lesions[k] for k in rng.permutation(len(lesions))]
+
+
+def _png(path, image):
+    image = image[..., ::-1] if image.ndim == 3 else image.astype(np.uint8) * 255
+    if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+        raise OSError(f"cannot write {path}")
+
+
+def _ham_row(rng, lesion, dx):
+    """HAM10000's facts of a lesion."""
+    age = int(np.clip(5 * round(rng.normal(_AGES[dx], 15) / 5), 5, 85))
+    return {"lesion_id": f"HAM_{9_000_000 + lesion:07d}", "dx": dx,
+            "dx_type": str(rng.choice(list(_HOW[dx]), p=list(_HOW[dx].values()))),
+            "age": float(age), "sex": str(rng.choice(["male", "female"], p=[0.54, 0.46])),
+            "localization": str(rng.choice(_SITES, p=_SITE_SHARES))}
+
+
+def _write_ham(folder, name, lesions, *, size, seed, first, bar):
+    """One HAM10000-like set of [(class, photographs)]; lesions and images count from `first`."""
+    root, truth = folder / name, folder / "truth"
+    images, masks = root / "HAM10000_images_part_1", root / _MASKS
+    for path in (images, masks, truth):
+        path.mkdir(parents=True, exist_ok=True)
+    rng, rows, number = np.random.default_rng([9, seed, first]), [], first
+    for lesion, (dx, photos) in enumerate(lesions, first):
+        facts = _ham_row(rng, lesion, dx)
+        for photo in range(photos):
+            drawn = dermatoscopy(seed, number, dx, size, lesion=lesion, photo=photo)
+            image_id = f"ISIC_{9_000_000 + number:07d}"
+            _png(images / f"{image_id}.png", drawn.image)
+            _png(masks / f"{image_id}_segmentation.png", drawn.mask)
+            for kind in ("hair", "clean", "normal"):
+                _png(truth / f"{image_id}_{kind}.png", getattr(drawn, kind))
+            rows.append({**facts, "image_id": image_id})
+            number += 1
+            bar.update()
+    columns = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
+    return root / "HAM10000_metadata.csv", pd.DataFrame(rows)[columns]
+
+
+def _pad_rows(rng, patient, seed, lesions):
+    """PAD-UFES-20's facts of one patient's lesions [(number, class)], one dict a lesion."""
+    yes = ["False", "True"]
+    habits = {c: yes[int(rng.random() < 0.4)] for c in (
+        "smoke", "drink", "pesticide", "skin_cancer_history", "cancer_history",
+        "has_piped_water", "has_sewage_system")}
+    age = int(np.clip(rng.normal(_AGES[lesions[0][1]], 13), 6, 94))
+    gender = str(rng.choice(["MALE", "FEMALE"]))
+    rows = []
+    for number, dx in lesions:
+        *answers, biopsed = rng.random(7) < _ANSWERS[dx]
+        wide, narrow = sorted(rng.integers(3, 20, 2).tolist(), reverse=True)
+        row = dict.fromkeys(_PAD_COLUMNS, "") | {
+            "patient_id": f"PAT_{patient}", "lesion_id": str(number), "age": age,
+            "region": str(rng.choice(_REGIONS)), "diagnostic": dx, "biopsed": yes[int(biopsed)]}
+        row |= {c: yes[int(a)] for c, a in zip(_PAD_COLUMNS[18:24], answers, strict=True)}
+        if biopsed or rng.random() < 0.5:  # the full questionnaire, as for biopsied lesions
+            row |= habits | {"gender": gender, "fitspatrick": float(fitzpatrick(seed, patient)),
+                             "diameter_1": float(wide), "diameter_2": float(narrow)}
+        rows.append(row)
+    return rows
+
+
+def _write_pad(folder, made, *, size, seed, bar):
+    """The PAD-UFES-20-like set with `made` images a label."""
+    root = folder / "pad_ufes_20"
+    parts = [root / "images" / f"imgs_part_{k}" for k in (1, 2, 3)]
+    for path in (*parts, root / "masks"):
+        path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([10, seed])
+    lesions = list(enumerate(_grouped(rng, made, [0.72, 0.19, 0.09]), 1))
+    total, rows, number, patient = sum(made.values()), [], 0, 0
+    while lesions:
+        patient += 1
+        several = int(rng.choice([1, 2, 3], p=[0.83, 0.13, 0.04]))
+        mine, lesions = lesions[:several], lesions[several:]
+        facts = _pad_rows(rng, patient, seed, [(k, dx) for k, (dx, _) in mine])
+        for (k, (dx, photos)), fact in zip(mine, facts, strict=True):
+            for photo in range(photos):
+                drawn = clinical(seed, number, dx, size, lesion=k, photo=photo, patient=patient)
+                name = f"PAT_{patient}_{k}_{number}"
+                _png(parts[3 * number // total] / f"{name}.png", drawn.image)
+                _png(root / "masks" / f"{name}_segmentation.png", drawn.mask)
+                rows.append(fact | {"img_id": f"{name}.png"})
+                number += 1
+                bar.update()
+    return root / "metadata.csv", pd.DataFrame(rows)[_PAD_COLUMNS]
+
+
+def write_dataset(folder, *, size, n_train=2500, n_test_lesions=100, n_pad=600, seed=0,
+                  progress=False):
+    """Write the phantom into `folder` in the official layouts, with truth beside it.
+
+    ham10000/: `n_train` images with HAM10000's imbalance (at least 12 a class) and photographs a
+    lesion; ham10000_test/: `n_test_lesions` lesions a class, every tenth photographed twice;
+    pad_ufes_20/: `n_pad` images; truth/<image_id>_{hair,clean,normal}.png for both HAM sets.
+    Images are `size` pixels square, a function of `seed`. The tables are written last: a folder
+    without them is unfinished. Raises UserError where a set has less than one image a class.
+    """
+    folder = Path(folder)
+    pool = _grouped(np.random.default_rng([11, seed]), counts(_HAM, n_train, 12), _PHOTOS)
+    test = [(dx, 2 if k % 10 == 9 else 1) for dx in CLASSES for k in range(n_test_lesions)]
+    pad = counts(_PAD, n_pad, 40)
+    n = n_train + n_pad + sum(photos for _, photos in test)
+    with tqdm(total=n, disable=not progress, desc="phantom", unit="image") as bar:
+        tables = [_write_ham(folder, "ham10000", pool, size=size, seed=seed, first=0, bar=bar),
+                  _write_ham(folder, "ham10000_test", test, size=size, seed=seed, first=_TEST,
+                             bar=bar),
+                  _write_pad(folder, pad, size=size, seed=seed, bar=bar)]
+    for path, table in tables:
+        write_csv(path, table)

@@ -1,0 +1,166 @@
+"""The site is built strictly, and each gate closes on what it is there for."""
+
+import re
+import shutil
+import time
+from importlib.metadata import version
+
+import nbformat
+import pytest
+from conftest import ROOT, write_notebook
+from matplotlib import pyplot as plt
+from nbformat.v4 import new_code_cell, new_output
+
+from skinsynth import book, gates, session, store
+from skinsynth.errors import UserError
+
+
+def executed_cell(source="1", output=None, **metadata):
+    cell = new_code_cell(source, execution_count=1, outputs=[output] if output else [])
+    cell.metadata.update(metadata | {"papermill": {"status": "completed"}})
+    return cell
+
+
+def markdown(text):
+    return new_output("display_data", {"text/markdown": text, "text/html": "<p>for JupyterLab</p>"})
+
+
+def item_cells(item, number):
+    """What a notebook leaves behind for an item: a labelled figure or table."""
+    if item.startswith("table"):
+        text = f":::{{table}} **Table {number}.** Rows.\n:name: {item}\n\n| a |\n|--:|\n| 1 |\n:::\n"
+        return [executed_cell(output=markdown(text))]
+    picture = new_output("display_data", {"image/png": PNG, "text/plain": item})
+    caption = {"name": item, "caption": f"**Figure {number}.** Words."}
+    look = {"figure": caption, "image": {"alt": "A dot"}}
+    file = f"fig{int(number):02d}.png"
+    link = markdown(f"Files: {{download}}`{file} <../../results/smoke/figures/{file}>`")
+    return [executed_cell(output=picture, mystnb=look), executed_cell(output=link)]
+
+
+PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture
+def site(project):
+    """A project whose smoke run is complete: pages of this project, small notebooks and results."""
+    for name in ("_config.yml", "_toc.yml", "index.md"):
+        shutil.copy(ROOT / name, project)
+    skip = shutil.ignore_patterns("executed", "generated", "mathjax", "reference")
+    shutil.copytree(ROOT / "book", project / "book", ignore=skip)
+    (project / "book" / "_static" / "mathjax").mkdir()
+    shutil.copy(ROOT / "book/_static/mathjax/tex-svg.js", project / "book/_static/mathjax")
+    run, entries = store.Run("smoke"), {}
+    for name in session.NOTEBOOKS:
+        wanted = {i: i.lstrip("figtable") for i, (_, where) in book.ITEMS.items() if where == name}
+        cells = [c for i, n in wanted.items() for c in item_cells(i, n)]
+        page = write_notebook(project, name, *cells)
+        page.cells[1].update(execution_count=1)
+        page.cells[1].metadata["papermill"] = {"status": "completed"}
+        page.metadata["papermill"] = {"version": "2"}
+        (run.root / "executed").mkdir(parents=True, exist_ok=True)
+        nbformat.write(page, run.root / "executed" / f"{name}.ipynb")
+        entries[name] = {"key": "0", "status": "completed", "seconds": 1.0, "commit": "0" * 40}
+        entries[name] |= {"dirty": False, "parameters": {}}
+    for number in gates.FIGURES:
+        plt.imsave(run.figures / f"fig{number:02d}.png", [[0, 1]])
+    for number in gates.TABLES:
+        (run.tables / f"table{number}.csv").write_text("a\n1\n")
+    whole = {"run": "smoke", "profile": "smoke", "data": "phantom", "device": "CPU", "platform": "Linux"}
+    whole |= {"versions": {"python": "3"}, "inputs": {}, "notebooks": entries}
+    store.write_json(run.root / "manifest.json", whole)
+    return project
+
+
+def test_jupyter_book_is_version_one():
+    assert version("jupyter-book").split(".")[0] == "1"
+
+
+@pytest.mark.book
+def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(site):
+    said = []
+    assert book.build("smoke", root=site, say=said.append) == []
+    html = site / "_build" / "html"
+    page = (html / "book" / "executed" / "01_data.html").read_text()
+    assert "<strong>Figure 14.</strong>" in page and "caption-number" not in page
+    assert 'id="fig14"' in page and "for JupyterLab" not in page
+    front = (html / "index.html").read_text()
+    assert "phantom" in front and front.count("book/executed/04_synthesis.html#") == 8
+    assert "stale" in (html / "book" / "status.html").read_text()
+
+    start = time.perf_counter()
+    assert book.build(root=site, say=said.append) == []
+    assert said[-1].startswith("site is up to date") and time.perf_counter() - start < 20
+
+    with open(site / "book" / "licences.md", "a") as page:
+        page.write("\nSee [Fig 99](#fig99).\n")
+    problems = book.build(root=site, say=said.append)
+    assert any("fig99" in p and "licences.md" in p for p in problems)
+    assert not (site / "_build" / "built").exists()
+
+
+def test_a_missing_notebook_or_result_stops_the_build(site):
+    run = store.Run("smoke")
+    (run.figures / "fig07.png").unlink()
+    problems = book.build("smoke", root=site, say=print)
+    assert problems == ["results/smoke: figures/fig07.png is missing"]
+    assert not (site / "_build").exists()
+    (run.root / "executed" / "03_clip.ipynb").unlink()
+    with pytest.raises(UserError, match="lacks 03_clip"):
+        book.build("smoke", root=site)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (new_output("error", ename="ValueError", evalue="no"), "error ValueError"),
+        (new_output("stream", name="stderr", text="Warning: careful"), "stderr: 'Warning: careful'"),
+        (new_output("stream", text="saved /home/me/x.png"), "path of this machine .* '/home/me/x.png'"),
+        (new_output("display_data", {"text/html": "<a href='/Users/me/x'>"}), "path of this machine"),
+        (new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}}), "widget"),
+        (new_output("stream", text="https://x.org/home/me results/micro/home"), None),
+        (new_output("display_data", {"image/png": "iVBOR/tmp/abc/home/x"}), None),
+        (new_output("display_data", {"text/html": "<img src='data:image/png;base64,a/tmp/b'>"}), None),
+    ],
+)
+def test_notebook_gate(tmp_path, output, message):
+    page = write_notebook(tmp_path, "x", executed_cell(output=output), folder=".")
+    page.metadata["papermill"] = {"version": "2"}
+    page.cells[1].update(execution_count=1)
+    page.cells[1].metadata["papermill"] = {"status": "completed"}
+    nbformat.write(page, tmp_path / "x.ipynb")
+    problems = list(gates.notebook_problems(tmp_path / "x.ipynb"))
+    if message is None:
+        assert problems == []
+    else:
+        (only,) = problems
+        assert re.search(message, only) and only.startswith("x.ipynb, cell 2")
+
+
+def test_notebook_gate_wants_papermill_and_every_cell(tmp_path):
+    page = write_notebook(tmp_path, "x", "print(1)", folder=".")
+    (only,) = gates.notebook_problems(tmp_path / "x.ipynb")
+    assert "not executed by papermill" in only
+    page.metadata["papermill"] = {"version": "2"}
+    page.cells[2].metadata["papermill"] = {"status": "completed"}  # as after a timeout
+    nbformat.write(page, tmp_path / "x.ipynb")
+    problems = list(gates.notebook_problems(tmp_path / "x.ipynb"))
+    assert len(problems) == 2 and all("not completed" in p for p in problems)
+
+
+def test_page_gate(tmp_path):
+    (tmp_path / "other.html").write_text('<p id="here">')
+    (tmp_path / "page.html").write_text(
+        '<article><img src="a.png" alt="A dot"><img src="data:x" alt=""><img src="data:x" alt="../a.png">'
+        '<a href="other.html#here">ok</a><a href="https://x.org">ok</a><a href="#">ok</a>'
+        '<a href="other.html#there">bad</a><a href="none.csv">bad</a></article>'
+        '<script src="https://cdn.org/x.js"></script><link href="//cdn.org/x.css">'
+    )
+    problems = list(gates.page_problems(tmp_path))
+    assert sum("without alt" in p for p in problems) == 2
+    assert sum("request leaves" in p for p in problems) == 2
+    assert sum("missing anchor other.html#there" in p for p in problems) == 1
+    assert sorted(p.split()[-1] for p in problems if "broken" in p) == ["a.png", "none.csv"]
+    assert len(problems) == 7

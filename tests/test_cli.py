@@ -1,0 +1,56 @@
+"""A user's mistake is one line on stderr and exit code 1, from the command line too."""
+
+import errno
+
+import pytest
+
+from skinsynth import __version__, cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--profile", "macro"], "unknown profile 'macro'; choose one of: smoke, micro"),
+        (["run", "-p", "guidence=2"], "unknown parameter 'guidence'"),
+        (["run", "-p", "seed=much"], "seed should be int, got str 'much'"),
+        (["run", "--data", "nowhere"], "nowhere: no such data folder"),
+        (["run", "--profile", "ham64"], "profile ham64 reads HAM10000"),
+        (["status", "--profile", "macro"], "unknown profile"),
+        (["book"], "no executed notebooks"),
+    ],
+)
+def test_mistakes_are_one_line(project, capsys, arguments, message):
+    assert cli.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.startswith("skinsynth: ") and said.count("\n") == 1
+    assert not (project / "book").exists()
+
+
+def test_full_disk_is_one_line(project, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere.npy")
+
+    monkeypatch.setattr("skinsynth.run.run_notebooks", full)
+    assert cli.main(["run"]) == 1
+    assert capsys.readouterr().err == "skinsynth: disk full (somewhere.npy); free space and run again\n"
+
+
+def test_other_errors_are_not_hidden(project, monkeypatch):
+    def broken(*arguments, **options):
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr("skinsynth.run.run_notebooks", broken)
+    with pytest.raises(PermissionError):
+        cli.main(["run"])
+
+
+def test_status_and_version(project, capsys):
+    assert cli.main(["status"]) == 0
+    assert capsys.readouterr().out.count("missing") == 3
+    assert cli.main(["--version"]) == 0 and __version__ in capsys.readouterr().out
+    assert cli.main(["run", "--nonsense"]) == 2
+
+
+def test_claims_prints_every_claim(project, capsys):
+    assert cli.main(["claims", "--profile", "smoke"]) == 0
+    assert "table1-mse" in capsys.readouterr().out

@@ -1,0 +1,140 @@
+"""The runner executes what changed and nothing else, and leaves nothing half-written."""
+
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import ROOT, write_notebook
+
+from skinsynth import run as runner
+from skinsynth.errors import UserError
+from skinsynth.store import Run, library_hash
+
+ALL = ["01_data", "02_vae", "04_synthesis"]
+
+
+@pytest.fixture(autouse=True)
+def one_library(monkeypatch):
+    """The library does not change while a test runs, whoever edits it."""
+    value = library_hash()
+    monkeypatch.setattr("skinsynth.store.library_hash", lambda: value)
+
+
+def execute(project, **options):
+    return runner.run_notebooks("smoke", root=project, say=lambda line: None, **options)
+
+
+def test_runs_all_then_nothing_then_what_changed(project):
+    assert execute(project) == ALL
+    page = nbformat.read(project / "book" / "executed" / "02_vae.ipynb", 4)
+    assert page.cells[2].source == '# Parameters\nprofile = "smoke"\n'
+    assert str(project) not in str(page.metadata)
+    assert not list(project.rglob("*.part.ipynb"))
+    assert execute(project) == []
+
+    assert execute(project, parameters={"guidance": 2.0}) == ["04_synthesis"]
+    assert runner.manifest(Run("smoke"))["notebooks"]["04_synthesis"]["parameters"] == {"guidance": 2.0}
+    assert set(runner.status(Run("smoke"), root=project).values()) == {"current"}
+
+    write_notebook(project, "02_vae", "print(profile)", prose="Other prose.")
+    assert runner.status(Run("smoke"), root=project)["02_vae"] == "stale"
+    assert execute(project, parameters={"guidance": 2.0}) == ["02_vae"]
+    write_notebook(project, "02_vae", "print(profile, 2)")
+    assert execute(project, only=["04"], parameters={"guidance": 2.0}) == ["02_vae", "04_synthesis"]
+
+
+def test_manifest_says_where_numbers_come_from(project):
+    execute(project, only=["01"])
+    whole = runner.manifest(Run("smoke"))
+    assert {"commit", "dirty", "versions", "device", "threads", "inputs", "profile"} <= set(whole)
+    assert whole["data"] == "phantom" and whole["versions"]["torch"]
+    entry = whole["notebooks"]["01_data"]
+    assert entry["status"] == "completed" and entry["seconds"] > 0 and len(entry["key"]) == 16
+    assert execute(project, only=["01"], force=True) == ["01_data"]
+
+
+def test_a_failure_is_one_line_and_keeps_the_last_good_page(project):
+    execute(project, only=["01"])
+    good = (project / "book" / "executed" / "01_data.ipynb").read_bytes()
+    write_notebook(project, "01_data", "print(1)", "raise ValueError('two\\nlines')")
+    with pytest.raises(UserError) as caught:
+        execute(project)
+    assert str(caught.value) == "notebooks/01_data.ipynb, cell 4: ValueError: two lines"
+    run = Run("smoke")
+    assert (run.root / "executed" / "01_data.ipynb").read_bytes() == good
+    assert (run.root / "failed" / "01_data.ipynb").exists()
+    assert not list(project.rglob("*.part.ipynb"))
+    assert runner.status(run, root=project)["01_data"] == "failed"
+    assert "02_vae" not in runner.manifest(run)["notebooks"]
+
+    body = "from skinsynth.errors import UserError\nraise UserError('metadata.csv: no column dx')"
+    write_notebook(project, "01_data", body)
+    with pytest.raises(UserError, match=r"^notebooks/01_data.ipynb, cell 3: metadata.csv: no column dx$"):
+        execute(project)
+    write_notebook(project, "01_data", "raise OSError(28, 'No space left on device')")
+    with pytest.raises(UserError, match="disk full .* free space and run again"):
+        execute(project)
+    write_notebook(project, "01_data", "print('mended')")
+    assert execute(project, only=["01"]) == ["01_data"]
+    assert not (run.root / "failed" / "01_data.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"parameters": {"guidanc": 2.0}}, "unknown parameter 'guidanc'; known: profile, .*guidance"),
+        ({"parameters": {"guidance": "2"}}, "guidance should be float, got str '2'"),
+        ({"parameters": {"extras": "false"}}, "extras should be bool"),
+        ({"parameters": {"guidance": 2.0}, "only": ["02"]}, "unknown parameter 'guidance'"),
+        ({"parameters": {"profile": "micro"}}, "own option: --profile"),
+        ({"only": ["07"]}, "no notebook begins with '07'"),
+        ({"data": "nowhere"}, "nowhere: no such data folder"),
+    ],
+)
+def test_bad_input_stops_before_any_work(project, options, message):
+    with pytest.raises(UserError, match=message):
+        execute(project, **options)
+    assert not (project / "results").exists() and not (project / "book").exists()
+
+
+def test_command_line_values_take_the_type_of_the_default(project):
+    pairs = ["guidance=2", "extras=True", "seed=3"]
+    assert runner.parse(pairs, ALL, project) == {"guidance": 2, "extras": True, "seed": 3}
+    assert runner.parse(["guidance=1e-3", "data=3"], ALL, project) == {"guidance": 1e-3, "data": "3"}
+    for pair in ("extras=1", "seed=2.5", "seed=true", "guidance=much", "guidance", "guidence=2"):
+        with pytest.raises(UserError):
+            runner.parse([pair], ALL, project)
+
+
+def test_prose_does_not_reach_downstream_but_code_does(project):
+    key = lambda: runner.keys(ALL, {}, "smoke", {}, project)  # noqa: E731
+    before = key()
+    write_notebook(project, "01_data", "print(profile)", prose="Better prose.")
+    prose = key()
+    assert prose["01_data"] != before["01_data"] and prose["02_vae"] == before["02_vae"]
+    write_notebook(project, "01_data", "print(profile, 1)")
+    assert all(key()[n] != before[n] for n in ALL)
+
+
+def test_data_identity_sees_tables_and_sizes(tmp_path):
+    folder = tmp_path / "ham10000"
+    folder.mkdir()
+    (folder / "a.csv").write_text("dx\nnv\n")
+    (folder / "a.jpg").write_text("1")
+    first = runner.identity(str(tmp_path))
+    other = tmp_path.with_name("other")
+    tmp_path.rename(other)
+    assert runner.identity(str(other)) == first  # where it lies does not matter
+    tmp_path.mkdir()
+
+
+def test_two_processes_share_a_run(project):
+    write_notebook(project, "01_data", "import time; time.sleep(1)")
+    order = [sys.executable, "-m", "skinsynth.cli", "run", "--profile", "smoke", "--only", "01"]
+    options = {"cwd": ROOT, "env": dict(os.environ), "stdout": subprocess.PIPE, "text": True}
+    pair = [subprocess.Popen(order, **options) for _ in range(2)]
+    said = sorted(p.communicate(timeout=100)[0].splitlines()[-1] for p in pair)
+    assert [p.returncode for p in pair] == [0, 0]
+    assert said == ["1 notebooks executed: 01_data", "nothing changed"]

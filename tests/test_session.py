@@ -1,0 +1,156 @@
+"""Parameters are checked before any work, and results go where the contract says."""
+
+import base64
+
+import numpy as np
+import pandas as pd
+import pytest
+import tqdm
+from conftest import write_notebook
+from matplotlib import pyplot as plt
+
+from skinsynth import figures, session
+from skinsynth.errors import UserError
+
+PLAIN = {"profile": "smoke", "data": "", "seed": 0, "extras": False}
+VAE = PLAIN | {"vae_steps": 0}
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What the notebook would display: [(data, metadata), ...]."""
+    found = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, metadata=None, raw=False: found.append((data, metadata))
+    )
+    return found
+
+
+def test_defaults_are_read_as_literals(project):
+    assert session.declared_parameters("02_vae") == VAE | {"profile": "micro"}
+
+
+@pytest.mark.parametrize("body", ["x = int(3)", "x, y = 1, 2", "import os"])
+def test_parameters_cell_takes_literals_only(project, body):
+    path = project / "notebooks" / "02_vae.ipynb"
+    path.write_text(path.read_text().replace("vae_steps = 0", body))
+    with pytest.raises(UserError, match="literals"):
+        session.declared_parameters("02_vae")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"extras": "false"}, "extras should be bool, got str 'false'"),
+        ({"vae_steps": 2.5}, "vae_steps should be int"),
+        ({"vae_steps": True}, "vae_steps should be int"),
+        ({"profile": "macro"}, "unknown profile 'macro'; choose one of: smoke"),
+        ({"profile": "ham64"}, "reads HAM10000"),
+        ({"data": "nowhere"}, "nowhere: no such data folder"),
+    ],
+)
+def test_wrong_values_stop_at_the_start(project, changed, message):
+    with pytest.raises(UserError, match=message):
+        session.start("02_vae", VAE | changed)
+    assert not (project / "results").exists()
+
+
+def test_unknown_name_through_plain_papermill_stops(project):
+    injected = {"In": ["", "profile = 'micro'", "# Parameters\nvae_stepz = 3\n"], "vae_stepz": 3}
+    with pytest.raises(UserError, match="unknown parameter 'vae_stepz'; known: profile"):
+        session.start("02_vae", VAE | injected)
+
+
+def test_zero_means_as_the_profile_says_and_overrides_reach_downstream(project):
+    assert session.start("02_vae", VAE).cfg.vae_steps == session.PROFILES["smoke"].vae_steps
+    assert session.start("02_vae", VAE | {"vae_steps": 7, "seed": 3}).cfg.vae_steps == 7
+    later = session.start("04_synthesis", PLAIN | {"guidance": 5, "seed": 4})
+    assert (later.cfg.vae_steps, later.cfg.guidance, later.cfg.seed) == (7, 5.0, 4)
+    assert session.start("01_data", PLAIN).cfg.vae_steps != 7  # upstream of 02: not reached
+
+
+def test_only_the_runner_writes_to_a_published_run(project, monkeypatch):
+    assert session.start("01_data", PLAIN).run.name == "scratch-smoke"
+    monkeypatch.setenv("SKINSYNTH_RUN", "smoke")
+    assert session.start("01_data", PLAIN).run.name == "smoke"
+
+
+def test_data_folder_is_found_from_the_project_and_names_the_run(project, monkeypatch):
+    (project / "somewhere" / "ham10000").mkdir(parents=True)
+    opened = session.start("01_data", PLAIN | {"data": "somewhere"})
+    assert opened.run.name == "scratch-smoke-ham" and opened.source.startswith("HAM10000")
+    monkeypatch.setenv("SKINSYNTH_DATA", str(project / "somewhere"))
+    assert session.start("01_data", PLAIN).cfg.data == opened.cfg.data
+
+
+def test_figure_shows_exactly_the_file_and_keeps_its_data(project, shown):
+    opened = session.start("02_vae", VAE)
+    figure, axes = plt.subplots(figsize=(3, 2))
+    axes.plot([0, 1])
+    opened.figure("fig05", figure, data=pd.DataFrame({"x": [1 / 3]}))
+    file = opened.run.figures / "fig05.png"
+    assert base64.b64decode(shown[0][0]["image/png"]) == file.read_bytes()
+    assert shown[0][1]["image/png"]["width"] == 300
+    assert file.with_suffix(".csv").read_text() == "x\n0.333333\n"
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_table_writes_csv_and_labelled_myst(project, shown):
+    opened = session.start("02_vae", VAE)
+    frame = pd.DataFrame({"model": ["4ch", "a|b"], "MSE": [0.012345678, np.nan], "n": [100, 7]})
+    opened.table("table1", frame, "Errors.", fmt={"MSE": "{:.3f}"})
+    myst = shown[0][0]["text/markdown"]
+    assert ":name: table1" in myst and "**Table 1.** Errors." in myst
+    assert "| 4ch | 0.012 | 100 |" in myst and "| a\\|b | – | 7 |" in myst
+    assert "0.0123457" in (opened.run.tables / "table1.csv").read_text()
+    assert "<table>" in shown[0][0]["text/html"]  # what JupyterLab shows
+    with pytest.raises(ValueError, match="lacks"):
+        opened.table("table1", frame, "Errors.", fmt={"MSEE": "{}"})
+
+
+def test_results_link_every_file_of_the_item_and_no_other(project, shown):
+    opened = session.start("04_synthesis", PLAIN | {"guidance": 0.0})
+    for name in ("fig01.png", "fig10.png", "fig10.csv", "fig10a.png"):
+        (opened.run.figures / name).write_text("")
+    opened.results("fig10")
+    myst = shown[0][0]["text/markdown"]
+    for name in ("fig10.png", "fig10.csv", "fig10a.png"):
+        assert f"{{download}}`{name} <../../results/{opened.run.name}/figures/{name}>`" in myst
+    assert "fig01" not in myst and "paper" in myst
+
+
+def test_quiet_silences_every_bar(monkeypatch, capsys):
+    monkeypatch.setattr(tqdm.tqdm, "__init__", tqdm.tqdm.__init__)
+    session.quiet()
+    assert list(tqdm.tqdm(range(3), disable=False)) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_grid_keeps_pixels_and_slider_is_whole(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    figure = figures.grid([[image, None], [image, image]], rows=["a", "b"], columns=["c", "d"])
+    figure.savefig(tmp_path / "grid.png", dpi=figures.DPI)
+    drawn = (plt.imread(tmp_path / "grid.png")[..., :3] * 255).round().astype(np.uint8)
+    height, width = drawn.shape[:2]
+    for axes in (figure.axes[0], figure.axes[3]):
+        place = axes.get_position()
+        x, y = round(place.x0 * width), round(height - place.y1 * height)
+        zoom = round(place.width * width) // 16
+        block = drawn[y : y + 16 * zoom, x : x + 16 * zoom]
+        assert zoom > 5 and np.array_equal(block, image.repeat(zoom, 0).repeat(zoom, 1))
+    with pytest.raises(ValueError, match="uint8"):
+        figures.grid([[image / 255]])
+    slider = figures.FrameSlider([image, image], "guidance", [1, 3.5], alt="noise")
+    html = slider._repr_html_()
+    assert html.count("<img") == 2 and 'alt="noise, guidance 3.5"' in html and "http" not in html
+    divider = figures.BeforeAfter(image, image, ("4ch", "8ch"), alt="noise")._repr_html_()
+    assert "hidden" not in divider and "clip-path:inset(0 0 0 50%)" in divider
+
+
+def test_a_notebook_without_the_tag_is_named(project):
+    book = write_notebook(project, "03_clip", "print(1)")
+    path = project / "notebooks" / "03_clip.ipynb"
+    assert book.cells[1].metadata.tags == ["parameters"]
+    path.write_text(path.read_text().replace('"parameters"', '"other"'))
+    with pytest.raises(UserError, match="03_clip.ipynb: needs one cell tagged 'parameters', has 0"):
+        session.declared_parameters("03_clip")
