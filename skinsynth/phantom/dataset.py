@@ -27,13 +27,7 @@ _HOW = {"akiec": {"histo": 1}, "bcc": {"histo": 1}, "mel": {"histo": 1},
         "df": {"histo": 0.5, "consensus": 0.5}, "vasc": {"histo": 0.5, "consensus": 0.5},
         "nv": {"follow_up": 0.55, "histo": 0.37, "consensus": 0.08}}
 _REGIONS = ("FACE", "FOREARM", "CHEST", "BACK", "ARM", "NOSE", "HAND", "NECK", "THIGH")
-# share of yes among PAD-UFES-20's answers: itch, grew, hurt, changed, bleed, elevation, biopsed
-_ANSWERS = {"ACK": (0.78, 0.18, 0.07, 0.04, 0.12, 0.28, 0.24),
-            "BCC": (0.76, 0.51, 0.36, 0.10, 0.54, 0.85, 1),
-            "MEL": (0.17, 0.71, 0, 0.65, 0, 0.27, 1),
-            "NEV": (0.09, 0.56, 0.02, 0.09, 0.01, 0.65, 0.25),
-            "SCC": (0.77, 0.40, 0.22, 0.15, 0.31, 0.78, 1),
-            "SEK": (0.27, 0.47, 0.01, 0.03, 0.03, 0.78, 0.06)}
+_BIOPSED = {"ACK": 0.24, "BCC": 1, "MEL": 1, "NEV": 0.25, "SCC": 1, "SEK": 0.06}
 _PAD_COLUMNS = (
     "patient_id,lesion_id,smoke,drink,background_father,background_mother,age,pesticide,gender,"
     "skin_cancer_history,cancer_history,has_piped_water,has_sewage_system,fitspatrick,region,"
@@ -107,24 +101,19 @@ def _write_ham(folder, name, lesions, *, size, seed, first, bar):
 
 
 def _pad_rows(rng, patient, seed, lesions):
-    """PAD-UFES-20's facts of one patient's lesions [(number, class)], one dict a lesion."""
-    yes = ["False", "True"]
-    habits = {c: yes[int(rng.random() < 0.4)] for c in (
-        "smoke", "drink", "pesticide", "skin_cancer_history", "cancer_history",
-        "has_piped_water", "has_sewage_system")}
+    """PAD-UFES-20's facts of one patient's lesions [(number, class)], one dict a lesion.
+
+    Questions that the phantom cannot answer (habits, itch ...) stay empty or UNK, as many do there.
+    """
     age = int(np.clip(rng.normal(_AGES[lesions[0][1]], 13), 6, 94))
-    gender = str(rng.choice(["MALE", "FEMALE"]))
-    rows = []
+    gender, rows = str(rng.choice(["MALE", "FEMALE"])), []
     for number, dx in lesions:
-        *answers, biopsed = rng.random(7) < _ANSWERS[dx]
-        wide, narrow = sorted(rng.integers(3, 20, 2).tolist(), reverse=True)
-        row = dict.fromkeys(_PAD_COLUMNS, "") | {
+        biopsed = bool(rng.random() < _BIOPSED[dx])
+        row = dict.fromkeys(_PAD_COLUMNS, "") | dict.fromkeys(_PAD_COLUMNS[18:24], "UNK") | {
             "patient_id": f"PAT_{patient}", "lesion_id": str(number), "age": age,
-            "region": str(rng.choice(_REGIONS)), "diagnostic": dx, "biopsed": yes[int(biopsed)]}
-        row |= {c: yes[int(a)] for c, a in zip(_PAD_COLUMNS[18:24], answers, strict=True)}
-        if biopsed or rng.random() < 0.5:  # the full questionnaire, as for biopsied lesions
-            row |= habits | {"gender": gender, "fitspatrick": float(fitzpatrick(seed, patient)),
-                             "diameter_1": float(wide), "diameter_2": float(narrow)}
+            "region": str(rng.choice(_REGIONS)), "diagnostic": dx, "biopsed": str(biopsed)}
+        if biopsed or rng.random() < 0.5:  # of a third of the images these are not known
+            row |= {"gender": gender, "fitspatrick": float(fitzpatrick(seed, patient))}
         rows.append(row)
     return rows
 

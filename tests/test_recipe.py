@@ -1,0 +1,127 @@
+"""The chain of stages on a tiny phantom: provenance, references, resume, arms."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinsynth import arrays, classify, config, denoiser, pipeline, recipe, sets, store
+from skinsynth.errors import UserError
+
+TINY = replace(
+    config.PROFILES["smoke"], n_train=100, n_test=3, n_pad=60, pretrain_steps=2, encoder_steps=2,
+    vae_steps=2, unet_steps=2, segment_steps=2, classify_steps=2, samples=2, sampling_steps=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SKINSYNTH_RESULTS", str(tmp_path_factory.mktemp("results")))
+    yield store.Run("tiny")
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def folder(run):
+    return recipe.samples(run, TINY, "8ch+ML")
+
+
+def test_sample_folder_is_a_plain_image_folder(run, folder):
+    meta = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
+    assert list(meta["class"].value_counts()) == [2] * 7
+    assert all((folder / name).exists() for name in meta.file_name)
+    assert sorted(p.name for p in folder.path.iterdir() if p.is_dir()) == sorted(config.CLASSES)
+    records = arrays.records_of(recipe.records(run, TINY)).set_index("image_id")
+    used = records.loc[meta.reference]
+    assert (used.split == "train").all() and (used.dx.to_numpy() == meta["class"]).all()
+
+
+def test_samples_resume_where_they_stopped(run, folder):
+    """A folder whose first batch was done ends as the one made in one go."""
+    wanted = arrays.load_array(folder / "images.npy")
+    inputs = store.read_json(folder / "stage.json")["inputs"]
+    labels, seeds = inputs["labels"], inputs["seeds"]
+    common = dict(
+        model=recipe.model(run, TINY, "8ch+ML"), vae=recipe.autoencoder(run, TINY, "8ch"), labels=labels,
+        seeds=seeds, guidance=inputs["guidance"], steps=inputs["steps"], mode="train",
+        tokens=recipe.tokens(run, TINY), records=recipe.records(run, TINY), reference_labels=labels, batch=5,
+    )  # fmt: skip
+    made = pipeline.sample(run, **common)
+    first = np.array(arrays.load_array(made / "images.npy"))
+    assert abs(first.astype(int) - wanted).max() <= 1, "batch size changes nothing but float noise"
+
+
+def test_models_know_their_split(run):
+    facts = denoiser.trained_on(recipe.model(run, TINY, "4ch"))
+    assert facts["manifest"] == denoiser.manifest_hash(recipe.records(run, TINY))
+
+
+def test_samples_of_another_split_are_refused(run, folder):
+    """The same images, split by another seed: the generator has seen lesions of that test set."""
+    other = sets.load_set(run, replace(TINY, seed=TINY.seed), "ham")
+    leaked = sets.read_set(
+        run, folder=sets.data_folder(run, TINY), identity="", size=TINY.size, limit=0, seed=9, name="ham"
+    )
+    pipeline.provenance_check(folder, other)
+    with pytest.raises(UserError, match="another split.*may have seen test lesions"):
+        pipeline.provenance_check(folder, leaked)
+    with pytest.raises(UserError, match="another split"):
+        classify.train_arm(
+            run, arm="RS", images=leaked, records=leaked, samples=folder, interpolated=None,
+            vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=recipe.BACKBONE, steps=1, batch=4, seed=0,
+        )  # fmt: skip
+
+
+def test_a_denoiser_refuses_another_vae(run):
+    with pytest.raises(UserError, match="trained with another VAE"):
+        pipeline.load_pipeline(recipe.model(run, TINY, "4ch"), recipe.autoencoder(run, TINY, "8ch"))
+
+
+def test_one_changed_parameter_keeps_what_does_not_depend_on_it(run):
+    before = {p.name for p in (run.root / "stages").iterdir()}
+    recipe.samples(run, replace(TINY, guidance=2.0), "8ch+ML")
+    new = {p.name.split("-")[0] for p in (run.root / "stages").iterdir() if p.name not in before}
+    assert new == {"samples"}
+
+
+def test_arms_have_the_right_images():
+    x = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(3, 3)
+    y = np.array([5] * 16 + [0] * 4)
+    xs, ys = x + 100, np.array([0] * 10 + [5] * 10)
+    arm = lambda name: classify.arm_data(name, (x, y), (xs, ys), None, 0)  # noqa: E731
+    counts = lambda labels: np.bincount(labels, minlength=7)[[0, 5]].tolist()  # noqa: E731
+    assert counts(arm("R0")[1]) == [4, 16] and arm("R0")[2] is None
+    assert (arm("S")[0] >= 100).all()
+    assert counts(arm("RS")[1]) == counts(arm("R3")[1]) == [14, 26]
+    assert (arm("R3")[0] < 100).all(), "R3 holds real images only, at RS's class counts"
+    mixed = arm("M")
+    assert len(mixed[0]) == 20 and (mixed[0] >= 100).sum() == 30 and counts(mixed[1]) == [4, 16]
+    weights = arm("R1")[2]
+    assert weights[y == 0].sum() == pytest.approx(weights[y == 5].sum())
+
+
+def test_every_arm_trains_and_answers(run, folder):
+    for name in ("R4", "M"):
+        made = recipe.classifier(run, TINY, name, 0, folder)
+        p = arrays.load_array(made / "test.npy")
+        assert p.shape == (len(p), 7) and np.allclose(p.sum(1), 1, atol=1e-4)
+    with pytest.raises(UserError, match="unknown arm 'X'"):
+        classify.train_arm.__wrapped__(
+            run.root, arm="X", images=None, records=None, samples=None, interpolated=None, vae=None,
+            pad=None, backbone="", steps=1, batch=1, seed=0,
+        )  # fmt: skip
+
+
+def test_measures_of_classification():
+    y = np.array([4, 4, 0, 0, 1])
+    p = np.full((5, 7), 0.02)
+    p[np.arange(5), y] = 0.88
+    assert classify.MEASURES["balanced accuracy"](p, y) == 1
+    assert classify.MEASURES["Brier"](p, y) == pytest.approx(0.12**2 + 6 * 0.02**2)
+    assert classify.MEASURES["ECE"](p, y) == pytest.approx(0.12)
+    score = np.array([0.9, 0.2, 0.8, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    truth = np.array([1, 1] + [0] * 8)
+    assert classify.sensitivity_at(truth, score, 0.90) == 0.5
+    assert classify.sensitivity_at(truth, score, 0.85) == 1.0
