@@ -58,7 +58,9 @@ def items_page(rows, data):
             f"{badge(v)}" + (f" × {n}" if n > 1 else "") for v, n in sorted(count.items())
         )
         link = f"[{notebook[:2]}](book/executed/{notebook}.ipynb)"
-        lines.append(f"| [{title(item)}](#{item}) | {shows} | {link} | {said or 'no claim'} | {data} |")
+        lines.append(
+            f"| [{title(item)}](#{item}) | {shows} | {link} | {said or 'no claim'} | {data} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -91,14 +93,24 @@ def claims_page(rows):
         said = row["statement"] + (f" *{row['paper_value']}.*" if known else "")
         found = "" if row["value"] is None else f"{finding(row)}: {row['quantity']}. "
         why = row["why"] + ("" if row["note"] in ("", row["why"]) else f" {row['note']}")
-        cells = [f"[{title(row['item'])}](#{row['item']})", said, found + why, badge(row["verdict"])]
-        lines.append("| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |")
+        cells = [
+            f"[{title(row['item'])}](#{row['item']})",
+            said,
+            found + why,
+            badge(row["verdict"]),
+        ]
+        lines.append(
+            "| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
 def status_page(run, whole, states):
     """Notebooks with state, seconds and commit; versions and machine; the manifest itself."""
-    lines = ["| Notebook | State | Seconds | Commit | Parameters changed |", "|:--|:--|--:|:--|:--|"]
+    lines = [
+        "| Notebook | State | Seconds | Commit | Parameters changed |",
+        "|:--|:--|--:|:--|:--|",
+    ]
     for name, entry in sorted(whole["notebooks"].items()):
         commit = entry["commit"][:12] + (" + local changes" if entry["dirty"] else "")
         given = ", ".join(f"{k} = {v}" for k, v in entry["parameters"].items()) or "none"
@@ -109,7 +121,9 @@ def status_page(run, whole, states):
     lines += ["", "| What | Value |", "|:--|:--|", *machine, *versions, ""]
     manifest = os.path.relpath(runner.manifest_path(run), session.project_root() / "book")
     ledger = os.path.relpath(run.root / "claims.json", session.project_root() / "book")
-    lines.append(f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{ledger}>`.")
+    lines.append(
+        f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{ledger}>`."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -132,7 +146,9 @@ def write_pages(run, root):
 
 def fingerprint(run, root):
     """Hash of all that the site is built from."""
-    sources = [p for s in SOURCES for p in ([root / s] if (root / s).is_file() else (root / s).rglob("*"))]
+    sources = [
+        p for s in SOURCES for p in ([root / s] if (root / s).is_file() else (root / s).rglob("*"))
+    ]
     sources += [*run.figures.glob("*"), *run.tables.glob("*"), run.root / "manifest.json"]
     total = hashlib.sha256()
     for path in sorted(p for p in sources if p.is_file() and "__pycache__" not in p.parts):
@@ -159,8 +175,13 @@ def build(name="", pdf=False, root=None, say=print):
         raise UserError(f"jupyter-book {version('jupyter-book')}: this book needs version 1")
     run = store.Run(name or last_run(root))
     site, stamp = root / "_build" / "html", root / "_build" / "built"
-    with store.locked(store.results_root() / ".book.lock"), runner.environment(SKINSYNTH_ROOT=str(root)):
-        missing = [n for n in session.NOTEBOOKS if not (run.root / "executed" / f"{n}.ipynb").exists()]
+    with (
+        store.locked(store.results_root() / ".book.lock"),
+        runner.environment(SKINSYNTH_ROOT=str(root)),
+    ):
+        missing = [
+            n for n in session.NOTEBOOKS if not (run.root / "executed" / f"{n}.ipynb").exists()
+        ]
         if missing:
             raise UserError(f"run {run.name} lacks {', '.join(missing)}: run `skinsynth run` first")
         runner.publish(run, root)

@@ -10,8 +10,15 @@ from .config import PROFILES, configure
 from .errors import UserError
 from .store import Run, disk_full
 
-profile_option = click.option("--profile", default="micro", show_default=True, help="One of: " + ", ".join(PROFILES))
-data_option = click.option("--data", default="", envvar="SKINSYNTH_DATA", help="Folder with ham10000/; without it the phantom.")
+profile_option = click.option(
+    "--profile", default="micro", show_default=True, help="One of: " + ", ".join(PROFILES)
+)
+data_option = click.option(
+    "--data",
+    default="",
+    envvar="SKINSYNTH_DATA",
+    help="Folder with ham10000/; without it the phantom.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +37,9 @@ def _run(profile, data):
 @profile_option
 @data_option
 @click.option("--only", multiple=True, help="Notebook by number, such as 04; can be repeated.")
-@click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks.")
+@click.option(
+    "-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks."
+)
 @click.option("--force", is_flag=True, help="Execute even what has not changed.")
 def run(profile, data, only, pairs, force):
     """Execute the notebooks that changed."""
@@ -42,7 +51,9 @@ def run(profile, data, only, pairs, force):
 
 
 @cli.command()
-@click.option("--run", "name", default="", help="Name of the run; the one executed last by default.")
+@click.option(
+    "--run", "name", default="", help="Name of the run; the one executed last by default."
+)
 @click.option("--pdf", is_flag=True, help="Also print the whole book as one PDF (needs Chromium).")
 def book(name, pdf):
     """Build the site from a run's executed notebooks, strictly, and check it."""
@@ -66,7 +77,9 @@ def status(profile, data):
     entries = runner.manifest(target)["notebooks"]
     for name, state in runner.status(target, data).items():
         entry = entries.get(name, {})
-        click.echo(f"{name:18}{state:10}{entry.get('seconds', 0):8.0f} s  {entry.get('commit', '')[:12]}")
+        click.echo(
+            f"{name:18}{state:10}{entry.get('seconds', 0):8.0f} s  {entry.get('commit', '')[:12]}"
+        )
 
 
 @cli.command()
@@ -115,9 +128,11 @@ def verify(folder):
 @click.option("--seed", default=0, show_default=True)
 def phantom(folder, profile, seed):
     """Draw the phantom of a profile into FOLDER, in HAM10000's own layout."""
-    from .phantom import write
+    from .phantom import write_dataset
 
-    write(folder, configure(profile, seed=seed))
+    cfg = configure(profile, seed=seed)
+    sizes = dict(size=cfg.size, n_train=cfg.n_train, n_test_lesions=cfg.n_test, n_pad=cfg.n_pad)
+    write_dataset(folder, seed=seed, progress=True, **sizes)
 
 
 def main(arguments=None):

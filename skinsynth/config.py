@@ -24,16 +24,16 @@ class Config:
     n_test: int = 100  # phantom: test lesions a class
     n_pad: int = 600  # phantom: clinical images
     limit: int = 0  # real data: images used from each split, drawn by class; 0 is all
-    batch: int = 64
-    pretrain_steps: int = 400  # generic pre-training of the 4-channel VAE and UNet
+    batch: int = 32
+    pretrain_steps: int = 250  # generic pre-training of the 4-channel VAE and UNet
     encoder_steps: int = 300  # CLIP and the measuring encoder
-    vae_steps: int = 300  # fine-tuning of each VAE
-    unet_steps: int = 400  # fine-tuning of each denoiser
-    segment_steps: int = 150
-    classify_steps: int = 200
-    classifier_seeds: int = 3
+    vae_steps: int = 250  # fine-tuning of each VAE
+    unet_steps: int = 320  # fine-tuning of each denoiser
+    segment_steps: int = 200
+    classify_steps: int = 250
+    classifier_seeds: int = 2
     samples: int = 48  # synthetic images a class and model
-    sampling_steps: int = 16
+    sampling_steps: int = 12
     guidance: float = 3.0  # classifier-free guidance scale; 1 is no guidance
 
     @property
@@ -51,9 +51,9 @@ PROFILES = {
     for c in (
         Config("smoke", size=32, width=16, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, pretrain_steps=6, encoder_steps=6, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
         Config("micro"),
-        Config("ham64", width=48, pretrain_steps=1200, encoder_steps=1500, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
-        Config("ham128", size=128, width=64, pretrain_steps=3000, encoder_steps=4000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
-        Config("paper", size=256, width=64, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", batch=32, encoder_steps=4000, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+        Config("ham64", width=64, batch=64, classifier_seeds=3, pretrain_steps=1200, encoder_steps=1500, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
+        Config("ham128", size=128, width=64, batch=64, classifier_seeds=5, pretrain_steps=3000, encoder_steps=4000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, width=64, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", classifier_seeds=5, encoder_steps=4000, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
     )
 }
 

@@ -25,7 +25,7 @@ class AttributeEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(a, b, 3, 2 if i else 1, 1), nn.GroupNorm(4, b), nn.SiLU(),
-                nn.Conv2d(b, b, 3, 1, 1, groups=4), nn.GroupNorm(4, b), nn.SiLU(),
+                nn.Conv2d(b, b, 3, 1, 1), nn.GroupNorm(4, b), nn.SiLU(),
             )
             for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
         )  # fmt: skip
@@ -48,10 +48,15 @@ class AttributeEncoder(nn.Module):
 
 
 def perceptual_distance(net, x, y):
-    """Mean squared difference of unit-normalised features, averaged over maps: (N,). As LPIPS."""
+    """Mean squared difference of unit-normalised features, averaged over maps: (N,). As LPIPS.
+
+    Gradients flow to y, the copy; x is the original.
+    """
+    with torch.no_grad():
+        wanted = [F.normalize(a.float()) for a in net.features(x)]
     parts = [
-        (F.normalize(a.float()) - F.normalize(b.float())).square().sum(1).mean((1, 2))
-        for a, b in zip(net.features(x), net.features(y), strict=True)
+        (a - F.normalize(b.float())).square().sum(1).mean((1, 2))
+        for a, b in zip(wanted, net.features(y), strict=True)
     ]
     return torch.stack(parts).mean(0)
 

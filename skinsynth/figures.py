@@ -11,8 +11,6 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Circle
 from PIL import Image
 
-from .config import CLASSES
-
 CLASS_NAMES = {
     "akiec": "actinic keratosis, Bowen's disease",
     "bcc": "basal cell carcinoma",
@@ -106,37 +104,6 @@ def forest(estimates, xlabel, axes=None, reference=0.0, colors=None):
     return axes.figure
 
 
-def bars(groups, ylabel, axes=None):
-    """Bars with 95 % intervals: groups is {group: [Estimate, ...]}, one colour a label."""
-    if axes is None:
-        _, axes = plt.subplots(figsize=(PAGE, 2.6))
-    labels = list(dict.fromkeys(e.label for es in groups.values() for e in es))
-    width = 0.8 / len(labels)
-    for i, label in enumerate(labels):
-        found = [(g, e) for g, es in enumerate(groups.values()) for e in es if e.label == label]
-        x = [g + (i - (len(labels) - 1) / 2) * width for g, _ in found]
-        value, low, high = np.array([[e.value, e.low, e.high] for _, e in found]).T
-        axes.bar(x, value, width * 0.9, label=label, color=f"C{i}")
-        axes.vlines(x, low, high, color="#222222", linewidth=1)
-    axes.set_xticks(range(len(groups)), list(groups))
-    axes.set_ylabel(ylabel)
-    axes.legend(ncols=min(4, len(labels)), loc="lower left", bbox_to_anchor=(0, 1))
-    return axes.figure
-
-
-def scatter(points, labels, axes=None, xlabel="component 1", ylabel="component 2"):
-    """Points (N, 2) coloured by class code, with a legend of the classes that occur."""
-    if axes is None:
-        _, axes = plt.subplots(figsize=(4.6, 3.6))
-    labels = np.asarray(labels)
-    for code in (c for c in CLASSES if c in set(labels)):
-        x, y = np.asarray(points)[labels == code].T
-        axes.scatter(x, y, s=7, color=CLASS_COLORS[code], label=code, alpha=0.7, linewidths=0)
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.legend(markerscale=2, loc="upper left", bbox_to_anchor=(1, 1))
-    return axes.figure
-
-
 def _png(image):
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", optimize=True)
@@ -149,15 +116,12 @@ class FrameSlider:
     frames: uint8 images (H, W, 3) of one size; values: a name or number of each; alt: what is seen.
     """
 
-    show = "r.querySelectorAll('img').forEach((m,i)=>m.hidden=i!=this.value)"
-
     def __init__(self, frames, label, values, alt, start=0):
         if len(frames) != len(values) or not alt:
             raise ValueError(f"{len(frames)} frames, {len(values)} values; alt text {alt!r}")
         self.frames = [frame(f) for f in frames]
         self.label, self.alt, self.start = label, alt, start
         self.values = [v if isinstance(v, str) else f"{v:g}" for v in values]
-        self.stops = self.values
 
     @property
     def strip(self):
@@ -179,16 +143,17 @@ class FrameSlider:
             yield f'<img class="dark-light" alt="{alt}" style="{style}" src="{src}"{hidden}>'
 
     def _repr_html_(self):
-        values, now = escape(json.dumps(self.stops)), escape(self.stops[self.start])
+        values, now = escape(json.dumps(self.values)), escape(self.values[self.start])
         script = (
-            f"const r=this.closest('.ss-slider');{self.show};"
+            "const r=this.closest('.ss-slider');"
+            "r.querySelectorAll('img').forEach((m,i)=>m.hidden=i!=this.value);"
             "const v=JSON.parse(this.dataset.v)[this.value];"
             "this.setAttribute('aria-valuetext',v);r.querySelector('output').textContent=v"
         )
         return (
             '<div class="ss-slider"><div class="ss-stage" style="display:grid">'
             f'{"".join(self._pictures())}</div><label class="ss-ctl"><span>{escape(self.label)}'
-            f'</span><input type="range" min="0" max="{len(self.stops) - 1}" step="1" '
+            f'</span><input type="range" min="0" max="{len(self.values) - 1}" step="1" '
             f'value="{self.start}" autocomplete="off" data-v="{values}" aria-valuetext="{now}" '
             f'oninput="{escape(script)}"><output>{now}</output></label></div>'
         )
@@ -200,17 +165,3 @@ class FrameSlider:
             "image/png": _png(self.strip),
             "text/plain": text,
         }
-
-
-class BeforeAfter(FrameSlider):
-    """Two images of one scene with a divider to drag: `before` left of it, `after` right."""
-
-    show = "r.querySelectorAll('img')[1].style.clipPath=`inset(0 0 0 ${this.value*5}%)`"
-
-    def __init__(self, before, after, values, alt):
-        super().__init__([before, after], f"{values[0]} | {values[1]}", values, alt)
-        self.stops, self.start = [f"{p} %" for p in range(0, 101, 5)], 10
-
-    def _pictures(self):
-        before, after = (p.replace(" hidden>", ">") for p in super()._pictures())
-        yield from (before, after.replace('style="', 'style="clip-path:inset(0 0 0 50%);'))

@@ -28,8 +28,7 @@ def training_images(run, cfg, dehair=True):
 
 
 def generic(run, cfg):
-    n = min(2048, 16 * cfg.pretrain_steps) if cfg.base == "micro" else 2048
-    return sets.generic_skin(run, n=n, size=cfg.size, seed=cfg.seed)
+    return sets.generic_skin(run, n=min(2048, 16 * cfg.encoder_steps), size=cfg.size, seed=cfg.seed)
 
 
 def encoder(run, cfg, role):

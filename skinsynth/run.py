@@ -59,7 +59,9 @@ def parse(pairs, chosen, root=None):
         wanted = type(declared[name])
         try:
             plain = {"true": True, "false": False}.get(text.lower())
-            value = text if wanted is str else plain if plain is not None else ast.literal_eval(text)
+            value = (
+                text if wanted is str else plain if plain is not None else ast.literal_eval(text)
+            )
         except (ValueError, SyntaxError):
             value = text
         session.check_parameters("-p", {name: value}, declared)
@@ -132,15 +134,15 @@ def facts(profile, cfg, inputs):
 @contextmanager
 def environment(**values):
     """Variables for the kernels that are started inside; None removes one."""
-    before = {k: os.environ.get(k) for k in values}
-    put = lambda pairs: [  # noqa: E731
-        os.environ.pop(k, None) if v is None else os.environ.update({k: v}) for k, v in pairs.items()
-    ]
-    put(values)
+    before = dict(os.environ)
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        os.environ.update({name: value} if value is not None else {})
     try:
         yield
     finally:
-        put(before)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def explain(name, error):
@@ -199,7 +201,9 @@ def publish(run, root=None):
     store.write_json(target / "run.json", {"run": run.name})
 
 
-def run_notebooks(profile="micro", data="", only=(), parameters=None, force=False, root=None, say=print):
+def run_notebooks(
+    profile="micro", data="", only=(), parameters=None, force=False, root=None, say=print
+):
     """Execute the notebooks whose code, parameters, data or upstream changed; returns their names.
 
     profile: a name of PROFILES; data: folder with ham10000/, "" for the phantom.
@@ -273,5 +277,7 @@ def status(run, data="", root=None):
     for name in known:
         entry = entries.get(name, {"status": "missing"})
         done = entry["status"] == "completed"
-        state[name] = entry["status"] if not done else "current" if entry["key"] == fresh[name] else "stale"
+        state[name] = (
+            entry["status"] if not done else "current" if entry["key"] == fresh[name] else "stale"
+        )
     return state

@@ -65,7 +65,9 @@ def declared_parameters(notebook, root=None):
     """
     path = (root or project_root()) / "notebooks" / f"{notebook}.ipynb"
     if not path.exists():
-        raise UserError(f"{path.name}: no such notebook in notebooks/; known: {', '.join(NOTEBOOKS)}")
+        raise UserError(
+            f"{path.name}: no such notebook in notebooks/; known: {', '.join(NOTEBOOKS)}"
+        )
     cells = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise UserError(f"{path.name}: needs one cell tagged 'parameters', has {len(cells)}")
@@ -136,15 +138,15 @@ def quiet():
 
 
 def git_state(root=None):
-    """(commit, whether the tree differs from it); ("no commit", True) outside a checkout."""
+    """(commit, whether the tree differs from it); ("no commit", False) outside a checkout."""
     where = {"cwd": root or project_root(), "capture_output": True, "text": True}
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], **where)
         changes = subprocess.run(["git", "status", "--porcelain", "-uno"], **where)
     except FileNotFoundError:  # git is not installed
-        return "no commit", True
+        return "no commit", False
     if commit.returncode:
-        return "no commit", True
+        return "no commit", False
     return commit.stdout.strip(), bool(changes.stdout.strip())
 
 
@@ -209,29 +211,34 @@ def show(myst, plain=None):
 def table_markdown(frame, fmt=None):
     """A DataFrame as a Markdown table, numbers right-aligned.
 
+    Columns "X", "X low", "X high" are shown as one, "value [low, high]".
     fmt: {column: format} such as {"MSE": "{:.4f}"}; other numbers have four significant digits.
     """
-    fmt = fmt or {}
-    unknown = set(fmt) - set(frame.columns)
-    if unknown:
+    fmt, columns = fmt or {}, list(frame.columns)
+    if unknown := set(fmt) - set(columns):
         raise ValueError(f"fmt names columns that the table lacks: {sorted(unknown)}")
+    ends = {
+        c: [f"{c} low", f"{c} high"] for c in columns if {f"{c} low", f"{c} high"} <= set(columns)
+    }
+    columns = [c for c in columns if c not in sum(ends.values(), [])]
 
-    def text(column, value):
+    def text(value, column):
         if pd.isna(value):
             return "–"
         if column in fmt:
             return fmt[column].format(value)
         return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
-    numeric = [frame[c].dtype.kind in "iuf" for c in frame.columns]
-    lines = [
-        "| " + " | ".join(map(str, frame.columns)) + " |",
-        "|" + "|".join("---:" if n else ":---" for n in numeric) + "|",
-    ]
-    for row in frame.itertuples(index=False):
-        cells = zip(frame.columns, row, strict=True)
-        lines.append("| " + " | ".join(text(c, v) for c, v in cells) + " |")
-    return "\n".join(lines)
+    def cell(row, column):
+        value = text(row[column], column)
+        if column not in ends or pd.isna(row[column]):
+            return value
+        return f"{value} [{', '.join(text(row[end], column) for end in ends[column])}]"
+
+    heads = [f"{c} [95 % interval]" if c in ends else str(c) for c in columns]
+    rules = ["---:" if frame[c].dtype.kind in "iuf" else ":---" for c in columns]
+    rows = [[cell(row, c) for c in columns] for row in frame.to_dict("records")]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (heads, rules, *rows))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ def markdown(text):
 def item_cells(item, number):
     """What a notebook leaves behind for an item: a labelled figure or table."""
     if item.startswith("table"):
-        text = f":::{{table}} **Table {number}.** Rows.\n:name: {item}\n\n| a |\n|--:|\n| 1 |\n:::\n"
+        text = (
+            f":::{{table}} **Table {number}.** Rows.\n:name: {item}\n\n| a |\n|--:|\n| 1 |\n:::\n"
+        )
         return [executed_cell(output=markdown(text))]
     picture = new_output("display_data", {"image/png": PNG, "text/plain": item})
     caption = {"name": item, "caption": f"**Figure {number}.** Words."}
@@ -38,9 +40,7 @@ def item_cells(item, number):
     return [executed_cell(output=picture, mystnb=look), executed_cell(output=link)]
 
 
-PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 @pytest.fixture
@@ -68,7 +68,13 @@ def site(project):
         plt.imsave(run.figures / f"fig{number:02d}.png", [[0, 1]])
     for number in gates.TABLES:
         (run.tables / f"table{number}.csv").write_text("a\n1\n")
-    whole = {"run": "smoke", "profile": "smoke", "data": "phantom", "device": "CPU", "platform": "Linux"}
+    whole = {
+        "run": "smoke",
+        "profile": "smoke",
+        "data": "phantom",
+        "device": "CPU",
+        "platform": "Linux",
+    }
     whole |= {"versions": {"python": "3"}, "inputs": {}, "notebooks": entries}
     store.write_json(run.root / "manifest.json", whole)
     return project
@@ -116,13 +122,25 @@ def test_a_missing_notebook_or_result_stops_the_build(site):
     ("output", "message"),
     [
         (new_output("error", ename="ValueError", evalue="no"), "error ValueError"),
-        (new_output("stream", name="stderr", text="Warning: careful"), "stderr: 'Warning: careful'"),
-        (new_output("stream", text="saved /home/me/x.png"), "path of this machine .* '/home/me/x.png'"),
-        (new_output("display_data", {"text/html": "<a href='/Users/me/x'>"}), "path of this machine"),
+        (
+            new_output("stream", name="stderr", text="Warning: careful"),
+            "stderr: 'Warning: careful'",
+        ),
+        (
+            new_output("stream", text="saved /home/me/x.png"),
+            "path of this machine .* '/home/me/x.png'",
+        ),
+        (
+            new_output("display_data", {"text/html": "<a href='/Users/me/x'>"}),
+            "path of this machine",
+        ),
         (new_output("display_data", {"application/vnd.jupyter.widget-view+json": {}}), "widget"),
         (new_output("stream", text="https://x.org/home/me results/micro/home"), None),
         (new_output("display_data", {"image/png": "iVBOR/tmp/abc/home/x"}), None),
-        (new_output("display_data", {"text/html": "<img src='data:image/png;base64,a/tmp/b'>"}), None),
+        (
+            new_output("display_data", {"text/html": "<img src='data:image/png;base64,a/tmp/b'>"}),
+            None,
+        ),
     ],
 )
 def test_notebook_gate(tmp_path, output, message):

@@ -32,7 +32,10 @@ def test_full_disk_is_one_line(project, capsys, monkeypatch):
 
     monkeypatch.setattr("skinsynth.run.run_notebooks", full)
     assert cli.main(["run"]) == 1
-    assert capsys.readouterr().err == "skinsynth: disk full (somewhere.npy); free space and run again\n"
+    assert (
+        capsys.readouterr().err
+        == "skinsynth: disk full (somewhere.npy); free space and run again\n"
+    )
 
 
 def test_other_errors_are_not_hidden(project, monkeypatch):

@@ -35,7 +35,9 @@ def test_runs_all_then_nothing_then_what_changed(project):
     assert execute(project) == []
 
     assert execute(project, parameters={"guidance": 2.0}) == ["04_synthesis"]
-    assert runner.manifest(Run("smoke"))["notebooks"]["04_synthesis"]["parameters"] == {"guidance": 2.0}
+    assert runner.manifest(Run("smoke"))["notebooks"]["04_synthesis"]["parameters"] == {
+        "guidance": 2.0
+    }
     assert set(runner.status(Run("smoke"), root=project).values()) == {"current"}
 
     write_notebook(project, "02_vae", "print(profile)", prose="Other prose.")
@@ -71,7 +73,9 @@ def test_a_failure_is_one_line_and_keeps_the_last_good_page(project):
 
     body = "from skinsynth.errors import UserError\nraise UserError('metadata.csv: no column dx')"
     write_notebook(project, "01_data", body)
-    with pytest.raises(UserError, match=r"^notebooks/01_data.ipynb, cell 3: metadata.csv: no column dx$"):
+    with pytest.raises(
+        UserError, match=r"^notebooks/01_data.ipynb, cell 3: metadata.csv: no column dx$"
+    ):
         execute(project)
     write_notebook(project, "01_data", "raise OSError(28, 'No space left on device')")
     with pytest.raises(UserError, match="disk full .* free space and run again"):
@@ -84,7 +88,10 @@ def test_a_failure_is_one_line_and_keeps_the_last_good_page(project):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"parameters": {"guidanc": 2.0}}, "unknown parameter 'guidanc'; known: profile, .*guidance"),
+        (
+            {"parameters": {"guidanc": 2.0}},
+            "unknown parameter 'guidanc'; known: profile, .*guidance",
+        ),
         ({"parameters": {"guidance": "2"}}, "guidance should be float, got str '2'"),
         ({"parameters": {"extras": "false"}}, "extras should be bool"),
         ({"parameters": {"guidance": 2.0}, "only": ["02"]}, "unknown parameter 'guidance'"),
@@ -102,7 +109,10 @@ def test_bad_input_stops_before_any_work(project, options, message):
 def test_command_line_values_take_the_type_of_the_default(project):
     pairs = ["guidance=2", "extras=True", "seed=3"]
     assert runner.parse(pairs, ALL, project) == {"guidance": 2, "extras": True, "seed": 3}
-    assert runner.parse(["guidance=1e-3", "data=3"], ALL, project) == {"guidance": 1e-3, "data": "3"}
+    assert runner.parse(["guidance=1e-3", "data=3"], ALL, project) == {
+        "guidance": 1e-3,
+        "data": "3",
+    }
     for pair in ("extras=1", "seed=2.5", "seed=true", "guidance=much", "guidance", "guidence=2"):
         with pytest.raises(UserError):
             runner.parse([pair], ALL, project)

@@ -1,0 +1,51 @@
+"""The whole book at smoke size, end to end: run, strict build, gates; and plain papermill."""
+
+import shutil
+
+import papermill
+import pytest
+from conftest import ROOT, write_notebook
+
+from skinsynth import book, session, store
+from skinsynth import run as runner
+
+
+@pytest.mark.book
+@pytest.mark.timeout(1200)
+def test_smoke_book_end_to_end(project):
+    for name in ("_config.yml", "_toc.yml", "index.md"):
+        shutil.copy(ROOT / name, project)
+    skip = shutil.ignore_patterns("executed", "generated", "reference")
+    shutil.copytree(ROOT / "book", project / "book", ignore=skip)
+    shutil.copytree(ROOT / "notebooks", project / "notebooks", dirs_exist_ok=True)
+
+    done = runner.run_notebooks("smoke", root=project)
+    assert tuple(done) == session.NOTEBOOKS
+    assert book.build(root=project) == []
+    assert runner.run_notebooks("smoke", root=project) == []
+    verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}
+    assert verdicts == {"not testable here"}  # smoke sizes only test the plumbing
+
+    with runner.environment(JUPYTER_PREFER_ENV_PATH="1"):  # finished stages are found in any run
+        source, target = project / "notebooks" / "02_vae.ipynb", project / "out.ipynb"
+        options = {"cwd": str(project), "kernel_name": "python3", "progress_bar": False}
+        papermill.execute_notebook(str(source), str(target), {"profile": "smoke"}, **options)
+    assert (project / "results/scratch-smoke/tables/table1.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"extras": "false"}, "parameter extras should be bool, got str 'false'"),
+        ({"sead": 3}, "unknown parameter 'sead'; known: profile, data, seed, extras"),
+    ],
+)
+def test_plain_papermill_refuses_wrong_parameters(project, given, message):
+    body = 'from skinsynth import session\ns = session.start("01_data", globals())'
+    write_notebook(project, "01_data", body, "raise SystemExit('work was done')")
+    source, target = project / "notebooks" / "01_data.ipynb", project / "out.ipynb"
+    with pytest.raises(papermill.PapermillExecutionError) as caught:
+        options = {"kernel_name": "python3", "progress_bar": False}
+        papermill.execute_notebook(str(source), str(target), given, **options)
+    assert caught.value.ename == "UserError" and message in caught.value.evalue
+    assert not (project / "results").exists()
