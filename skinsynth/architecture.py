@@ -99,19 +99,24 @@ def draw(traced, links):
             own = COLORS["adapters"] if name in special else color
             _box(axes, x, y, name if shape is None else f"{name}\n{shape}", own)
             place[y, name] = x
-            if i:
+            if i and parts[i - 1][0] != "class token":
                 _arrow(axes, (x - step + 0.77, y), (x - 0.77, y))
 
     chain(top, 4.2, COLORS["vae"], ("latent",))
     chain(unet, 1.9, COLORS["unet"])
-    chain(levels, 0.0, COLORS["clip"])
+    chain([("class token", None), *levels], 0.0, COLORS["clip"], ("class token",))
+    latent_x = place[4.2, "latent"]
+    _arrow(axes, (latent_x - 0.2, 3.86), (place[1.9, "conv in"], 2.24), bend=0.1)
+    _arrow(axes, (place[1.9, "conv out"], 2.24), (latent_x + 0.2, 3.86), bend=0.1)
+    for part in links:
+        _arrow(axes, (place[0.0, "class token"], 0.33), (place[1.9, part], 1.56), "#BBBBBB")
     for part, used in links.items():
         for k in used:
             bend = 0.06 if part.startswith("up") else -0.06
             _arrow(axes, (place[0.0, levels[k][0]], 0.33), (place[1.9, part], 1.56), COLORS["adapters"], bend)
     middle = (wide - 1) / 2 * step
-    for y, text in ((4.85, "Stage 1: autoencoder"), (2.55, "Stage 2: denoiser on the latent, class token and adapters"),
-                    (-0.6, "CLIP image encoder, frozen: five of its levels, through adapters (pink)")):  # fmt: skip
+    for y, text in ((4.85, "Stage 1: autoencoder"), (2.75, "Stage 2: denoiser of the latent"),
+                    (-0.6, "Class token (grey arrows) and five levels of the frozen CLIP image encoder, through adapters (pink arrows)")):  # fmt: skip
         axes.text(middle, y, text, ha="center", fontsize=8, weight="bold" if "Stage" in text else None)
     axes.set(xlim=(-1.2, (wide - 1) * step + 1.2), ylim=(-0.9, 5.2))
     axes.axis("off")

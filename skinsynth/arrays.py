@@ -20,7 +20,7 @@ def load_array(path):
 
 def to_tensor(images):
     """uint8 (N,H,W,3) -> float32 (N,3,H,W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_uint8(x):

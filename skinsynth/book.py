@@ -9,7 +9,7 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-from . import gates, session, store
+from . import chapters, gates, store
 from . import run as runner
 from .errors import UserError
 
@@ -119,8 +119,8 @@ def status_page(run, whole, states):
     versions = [f"| {k} | {v} |" for k, v in sorted(whole["versions"].items())]
     machine = [f"| {k} | {whole[k]} |" for k in ("device", "platform", "data", "profile")]
     lines += ["", "| What | Value |", "|:--|:--|", *machine, *versions, ""]
-    manifest = os.path.relpath(runner.manifest_path(run), session.project_root() / "book")
-    ledger = os.path.relpath(run.root / "claims.json", session.project_root() / "book")
+    manifest = os.path.relpath(runner.manifest_path(run), chapters.project_root() / "book")
+    ledger = os.path.relpath(run.root / "claims.json", chapters.project_root() / "book")
     lines.append(
         f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{ledger}>`."
     )
@@ -170,7 +170,7 @@ def build(name="", pdf=False, root=None, say=print):
     name: the run, "" for the one executed last. The strict build starts from an empty _build and is
     left out where nothing changed since the last good one. Raises UserError without notebooks.
     """
-    root = Path(root or session.project_root())
+    root = Path(root or chapters.project_root())
     if version("jupyter-book").split(".")[0] != "1":
         raise UserError(f"jupyter-book {version('jupyter-book')}: this book needs version 1")
     run = store.Run(name or last_run(root))
@@ -180,7 +180,7 @@ def build(name="", pdf=False, root=None, say=print):
         runner.environment(SKINSYNTH_ROOT=str(root)),
     ):
         missing = [
-            n for n in session.NOTEBOOKS if not (run.root / "executed" / f"{n}.ipynb").exists()
+            n for n in chapters.NOTEBOOKS if not (run.root / "executed" / f"{n}.ipynb").exists()
         ]
         if missing:
             raise UserError(f"run {run.name} lacks {', '.join(missing)}: run `skinsynth run` first")
@@ -205,7 +205,7 @@ def build(name="", pdf=False, root=None, say=print):
 
 
 def strict_build(root, builder="html"):
-    """Run jupyter-book on the whole project, a warning being an error; returns these, one a line."""
+    """Run jupyter-book on the project, a warning being an error; returns these, one a line."""
     order = [sys.executable, "-c", COMMAND, "build", str(root), "-W", "-n", "--keep-going", "-q"]
     done = subprocess.run([*order, "--builder", builder], capture_output=True, text=True)
     if not done.returncode:

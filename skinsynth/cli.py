@@ -28,7 +28,7 @@ def cli():
 
 
 def _run(profile, data):
-    from .session import data_folder
+    from .chapters import data_folder
 
     return Run(configure(profile, data=data_folder(data, profile)).run)
 
@@ -110,16 +110,19 @@ def fetch(folder, only):
     """Download HAM10000 and PAD-UFES-20 from their official addresses into FOLDER."""
     from .download import fetch as download
 
-    download(folder, only or None)
+    click.echo(f"{folder}: {len(download(folder, only))} files are there")
 
 
 @data.command()
 @click.argument("folder", default="data", envvar="SKINSYNTH_DATA")
 def verify(folder):
     """Count the images of FOLDER and list what is missing, unreadable or double."""
-    from .data import verify as check
+    from .verify import verify as check
 
-    click.echo(check(folder))
+    report = check(folder)
+    click.echo(report.text)
+    if not report.ok:
+        raise SystemExit(1)
 
 
 @data.command()
@@ -131,8 +134,8 @@ def phantom(folder, profile, seed):
     from .phantom import write_dataset
 
     cfg = configure(profile, seed=seed)
-    sizes = dict(size=cfg.size, n_train=cfg.n_train, n_test_lesions=cfg.n_test, n_pad=cfg.n_pad)
-    write_dataset(folder, seed=seed, progress=True, **sizes)
+    counts = {"n_train": cfg.n_train, "n_test_lesions": cfg.n_test, "n_pad": cfg.n_pad}
+    write_dataset(folder, seed=seed, progress=True, size=cfg.size, **counts)
 
 
 def main(arguments=None):

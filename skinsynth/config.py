@@ -18,6 +18,7 @@ class Config:
     extras: bool = False  # the expensive extra tables
     base: str = "micro"  # where the 4-channel model comes from: "micro" or a Stable Diffusion hub id
     clip: str = "micro"  # "micro" or "open_clip model/pretrained tag"
+    backbone: str = "test_resnet.r160_in1k"  # timm name of the classifiers' network
     size: int = 64  # image side; the latent's side is an eighth of it
     width: int = 32  # the dial of network sizes: base channels of the VAE, the others follow
     n_train: int = 2500  # phantom: images of the train + validation pool
@@ -52,8 +53,8 @@ PROFILES = {
         Config("smoke", size=32, width=16, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, pretrain_steps=6, encoder_steps=6, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
         Config("micro"),
         Config("ham64", width=64, batch=64, classifier_seeds=3, pretrain_steps=1200, encoder_steps=1500, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
-        Config("ham128", size=128, width=64, batch=64, classifier_seeds=5, pretrain_steps=3000, encoder_steps=4000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
-        Config("paper", size=256, width=64, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", classifier_seeds=5, encoder_steps=4000, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+        Config("ham128", size=128, backbone="resnet18.a1_in1k", width=64, batch=64, classifier_seeds=5, pretrain_steps=3000, encoder_steps=4000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, width=64, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", backbone="resnet50.a1_in1k", classifier_seeds=5, encoder_steps=4000, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
     )
 }
 

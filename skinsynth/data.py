@@ -4,6 +4,7 @@ Records are a DataFrame with one row an image and the columns COLUMNS; images ar
 (N, size, size, 3). The phantom is written in the same layouts, so it takes the same road.
 """
 
+import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ COLUMNS = (
     "image_id", "lesion_id", "patient_id", "dx", "path", "mask_path", "split", "source", "age",
     "sex", "localization", "dx_type", "truth_dir",
 )  # fmt: skip
+SETS = ("ham10000", "ham10000_test", "pad_ufes_20", "isic2018_test")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
 PAD_COLUMNS = (
@@ -389,3 +391,15 @@ def class_counts(records, classes=CLASSES):
     """Images of each class, zero included, in the order of `classes`."""
     count = Counter(records.dx)
     return pd.Series({c: count[c] for c in classes}, name="images")
+
+
+def identity(folder):
+    """Hash of names, sizes and times of all files of the sets in a data folder (no file is read)."""
+    digest = hashlib.sha256()
+    for name in SETS:
+        for path in sorted((_folder(Path(folder)) / name).rglob("*")):
+            stat = path.stat()
+            if path.is_file():
+                entry = (path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns)
+                digest.update(repr(entry).encode())
+    return digest.hexdigest()

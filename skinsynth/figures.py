@@ -1,4 +1,4 @@
-"""The look of every figure: class colours, image grids with untouched pixels, intervals, sliders."""
+"""The look of every figure: class colours, grids with untouched pixels, intervals, sliders."""
 
 import base64
 import io

@@ -22,7 +22,7 @@ def _texts(output):
 
 
 def notebook_problems(path):
-    """An executed notebook: run whole by papermill, no errors, no stderr, nothing of the machine."""
+    """An executed notebook: run whole, no errors, no stderr, nothing of the machine in it."""
     book = nbformat.read(path, 4)
     if "papermill" not in book.metadata:
         yield f"{path.name}: not executed by papermill"

@@ -43,7 +43,7 @@ def ms_ssim_scales(size):
 
 
 def _tensor(images, low=0.0):
-    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
     return x * (1 - low) + low
 
 

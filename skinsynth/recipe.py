@@ -11,7 +11,6 @@ MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level ada
     "8ch+ML": ("8ch", True),
 }
 PROPOSED = "8ch+ML"
-BACKBONE = "test_resnet.r160_in1k"  # timm name of the small residual network of the micro profiles
 
 
 def records(run, cfg):
@@ -111,7 +110,7 @@ def samples(run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False,
 def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
     return encoders.train_probe(
-        run, images=records(run, cfg), records=records(run, cfg), backbone=BACKBONE,
+        run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbone,
         steps=2 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
     )  # fmt: skip
 
@@ -136,5 +135,5 @@ def classifier(run, cfg, arm, seed, samples, interpolated=None):
     return train_arm(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
         interpolated=interpolated, vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
-        backbone=BACKBONE, steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
+        backbone=cfg.backbone, steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
     )  # fmt: skip

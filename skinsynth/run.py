@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from . import session, store
+from . import chapters, session, store
 from .config import configure
 from .errors import UserError
 
@@ -30,8 +30,8 @@ def digest(value):
 
 def notebooks(root=None):
     """Names of the notebooks that exist, in running order."""
-    folder = (root or session.project_root()) / "notebooks"
-    return [n for n in session.NOTEBOOKS if (folder / f"{n}.ipynb").exists()]
+    folder = (root or chapters.project_root()) / "notebooks"
+    return [n for n in chapters.NOTEBOOKS if (folder / f"{n}.ipynb").exists()]
 
 
 def select(only, known):
@@ -48,7 +48,7 @@ def parse(pairs, chosen, root=None):
 
     Raises UserError on a pair without "=", an unknown name, or a value that is not of that type.
     """
-    declared = {k: v for n in chosen for k, v in session.declared_parameters(n, root).items()}
+    declared = {k: v for n in chosen for k, v in chapters.declared_parameters(n, root).items()}
     values = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")
@@ -64,19 +64,19 @@ def parse(pairs, chosen, root=None):
             )
         except (ValueError, SyntaxError):
             value = text
-        session.check_parameters("-p", {name: value}, declared)
+        chapters.check_parameters("-p", {name: value}, declared)
         values[name] = value
     return values
 
 
 def assign(parameters, chosen, root=None):
     """Parameters of each notebook, {notebook: {name: value}}; every one must find a taker."""
-    declared = {n: session.declared_parameters(n, root) for n in chosen}
+    declared = {n: chapters.declared_parameters(n, root) for n in chosen}
     known = {k: v for names in declared.values() for k, v in names.items()}
     for name in parameters:
         if name in ("profile", "data"):
             raise UserError(f"parameter {name} has its own option: --{name}")
-    session.check_parameters("-p", parameters, known)
+    chapters.check_parameters("-p", parameters, known)
     return {n: {k: v for k, v in parameters.items() if k in declared[n]} for n in chosen}
 
 
@@ -90,14 +90,14 @@ def keys(chosen, parameters, profile, inputs, root=None):
 
     Prose and captions are in a notebook's own key, but not in the keys of those downstream.
     """
-    root = root or session.project_root()
+    root = root or chapters.project_root()
     claims = root / "book" / "claims.yml"
     library = [store.library_hash(), claims.read_text() if claims.exists() else ""]
     code, found = {}, {}
     for name in chosen:
         cells = nbformat.read(root / "notebooks" / f"{name}.ipynb", 4).cells
         source = [c.source for c in cells if c.cell_type == "code"]
-        above = [code[n] for n in session.DEPENDS.get(name, ()) if n in code]
+        above = [code[n] for n in chapters.DEPENDS.get(name, ()) if n in code]
         code[name] = digest([source, parameters.get(name, {}), profile, inputs, library, above])
         said = [[c.source, c.metadata.get("mystnb"), c.metadata.get("tags")] for c in cells]
         found[name] = digest([code[name], said])
@@ -190,8 +190,8 @@ def execute(name, run, parameters, root):
 
 def publish(run, root=None):
     """Copy a run's executed notebooks to book/executed, where the site is built from."""
-    target = (root or session.project_root()) / "book" / "executed"
-    for name in session.NOTEBOOKS:
+    target = (root or chapters.project_root()) / "book" / "executed"
+    for name in chapters.NOTEBOOKS:
         path, copy = run.root / "executed" / f"{name}.ipynb", target / f"{name}.ipynb"
         if not path.exists():
             copy.unlink(missing_ok=True)
@@ -211,15 +211,17 @@ def run_notebooks(
     parameters: {name: value} for all notebooks that declare the name; force: execute them anyway.
     Everything is checked before any work; raises UserError. A second process on the same run waits.
     """
-    root = Path(root or session.project_root())
+    root = Path(root or chapters.project_root())
     known = notebooks(root)
     wanted = select(only, known)
-    needed = [n for n in known if n in {*wanted, *(u for w in wanted for u in session.upstream(w))}]
+    needed = [
+        n for n in known if n in {*wanted, *(u for w in wanted for u in chapters.upstream(w))}
+    ]
     if not needed:
         raise UserError(f"{root / 'notebooks'}: no notebooks there; run from a full checkout")
     given = assign(parameters or {}, needed, root)
     with environment(SKINSYNTH_ROOT=str(root)):
-        cfg = configure(profile, data=session.data_folder(data, profile))
+        cfg = configure(profile, data=chapters.data_folder(data, profile))
         run, inputs = store.Run(cfg.run), identity(cfg.data)
         common = facts(profile, cfg, inputs)
     variables = {
@@ -265,7 +267,7 @@ def _run_one(name, run, given, key, common, root):
 
 def status(run, data="", root=None):
     """{notebook: "current", "stale", "failed" or "missing"}, by the parameters last used."""
-    root = Path(root or session.project_root())
+    root = Path(root or chapters.project_root())
     whole, known = manifest(run), notebooks(root)
     entries = whole["notebooks"]
     if not entries:

@@ -1,128 +1,16 @@
 """What a notebook calls: checked parameters at its start, figures, tables and evidence after it."""
 
-import ast
 import base64
 import os
 import re
 import subprocess
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
-import nbformat
 import pandas as pd
 
-from . import store
-from .config import PROFILES, configure
-from .errors import UserError
-
-NOTEBOOKS = (
-    "01_data",
-    "02_vae",
-    "03_clip",
-    "04_synthesis",
-    "05_interpolation",
-    "06_downstream",
-)
-DEPENDS = {  # what a notebook reads from others directly
-    "02_vae": ("01_data",),
-    "03_clip": ("01_data",),
-    "04_synthesis": ("02_vae", "03_clip"),
-    "05_interpolation": ("04_synthesis",),
-    "06_downstream": ("04_synthesis", "05_interpolation"),
-}
-DRAWN = ("smoke", "micro")  # profiles that can run on the phantom
-
-
-def project_root():
-    """Folder with notebooks/ and book/: the variable SKINSYNTH_ROOT, or the package's parent."""
-    return Path(os.environ.get("SKINSYNTH_ROOT") or store.ROOT)
-
-
-def upstream(notebook):
-    """Every notebook that `notebook` depends on, in running order."""
-    found = set()
-    for name in DEPENDS.get(notebook, ()):
-        found |= {name, *upstream(name)}
-    return [n for n in NOTEBOOKS if n in found]
-
-
-def assigned(source):
-    """{name: AST of the value} of a cell of plain assignments; None for any other statement."""
-    found = {}
-    for node in ast.parse(source).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if len(targets) != 1 or not isinstance(targets[0], ast.Name) or not node.value:
-            return None
-        found[targets[0].id] = node.value
-    return found
-
-
-def declared_parameters(notebook, root=None):
-    """Literal defaults {name: value} of the one cell tagged `parameters` of a source notebook.
-
-    Raises UserError where the notebook, the tag or the literals are missing.
-    """
-    path = (root or project_root()) / "notebooks" / f"{notebook}.ipynb"
-    if not path.exists():
-        raise UserError(
-            f"{path.name}: no such notebook in notebooks/; known: {', '.join(NOTEBOOKS)}"
-        )
-    cells = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
-    if len(cells) != 1:
-        raise UserError(f"{path.name}: needs one cell tagged 'parameters', has {len(cells)}")
-    values = assigned(cells[0].source)
-    try:
-        return {name: ast.literal_eval(node) for name, node in values.items()}
-    except (AttributeError, ValueError):
-        raise UserError(
-            f"{path.name}: the parameters cell takes only lines like name = 3 (literals)"
-        ) from None
-
-
-def check_parameters(notebook, given, declared):
-    """Raise UserError on a name that is not declared or a value of another type than its default."""
-    for name, value in given.items():
-        if name not in declared:
-            raise UserError(f"{notebook}: unknown parameter {name!r}; known: {', '.join(declared)}")
-        wanted = type(declared[name])
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise UserError(
-                f"{notebook}: parameter {name} should be {wanted.__name__}, "
-                f"got {type(value).__name__} {value!r}"
-            )
-
-
-def data_folder(data, profile):
-    """Absolute path of a data folder ("" is the phantom).
-
-    A relative path counts from the working folder, then from the project. Raises UserError where
-    it is missing, or where the profile cannot do without real images.
-    """
-    if profile not in PROFILES:
-        raise UserError(f"unknown profile {profile!r}; choose one of: {', '.join(PROFILES)}")
-    data = data or os.environ.get("SKINSYNTH_DATA", "")
-    if not data:
-        if profile not in DRAWN:
-            raise UserError(
-                f"profile {profile} reads HAM10000: name its folder (--data, or SKINSYNTH_DATA)"
-            )
-        return ""
-    for path in (Path(data).expanduser(), project_root() / data):
-        if (path / "ham10000").is_dir():
-            return str(path.resolve())
-    raise UserError(f"{data}: no such data folder with ham10000/ in it; see `skinsynth data fetch`")
-
-
-def overrides(given, declared):
-    """Given values that replace the profile's: fields of Config that are not "", 0 or a default."""
-    fields = asdict(PROFILES["micro"])
-    changed = {}
-    for name, value in given.items():
-        neutral = declared[name] if isinstance(value, bool) else type(value)()
-        if name in fields and name not in ("profile", "data") and value != neutral:
-            changed[name] = float(value) if isinstance(fields[name], float) else value
-    return changed
+from . import chapters, store
+from .config import configure
 
 
 def quiet():
@@ -139,7 +27,7 @@ def quiet():
 
 def git_state(root=None):
     """(commit, whether the tree differs from it); ("no commit", False) outside a checkout."""
-    where = {"cwd": root or project_root(), "capture_output": True, "text": True}
+    where = {"cwd": root or chapters.project_root(), "capture_output": True, "text": True}
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], **where)
         changes = subprocess.run(["git", "status", "--porcelain", "-uno"], **where)
@@ -168,21 +56,21 @@ def start(notebook, namespace):
     run, so that work cell by cell never overwrites a published one. Overrides given to earlier
     notebooks of the same run hold here too, own values first. Raises UserError.
     """
-    declared = declared_parameters(notebook)
+    declared = chapters.declared_parameters(notebook)
     for cell in namespace.get("In", ()):
         if cell.startswith("# Parameters"):  # injected by papermill, which takes any name
-            check_parameters(
-                notebook, {k: namespace.get(k) for k in assigned(cell) or ()}, declared
+            chapters.check_parameters(
+                notebook, {k: namespace.get(k) for k in chapters.assigned(cell) or ()}, declared
             )
     given = {name: namespace[name] for name in declared if name in namespace}
-    check_parameters(notebook, given, declared)
+    chapters.check_parameters(notebook, given, declared)
     profile = given.get("profile", "micro")
-    own = overrides(given, declared)
-    data = data_folder(given.get("data", ""), profile)
+    own = chapters.overrides(given, declared)
+    data = chapters.data_folder(given.get("data", ""), profile)
     plain = configure(profile, data=data)
     run = store.Run(os.environ.get("SKINSYNTH_RUN") or f"scratch-{plain.run}")
     inherited = {}
-    for name in upstream(notebook):
+    for name in chapters.upstream(notebook):
         path = run.root / "parameters" / f"{name}.json"
         inherited |= store.read_json(path) if path.exists() else {}
     cfg = configure(profile, data=data, **(inherited | own))
@@ -206,6 +94,9 @@ def show(myst, plain=None):
 
     html = MarkdownIt().enable("table").render(plain or myst)
     display({"text/markdown": myst, "text/html": html, "text/plain": plain or myst}, raw=True)
+
+
+NARROW = ",\u00a0"  # an interval stays on one line
 
 
 def table_markdown(frame, fmt=None):
@@ -233,9 +124,9 @@ def table_markdown(frame, fmt=None):
         value = text(row[column], column)
         if column not in ends or pd.isna(row[column]):
             return value
-        return f"{value} [{', '.join(text(row[end], column) for end in ends[column])}]"
+        return f"{value} [{NARROW.join(text(row[end], column) for end in ends[column])}]"
 
-    heads = [f"{c} [95 % interval]" if c in ends else str(c) for c in columns]
+    heads = [f"{c} [95\u00a0%\u00a0interval]" if c in ends else str(c) for c in columns]
     rules = ["---:" if frame[c].dtype.kind in "iuf" else ":---" for c in columns]
     rows = [[cell(row, c) for c in columns] for row in frame.to_dict("records")]
     return "\n".join("| " + " | ".join(line) + " |" for line in (heads, rules, *rows))
@@ -306,9 +197,11 @@ class Session:
 
         said = claims.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
         files = self.files(item)
-        link = lambda at: [(f.name, os.path.relpath(f, project_root() / at)) for f in files]  # noqa: E731
-        book = ", ".join(f"{{download}}`{n} <{p}>`" for n, p in link("book/executed"))
-        lab = ", ".join(f"[{n}]({p})" for n, p in link("notebooks"))
+        root, paths = chapters.project_root(), {}
+        for place in ("book/executed", "notebooks"):  # where the page lies: book, JupyterLab
+            paths[place] = [(f.name, os.path.relpath(f, root / place)) for f in files]
+        book = ", ".join(f"{{download}}`{n} <{p}>`" for n, p in paths["book/executed"])
+        lab = ", ".join(f"[{n}]({p})" for n, p in paths["notebooks"])
         show(f"{said}\nFiles: {book or 'none'}", f"{said}\nFiles: {lab or 'none'}")
 
     def files(self, item):

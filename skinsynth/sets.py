@@ -1,5 +1,7 @@
 """Stages that turn a data folder into arrays: read once, used by every later stage."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -18,13 +20,14 @@ def make_phantom(out, *, size, n_train, n_test, n_pad, seed):
 
 
 def data_folder(run, cfg):
-    """Folder that holds ham10000/ and pad_ufes_20/: the user's, or the phantom's stage."""
+    """(folder that holds ham10000/ and pad_ufes_20/, what identifies its content): the user's, by
+    names, sizes and tables, or the phantom's stage."""
     if cfg.real:
-        return cfg.data
+        return Path(cfg.data), folder_identity(cfg.data)
     made = make_phantom(
         run, size=cfg.size, n_train=cfg.n_train, n_test=cfg.n_test, n_pad=cfg.n_pad, seed=cfg.seed
     )
-    return str(made / "data")
+    return made / "data", made.key
 
 
 def _limited(records, limit, seed):
@@ -66,9 +69,8 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
 
 
 def load_set(run, cfg, name="ham"):
-    """Stage of one set (see read_set). The user's files count by name and size, tables by content."""
-    folder = data_folder(run, cfg)
-    identity = folder_identity(folder) if cfg.real else ""
+    """Stage of one set (see read_set)."""
+    folder, identity = data_folder(run, cfg)
     return read_set(
         run, folder=folder, identity=identity, size=cfg.size, limit=cfg.limit if cfg.real else 0,
         seed=cfg.seed, name=name,

@@ -110,7 +110,7 @@ def check(records):
     """Raise UserError when a lesion or an image id is in two splits, or a split is not known."""
     unknown = set(records["split"].unique()) - set(SPLITS)
     if unknown:
-        raise UserError(f"unknown split {sorted(map(str, unknown))[0]!r}; use {', '.join(SPLITS)}")
+        raise UserError(f"unknown split {min(map(str, unknown))!r}; use {', '.join(SPLITS)}")
     for column in ("lesion_id", "image_id"):
         count = records.groupby(column)["split"].nunique()
         crossing = count.index[count > 1]

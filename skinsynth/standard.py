@@ -67,7 +67,7 @@ def inception_features(images, batch=32, device="cpu"):
     ).to(device)
     pool, probs = [], []
     for i in range(0, len(images), batch):
-        x = torch.from_numpy(np.ascontiguousarray(images[i : i + batch])).permute(0, 3, 1, 2)
+        x = torch.from_numpy(np.array(images[i : i + batch])).permute(0, 3, 1, 2)
         features, logits = net(x.to(device))
         pool.append(features.double().cpu().numpy())
         probs.append(logits.double().softmax(1).cpu().numpy())

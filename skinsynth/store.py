@@ -16,7 +16,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
-UNHASHED = {"config", "store", "errors", "figures", "session", "run", "cli", "book", "gates"}
+UNHASHED = {"config", "store", "errors", "figures", "session", "chapters", "run", "cli", "book", "gates"}
+SITE = ("cli.py", "book.py", "gates.py")  # make pages, no numbers
 
 
 @contextmanager
@@ -144,17 +145,19 @@ def folder_identity(folder):
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
+@functools.cache
 def library_hash():
-    """Hash of the whole library's code without docstrings and comments."""
-    code = {str(p.relative_to(PACKAGE)): _plain(ast.parse(p.read_text())) for p in PACKAGE.rglob("*.py")}
+    """Hash of all code that notebooks run, without docstrings and comments."""
+    files = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name not in SITE]
+    code = {str(p.relative_to(PACKAGE)): _plain(ast.parse(p.read_text())) for p in files}
     return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
 
 
 def stage(name):
     """Make `f(out, *, **inputs)` a stage: `f(run, **inputs)` computes it once for each content.
 
-    The key is a hash of the inputs (another stage counts by its key), and of the code of the
-    function's module and what it imports. An unfinished stage keeps its folder and is resumed by
+    The key is a hash of the inputs (another stage counts by its key, a Path not at all: give what
+    identifies its content beside it), and of the code of the function's module and what it imports. An unfinished stage keeps its folder and is resumed by
     `f`; a finished one is found in any run. Two processes may ask for the same stage: one waits.
     """
 
@@ -167,7 +170,11 @@ def stage(name):
             bound = known.bind(None, **inputs)
             bound.apply_defaults()
             inputs = dict(list(bound.arguments.items())[1:])
-            facts = {k: v.key if isinstance(v, Stage) else v for k, v in inputs.items()}
+            facts = {
+                k: v.key if isinstance(v, Stage) else v
+                for k, v in inputs.items()
+                if not isinstance(v, Path)
+            }
             text = json.dumps([name, facts, code_hash(module)], sort_keys=True)
             key = hashlib.sha256(text.encode()).hexdigest()[:12]
             final = run.stages / f"{name}-{key}"

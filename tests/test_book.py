@@ -11,7 +11,7 @@ from conftest import ROOT, write_notebook
 from matplotlib import pyplot as plt
 from nbformat.v4 import new_code_cell, new_output
 
-from skinsynth import book, gates, session, store
+from skinsynth import book, chapters, gates, store
 from skinsynth.errors import UserError
 
 
@@ -53,7 +53,7 @@ def site(project):
     (project / "book" / "_static" / "mathjax").mkdir()
     shutil.copy(ROOT / "book/_static/mathjax/tex-svg.js", project / "book/_static/mathjax")
     run, entries = store.Run("smoke"), {}
-    for name in session.NOTEBOOKS:
+    for name in chapters.NOTEBOOKS:
         wanted = {i: i.lstrip("figtable") for i, (_, where) in book.ITEMS.items() if where == name}
         cells = [c for i, n in wanted.items() for c in item_cells(i, n)]
         page = write_notebook(project, name, *cells)

@@ -57,3 +57,16 @@ def test_status_and_version(project, capsys):
 def test_claims_prints_every_claim(project, capsys):
     assert cli.main(["claims", "--profile", "smoke"]) == 0
     assert "table1-mse" in capsys.readouterr().out
+
+
+def test_drawn_data_is_verified_and_a_damaged_file_is_named(project, capsys):
+    folder = project / "drawn"
+    assert cli.main(["data", "phantom", str(folder), "--profile", "smoke"]) == 0
+    assert cli.main(["data", "verify", str(folder)]) == 0
+    capsys.readouterr()
+    image = next((folder / "ham10000").glob("HAM10000_images*/*.png"))
+    image.write_bytes(image.read_bytes()[:100])
+    assert cli.main(["data", "verify", str(folder)]) == 1
+    assert image.stem in capsys.readouterr().out
+    assert cli.main(["data", "verify", str(project / "nowhere")]) == 1
+    assert cli.main(["data", "fetch", str(folder), "--only", "nonsense"]) == 1

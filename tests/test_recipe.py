@@ -62,15 +62,16 @@ def test_samples_of_another_split_are_refused(run, folder):
     """The same images, split by another seed: the generator has seen lesions of that test set."""
     other = sets.load_set(run, replace(TINY, seed=TINY.seed), "ham")
     leaked = sets.read_set(
-        run, folder=sets.data_folder(run, TINY), identity="", size=TINY.size, limit=0, seed=9, name="ham"
-    )
+        run, folder=sets.data_folder(run, TINY)[0], identity="", size=TINY.size, limit=0, seed=9,
+        name="ham",
+    )  # fmt: skip
     pipeline.provenance_check(folder, other)
     with pytest.raises(UserError, match="another split.*may have seen test lesions"):
         pipeline.provenance_check(folder, leaked)
     with pytest.raises(UserError, match="another split"):
         classify.train_arm(
             run, arm="RS", images=leaked, records=leaked, samples=folder, interpolated=None,
-            vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=recipe.BACKBONE, steps=1, batch=4, seed=0,
+            vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=TINY.backbone, steps=1, batch=4, seed=0,
         )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ import tqdm
 from conftest import write_notebook
 from matplotlib import pyplot as plt
 
-from skinsynth import figures, session
+from skinsynth import chapters, figures, session
+from skinsynth.config import PROFILES
 from skinsynth.errors import UserError
 
 PLAIN = {"profile": "smoke", "data": "", "seed": 0, "extras": False}
@@ -28,7 +29,7 @@ def shown(monkeypatch):
 
 
 def test_defaults_are_read_as_literals(project):
-    assert session.declared_parameters("02_vae") == VAE | {"profile": "micro"}
+    assert chapters.declared_parameters("02_vae") == VAE | {"profile": "micro"}
 
 
 @pytest.mark.parametrize("body", ["x = int(3)", "x, y = 1, 2", "import os"])
@@ -36,7 +37,7 @@ def test_parameters_cell_takes_literals_only(project, body):
     path = project / "notebooks" / "02_vae.ipynb"
     path.write_text(path.read_text().replace("vae_steps = 0", body))
     with pytest.raises(UserError, match="literals"):
-        session.declared_parameters("02_vae")
+        chapters.declared_parameters("02_vae")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_unknown_name_through_plain_papermill_stops(project):
 
 
 def test_zero_means_as_the_profile_says_and_overrides_reach_downstream(project):
-    assert session.start("02_vae", VAE).cfg.vae_steps == session.PROFILES["smoke"].vae_steps
+    assert session.start("02_vae", VAE).cfg.vae_steps == PROFILES["smoke"].vae_steps
     assert session.start("02_vae", VAE | {"vae_steps": 7, "seed": 3}).cfg.vae_steps == 7
     later = session.start("04_synthesis", PLAIN | {"guidance": 5, "seed": 4})
     assert (later.cfg.vae_steps, later.cfg.guidance, later.cfg.seed) == (7, 5.0, 4)
@@ -106,8 +107,8 @@ def test_table_writes_csv_and_labelled_myst(project, shown):
     assert "0.0123457" in (opened.run.tables / "table1.csv").read_text()
     assert "<table>" in shown[0][0]["text/html"]  # what JupyterLab shows
     joined = frame.assign(**{"MSE low": 0.01, "MSE high": 0.0149})
-    assert "| MSE [95 % interval] | n |" in session.table_markdown(joined)
-    assert "| 4ch | 0.012 [0.010, 0.015] | 100 |" in session.table_markdown(
+    assert "| MSE [95\u00a0%\u00a0interval] | n |" in session.table_markdown(joined)
+    assert "| 4ch | 0.012 [0.010,\u00a00.015] | 100 |" in session.table_markdown(
         joined, {"MSE": "{:.3f}"}
     )
     with pytest.raises(ValueError, match="lacks"):
@@ -157,4 +158,4 @@ def test_a_notebook_without_the_tag_is_named(project):
     assert book.cells[1].metadata.tags == ["parameters"]
     path.write_text(path.read_text().replace('"parameters"', '"other"'))
     with pytest.raises(UserError, match="03_clip.ipynb: needs one cell tagged 'parameters', has 0"):
-        session.declared_parameters("03_clip")
+        chapters.declared_parameters("03_clip")

@@ -6,7 +6,7 @@ import papermill
 import pytest
 from conftest import ROOT, write_notebook
 
-from skinsynth import book, session, store
+from skinsynth import book, chapters, store
 from skinsynth import run as runner
 
 
@@ -20,7 +20,7 @@ def test_smoke_book_end_to_end(project):
     shutil.copytree(ROOT / "notebooks", project / "notebooks", dirs_exist_ok=True)
 
     done = runner.run_notebooks("smoke", root=project)
-    assert tuple(done) == session.NOTEBOOKS
+    assert tuple(done) == chapters.NOTEBOOKS
     assert book.build(root=project) == []
     assert runner.run_notebooks("smoke", root=project) == []
     verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}

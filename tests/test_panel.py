@@ -1,0 +1,55 @@
+"""Panel of metrics, failure score, architecture: planted faults are found, stand-ins named."""
+
+import numpy as np
+import pytest
+import torch
+
+from skinsynth import architecture, clip, denoiser, failures, panel, phantom, pipeline, vae
+from skinsynth.training import device
+
+
+def test_matched_takes_equally_many_of_each_class():
+    a, b = ["x"] * 5 + ["y"] * 9 + ["z"] * 2, ["x"] * 7 + ["y"] * 3
+    rows = panel.matched(a, b)
+    assert len(rows[0]) == len(rows[1]) == 8
+    assert [np.array(a)[rows[0]].tolist().count(c) for c in "xyz"] == [5, 3, 0]
+    assert np.array(a)[rows[0]].tolist() == np.array(b)[rows[1]].tolist()
+
+
+@pytest.fixture(scope="module")
+def skin():
+    classes = np.array([c for c in ("nv", "vasc") for _ in range(40)])
+    return np.stack([phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(classes)]), classes
+
+
+def test_failure_score_finds_planted_hair_and_colour(skin):
+    images, classes = skin
+    score = failures.ExcessScore(images[::2], classes[::2])
+    plain = images[1::2][:10]
+    usual = score(plain, classes[1::2][:10])
+    striped = plain.copy()
+    for x in range(4, 60, 9):
+        striped[:, 3:61, x] = (striped[:, 3:61, x] * 0.2).astype(np.uint8)
+    green = plain.copy()
+    green[..., 1] = np.minimum(255, green[..., 1].astype(int) + 90)
+    hair, _ = score.parts(striped, classes[1::2][:10])
+    _, colour = score.parts(green, classes[1::2][:10])
+    assert np.median(hair) > np.max(score.parts(plain, classes[1::2][:10])[0])
+    assert colour.min() > np.median(usual) and np.median(colour) > 2 * np.median(usual)
+
+
+def test_architecture_shows_the_live_modules():
+    torch.manual_seed(0)
+    model = clip.micro_clip(32, 20).to(device()).eval()
+    net = denoiser.Denoiser.build(denoiser.new_unet(16, 8, 4), 5, 3, 128).to(device()).eval()
+    wide = vae.expand_vae(vae.new_vae(16), 8).to(device())
+    pipe = pipeline.SkinPipeline(wide, net, denoiser.micro_scheduler(), (0.0,) * 8, (1.0,) * 8)
+    x = torch.rand(1, 3, 32, 32, device=device()) * 2 - 1
+    traced = architecture.trace(pipe, model, x, torch.randn(1, 5, 3, 128))
+    shape = traced.set_index(["lane", "part"])["shape"]
+    assert shape["latent", "latent"] == "8 x 4 x 4"
+    assert shape["unet", "conv out"] == "8 x 4 x 4"
+    assert len(shape["clip"]) == 5 and shape["clip", "level 7"] == "65 x 128"
+    links = architecture.level_links(net)
+    assert links["middle"] == (4,) and links["down 0"] == (0, 1)
+    assert len(architecture.draw(traced, links).axes) == 1
