@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import UserError
 from .measures import auc_interval
+from .splits import descriptors
 from .stats import Estimate, wilson
 
 BLOCK = 1024
@@ -22,6 +23,17 @@ def augmented(images):
         raise UserError(f"copies need square images (N, H, H, 3), got {images.shape}")
     turned = [np.rot90(images, k, axes=(1, 2)) for k in range(4)]
     return np.stack(turned + [x[:, :, ::-1] for x in turned])
+
+
+def describe(images, encode, turned=False):
+    """Two feature spaces of images: [encode(images), 16x16 colours], arrays (N, D).
+
+    turned: of all flips and rotations, arrays (8, N, D).
+    """
+    views = augmented(images) if turned else [np.asarray(images)]
+    small = lambda x: descriptors(x).reshape(len(x), -1)  # noqa: E731
+    found = [np.stack([space(view) for view in views]) for space in (encode, small)]
+    return found if turned else [x[0] for x in found]
 
 
 def _spaces(features):

@@ -1,9 +1,10 @@
 """DullRazor: find dark hair by black-hat closings and fill it in from the skin around (Fig 14).
 
 After Lee et al. 1997. The textbook version (9x9 black-hat, 3x3 blur, threshold 10, Telea radius 6 at
-600x450) also takes vessels and the pigment network; here a pixel counts only where it is dark in red
-as well and continues along a line, and a component only where it is long. Everything scales with
-the image. Light hair is not seen, and a ruler's scale looks like hair: known limits.
+600x450) also takes vessels and the pigment network. Here a pixel counts where it is dark in red as
+well, and a component where it runs along a line, is long and thin, and no less dark in red than in
+grey. Everything scales with the image. Known limits: light hair is not seen, hair over a lesion as
+dark as itself is not either, and a ruler's scale looks like hair.
 """
 
 import functools
@@ -56,14 +57,30 @@ def _check(image):
         raise UserError(f"hair removal takes RGB (H, W, 3), got shape {image.shape}; convert to RGB")
 
 
-def _long_and_thin(strong, weak, length):
-    """Components of `weak` that hold a pixel of `strong` and reach over `length`."""
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(weak.astype(np.uint8), connectivity=8)
-    keep = np.zeros(n, bool)
-    keep[labels[strong & weak]] = True
-    keep &= np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= length
+def _along(dark, length):
+    """Largest mean of `dark` along a line through each pixel, of 8 directions: noise averages out."""
+    dark, best = dark.astype(np.float32), np.zeros(dark.shape, np.float32)
+    for line in _lines(length, 8):
+        mean = cv2.filter2D(dark, -1, line / np.float32(line.sum()), borderType=cv2.BORDER_REFLECT)
+        best = cv2.max(best, mean)
+    return best
+
+
+def _hairs(seed, candidate, length, width, grey, red):
+    """Components of `candidate` that are hairs: long, thin, much of them `seed`, black and not brown.
+
+    A tangle of crossing hairs is not thin but very long. grey, red: black-hat of each; a hair is as
+    dark in red as in grey, melanin and blood are not.
+    """
+    n, label, box, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
+    area = box[:, cv2.CC_STAT_AREA]
+    reach = np.hypot(box[:, cv2.CC_STAT_WIDTH], box[:, cv2.CC_STAT_HEIGHT])
+    keep = (reach >= length) & ((area <= width * reach) | (reach >= 3 * length))
+    keep &= np.bincount(label[seed & candidate], minlength=n) >= 0.4 * area
+    in_red, in_grey = (np.bincount(label.ravel(), x.ravel(), n) for x in (red, grey))
+    keep &= in_red >= 0.95 * in_grey
     keep[0] = False
-    return keep[labels]
+    return keep[label]
 
 
 def _blackhat(channel, kernel, scale):
@@ -91,11 +108,10 @@ def dullrazor(image, *, kernel=None, threshold=None, length=None, radius=None):
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # the image is RGB: BGR2GRAY swaps the weights
     blackhat = _blackhat(grey, kernel, scale)
     # vessels and brown structures are bright in red; hair is dark in every channel
-    dark = cv2.min(blackhat, _blackhat(np.ascontiguousarray(image[..., 0]), kernel, scale))
-    along = np.zeros_like(grey)
-    for line in _lines(_odd(15 * scale, 5), 8):
-        along = cv2.max(along, cv2.morphologyEx(dark, cv2.MORPH_OPEN, line))
-    found = _long_and_thin(along >= 0.9 * threshold, dark >= threshold, length)
+    red = _blackhat(np.ascontiguousarray(image[..., 0]), kernel, scale)
+    dark = cv2.min(blackhat, red)
+    seed = _along(dark, _odd(21 * scale, 9)) >= 1.5 * threshold
+    found = _hairs(seed, dark >= threshold, length, 0.8 * kernel, blackhat, red)
     flank = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     mask = found | (flank & (_blackhat(grey, kernel + 2, scale) >= threshold / 2))
     inpainted = cv2.inpaint(image, mask.astype(np.uint8), radius, cv2.INPAINT_TELEA)
@@ -122,9 +138,9 @@ def mask_f1(pred, true, tolerance=1):
     if pred.shape != true.shape:
         raise UserError(f"masks of shapes {pred.shape} and {true.shape}; compare equal sizes")
     disc = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * tolerance + 1,) * 2)
-    near = [np.stack([cv2.dilate(m.astype(np.uint8), disc) > 0 for m in ms]) for ms in (pred, true)]
-    right, found = (pred & near[1]).sum(), (true & near[0]).sum()
     if not pred.any() and not true.any():
         return float("nan")
+    near = [np.stack([cv2.dilate(m.astype(np.uint8), disc) > 0 for m in ms]) for ms in (pred, true)]
+    right, found = (pred & near[1]).sum(), (true & near[0]).sum()
     precision, recall = right / max(pred.sum(), 1), found / max(true.sum(), 1)
     return float(2 * precision * recall / max(precision + recall, 1e-12))

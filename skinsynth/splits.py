@@ -130,7 +130,7 @@ def write_manifest(path, records):
     return sha256(path)
 
 
-def _descriptors(images):
+def descriptors(images):
     """Unit vectors (N, 768): 16x16 colour without its mean, coarse shapes damped.
 
     All skin lesions are dark blobs on light skin; what tells two photographs apart is what is left
@@ -152,7 +152,7 @@ def near_duplicates(images_a, images_b, threshold=0.97):
     """
     if not len(images_a) or not len(images_b):
         return pd.DataFrame(dict(a=[], b=[], similarity=[]))
-    a, b = _descriptors(images_a), _descriptors(images_b)
+    a, b = descriptors(images_a), descriptors(images_b)
     best = np.full((len(a), len(b)), -1, np.float32)
     for flipped in (b, b[:, :, ::-1]):
         for turns in range(4):

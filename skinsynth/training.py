@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .errors import UserError
@@ -34,6 +35,12 @@ def indices(n, batch, seed, step, weights=None):
     place = np.arange(step * batch, (step + 1) * batch)
     epochs = {e: np.random.default_rng([seed, e]).permutation(n) for e in set(place // n)}
     return torch.tensor([epochs[p // n][p % n] for p in place])
+
+
+@torch.no_grad()
+def blend(average, current, decay):
+    """Exponential moving average of weights, in place: decay * average + (1 - decay) * current."""
+    get_ema_multi_avg_fn(decay)(average, current, None)
 
 
 def _save(folder, model, average, optimizer, step):
@@ -82,7 +89,7 @@ def fit(
     accelerator = Accelerator()
     model = model.to(accelerator.device).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
     trained = {k: v for k, v in model.named_parameters() if v.requires_grad} if ema else {}
     average = {k: v.detach().clone() for k, v in trained.items()}
     first = _load(out / "checkpoint", model, average, optimizer)
@@ -106,8 +113,8 @@ def fit(
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         decay = min(ema, (step + 1) / (step + 10))
-        for k, v in average.items():
-            v.lerp_(trained[k].detach(), 1 - decay)
+        if average:
+            blend(list(average.values()), list(trained.values()), decay)
         if (step + 1) % max(1, steps // 50) == 0 or step + 1 == steps:
             speed = (step + 1 - first) * batch / (time.perf_counter() - start)
             rows.append([step + 1, value.item(), rate, speed])

@@ -309,15 +309,6 @@ def test_truth_of_the_phantom(tmp_path):
         data.read_truth(records, "skin", 15)
 
 
-def test_identity_changes_with_the_files(tmp_path):
-    write_ham(tmp_path, n=2)
-    before = data.identity(tmp_path)
-    assert data.identity(tmp_path) == before
-    picture(tmp_path / IMAGES / "ISIC_0000000.jpg", (40, 30))
-    assert data.identity(tmp_path) != before
-
-
-@needs_real
 def test_real_sets_are_indexed_whole(tmp_path):
     sets = data.load(REAL)
     ham, pad = sets["ham"], sets["pad"]

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,8 +85,6 @@ def test_manifest(tmp_path, records):
 def _skins(rng, n, size=48):
     """Smooth coloured pictures, no two alike."""
     noise = rng.random((n, size // 6, size // 6, 3)).astype(np.float32)
-    import cv2
-
     return np.stack([(cv2.resize(i, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1) * 200
                       + 20).astype(np.uint8) for i in noise])  # fmt: skip
 
