@@ -24,10 +24,10 @@ class AttributeEncoder(nn.Module):
         widths = [3, width, 2 * width, 2 * width, 4 * width]
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(a, b, 3, 2 if i else 1, 1), nn.GroupNorm(4, b), nn.SiLU(),
+                nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(4, b), nn.SiLU(),
                 nn.Conv2d(b, b, 3, 1, 1), nn.GroupNorm(4, b), nn.SiLU(),
             )
-            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            for a, b in zip(widths, widths[1:], strict=False)
         )  # fmt: skip
         self.out = nn.Linear(widths[-1], 64)
         self.heads = nn.Linear(64, sum(heads))
