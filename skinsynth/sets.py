@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
 from . import data, hair, phantom, splits
 from .arrays import load_array, save_array
@@ -88,7 +89,7 @@ def training_images(out, *, images, dehair):
 def generic_skin(out, *, n, size, seed):
     """Generic procedural skin for pre-training: images, masks, attributes, captions;
     no diagnoses."""
-    drawn = [phantom.generic(seed, i, size) for i in range(n)]
+    drawn = Parallel(-1 if n > 500 else 1)(delayed(phantom.generic)(seed, i, size) for i in range(n))
     save_array(out / "images.npy", np.stack([image for image, _, _ in drawn]))
     save_array(out / "masks.npy", np.stack([mask for _, mask, _ in drawn]))
     rows = [a for _, _, a in drawn]

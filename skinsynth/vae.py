@@ -49,7 +49,7 @@ def new_vae(width, channels=4):
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(width // 2, width, 4 * width, 4 * width), layers_per_block=1,
-        latent_channels=channels, norm_num_groups=8,
+        latent_channels=channels, norm_num_groups=2,  # few groups: colour is a mean, norms erase it
     )  # fmt: skip
     # start nearly noise-free: at a variance of 1 the noise drowns the code for hundreds of steps
     vae.quant_conv.weight[channels:] *= 0.1
@@ -147,7 +147,7 @@ def pretrain_vae(out, *, base, generic, perceptual, width, steps, batch, seed):
         vae = new_vae(width)
         net = encoders.load_encoder(perceptual)
         fit(
-            vae, vae_loss(images, net), len(images), out=out, steps=steps, batch=batch, lr=2e-3,
+            vae, vae_loss(images, net), len(images), out=out, steps=steps, batch=batch, lr=1e-3,
             seed=seed, ema=0.99, desc="pre-train VAE",
         )  # fmt: skip
     _finish(out, vae, images)
@@ -163,7 +163,7 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, batch
         vae = expand_vae(vae.cpu(), channels, seed)
     net = encoders.load_encoder(perceptual)
     fit(
-        vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=1.5e-3,
+        vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=1e-3,
         seed=seed, ema=0.99, desc=f"VAE {channels} channels",
     )  # fmt: skip
     _finish(out, vae, pixels)

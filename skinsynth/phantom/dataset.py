@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ..config import CLASSES, PAD_CLASSES
@@ -65,7 +66,14 @@ def _grouped(rng, made, shares):
 def _png(path, image):
     image = image[..., ::-1] if image.ndim == 3 else image.astype(np.uint8) * 255
     if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-        raise OSError(f"cannot write {path}")
+        raise UserError(f"{path}: cannot be written; free some disk space and run again")
+
+
+def _draw(painter, options, files):
+    """Draw one image and write its parts: files is {field of Phantom: path}."""
+    drawn = painter(**options)
+    for part, path in files.items():
+        _png(path, getattr(drawn, part))
 
 
 def _ham_row(rng, lesion, dx):
@@ -77,27 +85,28 @@ def _ham_row(rng, lesion, dx):
             "localization": str(rng.choice(_SITES, p=_SITE_SHARES))}
 
 
-def _write_ham(folder, name, lesions, *, size, seed, first, bar):
-    """One HAM10000-like set of [(class, photographs)]; lesions and images count from `first`."""
+def _plan_ham(folder, name, lesions, *, size, seed, first):
+    """Table of one HAM10000-like set of [(class, photographs)] and its drawing jobs.
+
+    Lesions and images count from `first`.
+    """
     root, truth = folder / name, folder / "truth"
     images, masks = root / "HAM10000_images_part_1", root / _MASKS
     for path in (images, masks, truth):
         path.mkdir(parents=True, exist_ok=True)
-    rng, rows, number = np.random.default_rng([9, seed, first]), [], first
+    rng, rows, jobs, number = np.random.default_rng([9, seed, first]), [], [], first
     for lesion, (dx, photos) in enumerate(lesions, first):
         facts = _ham_row(rng, lesion, dx)
         for photo in range(photos):
-            drawn = dermatoscopy(seed, number, dx, size, lesion=lesion, photo=photo)
             image_id = f"ISIC_{9_000_000 + number:07d}"
-            _png(images / f"{image_id}.png", drawn.image)
-            _png(masks / f"{image_id}_segmentation.png", drawn.mask)
-            for kind in ("hair", "clean", "normal"):
-                _png(truth / f"{image_id}_{kind}.png", getattr(drawn, kind))
+            files = {k: truth / f"{image_id}_{k}.png" for k in ("hair", "clean", "normal")}
+            files |= {"image": images / f"{image_id}.png", "mask": masks / f"{image_id}_segmentation.png"}
+            options = dict(seed=seed, index=number, dx=dx, size=size, lesion=lesion, photo=photo)
+            jobs.append((dermatoscopy, options, files))
             rows.append({**facts, "image_id": image_id})
             number += 1
-            bar.update()
     columns = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
-    return root / "HAM10000_metadata.csv", pd.DataFrame(rows)[columns]
+    return root / "HAM10000_metadata.csv", pd.DataFrame(rows)[columns], jobs
 
 
 def _pad_rows(rng, patient, seed, lesions):
@@ -118,15 +127,15 @@ def _pad_rows(rng, patient, seed, lesions):
     return rows
 
 
-def _write_pad(folder, made, *, size, seed, bar):
-    """The PAD-UFES-20-like set with `made` images a label."""
+def _plan_pad(folder, made, *, size, seed):
+    """Table of the PAD-UFES-20-like set with `made` images a label, and its drawing jobs."""
     root = folder / "pad_ufes_20"
     parts = [root / "images" / f"imgs_part_{k}" for k in (1, 2, 3)]
     for path in (*parts, root / "masks"):
         path.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([10, seed])
     lesions = list(enumerate(_grouped(rng, made, [0.72, 0.19, 0.09]), 1))
-    total, rows, number, patient = sum(made.values()), [], 0, 0
+    total, rows, jobs, patient = sum(made.values()), [], [], 0
     while lesions:
         patient += 1
         several = int(rng.choice([1, 2, 3], p=[0.83, 0.13, 0.04]))
@@ -134,14 +143,13 @@ def _write_pad(folder, made, *, size, seed, bar):
         facts = _pad_rows(rng, patient, seed, [(k, dx) for k, (dx, _) in mine])
         for (k, (dx, photos)), fact in zip(mine, facts, strict=True):
             for photo in range(photos):
-                drawn = clinical(seed, number, dx, size, lesion=k, photo=photo, patient=patient)
-                name = f"PAT_{patient}_{k}_{number}"
-                _png(parts[3 * number // total] / f"{name}.png", drawn.image)
-                _png(root / "masks" / f"{name}_segmentation.png", drawn.mask)
+                name = f"PAT_{patient}_{k}_{len(jobs)}"
+                files = {"image": parts[3 * len(jobs) // total] / f"{name}.png",
+                         "mask": root / "masks" / f"{name}_segmentation.png"}
+                options = dict(seed=seed, index=len(jobs), dx=dx, size=size, lesion=k, photo=photo)
+                jobs.append((clinical, options | {"patient": patient}, files))
                 rows.append(fact | {"img_id": f"{name}.png"})
-                number += 1
-                bar.update()
-    return root / "metadata.csv", pd.DataFrame(rows)[_PAD_COLUMNS]
+    return root / "metadata.csv", pd.DataFrame(rows)[_PAD_COLUMNS], jobs
 
 
 def write_dataset(folder, *, size, n_train=2500, n_test_lesions=100, n_pad=600, seed=0,
@@ -158,11 +166,13 @@ def write_dataset(folder, *, size, n_train=2500, n_test_lesions=100, n_pad=600, 
     pool = _grouped(np.random.default_rng([11, seed]), counts(_HAM, n_train, 12), _PHOTOS)
     test = [(dx, 2 if k % 10 == 9 else 1) for dx in CLASSES for k in range(n_test_lesions)]
     pad = counts(_PAD, n_pad, 40)
-    n = n_train + n_pad + sum(photos for _, photos in test)
-    with tqdm(total=n, disable=not progress, desc="phantom", unit="image") as bar:
-        tables = [_write_ham(folder, "ham10000", pool, size=size, seed=seed, first=0, bar=bar),
-                  _write_ham(folder, "ham10000_test", test, size=size, seed=seed, first=_TEST,
-                             bar=bar),
-                  _write_pad(folder, pad, size=size, seed=seed, bar=bar)]
-    for path, table in tables:
+    plans = [_plan_ham(folder, "ham10000", pool, size=size, seed=seed, first=0),
+             _plan_ham(folder, "ham10000_test", test, size=size, seed=seed, first=_TEST),
+             _plan_pad(folder, pad, size=size, seed=seed)]
+    jobs = [delayed(_draw)(*job) for _, _, own in plans for job in own]
+    many = -1 if len(jobs) > 500 else 1  # every image is a function of its numbers, not of the order
+    drawn = Parallel(many, return_as="generator")(jobs)
+    for _ in tqdm(drawn, total=len(jobs), disable=not progress, desc="phantom", unit="image"):
+        pass
+    for path, table, _ in plans:
         write_csv(path, table)
