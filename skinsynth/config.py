@@ -26,10 +26,10 @@ class Config:
     n_pad: int = 600  # phantom: clinical images
     limit: int = 0  # real data: images used from each split, drawn by class; 0 is all
     batch: int = 32
-    pretrain_steps: int = 350  # generic pre-training of the 4-channel VAE and UNet
-    encoder_steps: int = 250  # CLIP and the measuring encoder
-    vae_steps: int = 500  # fine-tuning of each VAE
-    unet_steps: int = 280  # fine-tuning of each denoiser
+    pretrain_steps: int = 250  # generic pre-training of the 4-channel VAE and UNet
+    encoder_steps: int = 200  # CLIP and the measuring encoder
+    vae_steps: int = 400  # fine-tuning of each VAE
+    unet_steps: int = 240  # fine-tuning of each denoiser
     segment_steps: int = 200
     classify_steps: int = 200
     classifier_seeds: int = 2
