@@ -53,13 +53,15 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
     records = data.load(folder, seed=seed)[name]
     if records is None:
         raise UserError(f"{folder}: no {name} set found; see `skinsynth data verify`")
+    records = records.reset_index(drop=True)
+    pixels = data.read_images(records, size)  # all of them: a broken file stops, whatever the limit
     if name == "ham":
         splits.write_manifest(out / "manifest.csv", records)
         records = _limited(records, limit, seed)
     elif limit:
         records = records.groupby("dx").head(limit)
+    save_array(out / "images.npy", pixels[records.index])
     records = records.reset_index(drop=True)
-    save_array(out / "images.npy", data.read_images(records, size))
     if name == "ham" and (records.mask_path != "").all():
         save_array(out / "masks.npy", data.read_masks(records, size))
     if name == "ham" and (records.truth_dir != "").all():
