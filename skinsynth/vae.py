@@ -49,7 +49,7 @@ def new_vae(width, channels=4):
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(width // 2, width, 4 * width, 4 * width), layers_per_block=1,
-        latent_channels=channels, norm_num_groups=2,  # few groups: colour is a mean, norms erase it
+        latent_channels=channels, norm_num_groups=2,
     )  # fmt: skip
     # start nearly noise-free: at a variance of 1 the noise drowns the code for hundreds of steps
     vae.quant_conv.weight[channels:] *= 0.1
