@@ -7,8 +7,10 @@ from torch.nn import functional as F
 PATCHES = 8  # patch tokens of largest norm taken from each level, besides CLS
 
 
-def level_map(names, levels):
+def level_map(names, levels, reach=None):
     """Which levels each cross-attention block reads: {block name: tuple of level numbers}.
+
+    reach: the levels that reach the UNet at all; None is all of them.
 
     Shallow levels go to high resolution, deep levels to the middle, the way up mirrors the way
     down. With fewer scales than levels several levels share a block. To change the injection,
@@ -17,7 +19,8 @@ def level_map(names, levels):
     down = sorted({n.split(".")[1] for n in names if n.startswith("down_blocks")}, key=int)
     up = sorted({n.split(".")[1] for n in names if n.startswith("up_blocks")}, key=int)
     scales = len(down) + 1  # the middle is the deepest scale
-    share = {s: tuple(k for k in range(levels) if k * scales // levels == s) for s in range(scales)}
+    allowed = range(levels) if reach is None else reach
+    share = {s: tuple(k for k in allowed if k * scales // levels == s) for s in range(scales)}
     depth = {f"down_blocks.{b}": i for i, b in enumerate(down)}
     depth |= {f"up_blocks.{b}": i for i, b in enumerate(reversed(up))}
     depth["mid_block"] = scales - 1
@@ -38,9 +41,9 @@ class LevelAttention(nn.Module):
     are zero (a dropped reference) add exactly nothing.
     """
 
-    def __init__(self, width, inner, levels, tokens):
+    def __init__(self, width, inner, levels, tokens, scale=1.0):
         super().__init__()
-        self.levels, self.tokens, self.scale = levels, tokens, 1.0
+        self.levels, self.tokens, self.scale = levels, tokens, scale
         self.to_k = nn.Linear(width, inner, bias=False)
         self.to_v = nn.Linear(width, inner, bias=False)
         self.to_out = nn.Linear(inner, inner, bias=False)
@@ -72,13 +75,15 @@ class LevelAdapters(nn.Module):
         return torch.cat(parts, 1) * keep.view(-1, 1, 1).to(parts[0].dtype)
 
 
-def attach(unet, levels, tokens):
+def attach(unet, levels, tokens, reach=None, scale=1.0):
     """Give every cross-attention of a UNet2DConditionModel its LevelAttention; returns the map."""
     names = [n for n in unet.attn_processors if n.endswith("attn2.processor")]
-    chosen = level_map(names, levels)
+    chosen = level_map(names, levels, reach)
     width = unet.config.cross_attention_dim
     own = {
-        n: LevelAttention(width, unet.get_submodule(n.removesuffix(".processor")).inner_dim, chosen[n], tokens)
+        n: LevelAttention(
+            width, unet.get_submodule(n.removesuffix(".processor")).inner_dim, chosen[n], tokens, scale
+        )
         for n in names
     }
     unet.set_attn_processor({n: own.get(n, p) for n, p in unet.attn_processors.items()})

@@ -13,9 +13,9 @@ from .store import stage
 from .vae import round_trip
 
 ARMS = {  # name in the paper's Table 3 first where it has one
-    "R0": "original: real images",
-    "R1": "real images, drawn by class",
-    "R3": "real images replayed at RS's class counts",
+    "R0": "original images",
+    "R1": "original images, drawn by class",
+    "R3": "original images replayed at RS's class counts",
     "R4": "R3, the replayed ones through the VAE",
     "S": "synthetic only",
     "M": "mixed at the original's size",
@@ -68,7 +68,7 @@ def _synthetic(folders, records):
 
 @stage("classifier")
 def train_arm(
-    out, *, arm, images, records, samples, interpolated, vae, pad, backbone, steps, batch, seed
+    out, *, arm, images, records, samples, interpolated, vae, pad, backbone, start, steps, batch, seed
 ):
     """One classifier: arm, seed. Writes its model and its probabilities on val, test and PAD.
 
@@ -86,7 +86,7 @@ def train_arm(
     real, synthetic = (pixels[train], labels[train]), _synthetic(folders, records)
     x, y, weights = arm_data(arm, real, synthetic, vae, seed)
     train_classifier(
-        out, x, y, backbone=backbone, steps=steps, batch=batch, seed=seed, weights=weights,
+        out, x, y, backbone=backbone, start=start, steps=steps, batch=batch, seed=seed, weights=weights,
         desc=f"classifier {arm} seed {seed}",
     )  # fmt: skip
     model = load_classifier(out)
@@ -126,9 +126,3 @@ MEASURES = {  # name: function of (probabilities (N,7), labels (N,))
     "ECE": calibration_error,
     "Brier": lambda p, y: float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean()),
 }
-
-
-def five_way(p, columns):
-    """Probabilities over a subset of the classes, renormalised (PAD-UFES-20 has no df, no vasc)."""
-    q = p[:, columns]
-    return q / q.sum(1, keepdims=True)

@@ -8,7 +8,7 @@ import click
 from . import __version__
 from .config import PROFILES, configure
 from .errors import UserError
-from .store import Run, disk_full
+from .store import Run, disk_full, results_root
 
 profile_option = click.option(
     "--profile", default="micro", show_default=True, help="One of: " + ", ".join(PROFILES)
@@ -98,6 +98,26 @@ def claims(profile, data, as_json):
         click.echo(f"{row['verdict']:20} {row['id']:26} {row['statement']}")
 
 
+@cli.command()
+@click.option("--folder", default="", help="Where to write; the package's own assets by default.")
+@click.option("--data", default="", help="Folder with ham10000/ to train on; else generic skin.")
+@click.option("--scale", default=1.0, show_default=True, help="Multiplies every number of steps.")
+@click.option("--size", default=64, show_default=True, help="Image side in pixels.")
+@click.option("--width", default=32, show_default=True, help="Base channels of the VAE.")
+def pretrain(folder, data, scale, size, width):
+    """Make the bundled micro models from generic skin (an hour on two cores; resumes)."""
+    from pathlib import Path
+
+    from . import assets
+
+    if data and not folder:
+        raise UserError("weights trained on photographs do not belong in the package: give --folder")
+    where = Path(folder) if folder else assets.FOLDER
+    assets.pretrain(
+        Run("pretrain"), where, data=data, scale=scale, size=size, width=width, say=click.echo
+    )
+
+
 @cli.group()
 def data():
     """Fetch, check or draw images."""
@@ -148,7 +168,8 @@ def main(arguments=None):
     except OSError as error:
         if not disk_full(error):
             raise
-        click.echo(f"skinsynth: disk full ({error.filename}); free space and run again", err=True)
+        where = error.filename or results_root()
+        click.echo(f"skinsynth: disk full ({where}); free space and run again", err=True)
         return 1
     except click.ClickException as error:
         error.show()

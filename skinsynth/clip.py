@@ -6,12 +6,11 @@ import re
 import numpy as np
 import open_clip
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from .arrays import load_array, save_array, to_tensor
-from .encoders import save_module
-from .store import read_json, stage
+from .store import atomic, read_json, stage, write_json
 from .training import device, fit
 
 PAPER_LEVELS = (5, 11, 17, 23, 31)  # of ViT-H/14's 32 blocks; released code, DESIGN section 2
@@ -41,13 +40,18 @@ def tokenize(captions, words):
     return rows
 
 
-def micro_clip(size, words):
+def micro_config(size, words):
     """A small OpenCLIP model: ViT with 8 blocks on an 8 x 8 grid of patches, and a text tower."""
-    return open_clip.CLIP(
+    return dict(
         embed_dim=64,
         vision_cfg=dict(image_size=size, patch_size=size // 8, width=128, layers=8, head_width=32),
         text_cfg=dict(context_length=CONTEXT, vocab_size=words + 3, width=64, heads=2, layers=2),
     )
+
+
+def micro_clip(size, words):
+    """An untrained model of that configuration."""
+    return open_clip.CLIP(**micro_config(size, words))
 
 
 def _normalised(x, size):
@@ -77,18 +81,24 @@ def train_clip(out, *, generic, size, steps, batch, seed):
         target = same / same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
-    fit(model, loss, len(images), out=out, steps=steps, batch=batch, lr=1e-3, seed=seed, desc="CLIP")
-    save_module(out, model, dict(size=size, words=words))
+    fit(
+        model, loss, len(images), out=out, steps=steps, batch=batch, lr=1e-3, seed=seed, ema=0.99,
+        desc="CLIP",
+    )  # fmt: skip
+    with atomic(out / "open_clip_model.safetensors") as part:
+        save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, part)
+    facts = dict(model_cfg=micro_config(size, len(words)), preprocess_cfg=dict(mean=MEAN, std=STD))
+    write_json(out / "open_clip_config.json", facts)
+    write_json(out / "words.json", words)
 
 
-def load_clip(source, cfg_clip="micro"):
-    """Frozen CLIP model on the device: a stage of train_clip, or an open_clip "model/tag" by name."""
-    if cfg_clip == "micro":
-        facts = read_json(source / "config.json")
-        model = micro_clip(facts["size"], len(facts["words"]))
-        model.load_state_dict(load_file(source / "model.safetensors"))
+def load_clip(source):
+    """Frozen CLIP model on the device, by open_clip: a folder of its format (a stage), or the
+    "model/tag" that a Stage of assets.named holds."""
+    if (source / "open_clip_config.json").exists():
+        model = open_clip.create_model(f"local-dir:{source.path}")
     else:
-        name, tag = cfg_clip.split("/")
+        name, tag = str(source.path).split("/")
         model = open_clip.create_model(name, pretrained=tag)
     return model.to(device()).eval().requires_grad_(False)
 
@@ -137,9 +147,9 @@ def image_tokens(model, images, patches, batch=64):
 
 
 @stage("tokens")
-def cache_tokens(out, *, clip, name, images, patches):
+def cache_tokens(out, *, clip, images, patches):
     """Multi-level tokens of all images of a set, in its order."""
-    model = load_clip(clip, name)
+    model = load_clip(clip)
     save_array(out / "tokens.npy", image_tokens(model, load_array(images / "images.npy"), patches))
 
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from .errors import UserError
+from .versions import VERSIONS
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")  # HAM10000's codes, alphabetical
 PAD_CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
@@ -16,18 +17,18 @@ class Config:
     data: str = ""  # folder with ham10000/ and pad_ufes_20/; "" is the phantom
     seed: int = 0
     extras: bool = False  # the expensive extra tables
-    base: str = "micro"  # where the 4-channel model comes from: "micro" or a Stable Diffusion hub id
-    clip: str = "micro"  # "micro" or "open_clip model/pretrained tag"
+    version: str = "recommended"  # of the method: "recommended", "paper" or "released" (versions.py)
+    base: str = "micro"  # the 4-channel model: "micro" (bundled), "scratch" or a Stable Diffusion hub id
+    clip: str = "micro"  # "micro" (bundled) or "open_clip model/pretrained tag"
     backbone: str = "test_resnet.r160_in1k"  # timm name of the classifiers' network
     size: int = 64  # image side; the latent's side is an eighth of it
-    width: int = 32  # the dial of network sizes: base channels of the VAE, the others follow
+    width: int = 32  # base "scratch": the dial of network sizes
     n_train: int = 2500  # phantom: images of the train + validation pool
     n_test: int = 100  # phantom: test lesions a class
     n_pad: int = 600  # phantom: clinical images
     limit: int = 0  # real data: images used from each split, drawn by class; 0 is all
     batch: int = 32
-    pretrain_steps: int = 250  # generic pre-training of the 4-channel VAE and UNet
-    encoder_steps: int = 200  # CLIP and the measuring encoder
+    pretrain_steps: int = 0  # base "scratch": steps of the 4-channel VAE and UNet on generic skin
     vae_steps: int = 400  # fine-tuning of each VAE
     unet_steps: int = 240  # fine-tuning of each denoiser
     segment_steps: int = 200
@@ -50,11 +51,11 @@ class Config:
 PROFILES = {
     c.profile: c
     for c in (
-        Config("smoke", size=32, width=16, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, pretrain_steps=6, encoder_steps=6, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
+        Config("smoke", size=32, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
         Config("micro"),
-        Config("ham64", width=64, batch=64, classifier_seeds=3, pretrain_steps=1200, encoder_steps=1500, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
-        Config("ham128", size=128, backbone="resnet18.a1_in1k", width=64, batch=64, classifier_seeds=5, pretrain_steps=3000, encoder_steps=4000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
-        Config("paper", size=256, width=64, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", backbone="resnet50.a1_in1k", classifier_seeds=5, encoder_steps=4000, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+        Config("ham64", batch=64, classifier_seeds=3, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
+        Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k", batch=64, classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", backbone="resnet50.a1_in1k", classifier_seeds=5, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
     )
 }
 
@@ -75,4 +76,6 @@ def configure(profile="micro", **overrides):
             raise UserError(
                 f"parameter {name} should be {wanted.__name__}, got {type(value).__name__} {value!r}"
             )
+    if overrides.get("version", "paper") not in VERSIONS:
+        raise UserError(f"unknown version {overrides['version']!r}; choose one of: {', '.join(VERSIONS)}")
     return replace(PROFILES[profile], **overrides)

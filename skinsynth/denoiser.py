@@ -9,7 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
 
-from . import adapters
+from . import adapters, encoders
 from .arrays import labels_of, load_array, records_of
 from .config import CLASSES
 from .store import read_json, stage, write_json
@@ -29,15 +29,11 @@ def micro_unet_config(width, channels, side):
     )  # fmt: skip
 
 
-def new_unet(width, channels, side):
-    """An untrained UNet of the micro size."""
-    return UNet2DConditionModel.from_config(micro_unet_config(width, channels, side))
-
-
-def hub_unet(base, channels=4):
-    """Stable Diffusion's own UNet from its hub, expanded to the latent's channels."""
-    unet = UNet2DConditionModel.from_pretrained(base, subfolder="unet", use_safetensors=True)
-    return unet if channels == unet.config.in_channels else expand_unet(unet, channels)
+def load_unet(start):
+    """The UNet of a folder in diffusers' layout: a stage, the bundled micro one, or a hub's."""
+    return UNet2DConditionModel.from_pretrained(
+        str(start.path), subfolder="unet", use_safetensors=True, torch_dtype=torch.float32
+    )
 
 
 def micro_scheduler():
@@ -71,27 +67,31 @@ def expand_unet(unet, channels=8):
 class Denoiser(ModelMixin, ConfigMixin):
     """UNet + class tokens (+ level adapters). Knows no diffusion.
 
-    forward(z (N,C,h,w), t (N,), label (N,) with NONE for no class, tokens (N,L,T,D) or None,
-    keep (N,) 0/1 or None) -> prediction (N,C,h,w).
+    forward(z (N,C,h,w), t (N,), label (N,) below `labels` (that number itself: none given) or
+    (N,K), whose tokens are added up, tokens (N,L,T,D) or None, keep (N,) 0/1 or None)
+    -> prediction (N,C,h,w).
     """
 
     @register_to_config
-    def __init__(self, unet_config: dict, levels: int = 0, tokens: int = 0, clip_width: int = 0):
+    def __init__(
+        self, unet_config: dict, levels: int = 0, tokens: int = 0, clip_width: int = 0, labels: int = NONE,
+        reach: tuple = None, scale: float = 1.0,
+    ):  # fmt: skip
         super().__init__()
         self.unet = UNet2DConditionModel.from_config(dict(unet_config))
         width = self.unet.config.cross_attention_dim
-        self.classes = nn.Embedding(len(CLASSES) + 1, width)
+        self.classes = nn.Embedding(labels + 1, width)
         nn.init.normal_(self.classes.weight, std=0.3)
         self.adapters = None
         if levels:
             self.adapters = adapters.LevelAdapters(levels, tokens, clip_width, width)
-            adapters.attach(self.unet, levels, tokens)
+            adapters.attach(self.unet, levels, tokens, reach, scale)
 
     @classmethod
-    def build(cls, unet, levels=0, tokens=0, clip_width=0):
+    def build(cls, unet, levels=0, tokens=0, clip_width=0, **choices):
         """From a UNet with its weights."""
         config = {k: v for k, v in unet.config.items() if not k.startswith("_")}
-        model = cls(unet_config=config, levels=levels, tokens=tokens, clip_width=clip_width)
+        model = cls(unet_config=config, levels=levels, tokens=tokens, clip_width=clip_width, **choices)
         missing, extra = model.unet.load_state_dict(unet.state_dict(), strict=False)
         assert not extra and all(".processor." in k for k in missing)
         return model
@@ -103,36 +103,46 @@ class Denoiser(ModelMixin, ConfigMixin):
                 m.scale = scale
 
     def forward(self, z, t, label, tokens=None, keep=None):
-        context = self.classes(label)[:, None]
+        context = self.classes(label.view(len(label), -1)).sum(1, keepdim=True)
         if self.adapters is not None and tokens is not None:
             keep = torch.ones(len(z), device=z.device) if keep is None else keep
             context = torch.cat([context, self.adapters(tokens, keep).to(context.dtype)], 1)
         return self.unet(z, t, encoder_hidden_states=context).sample
 
 
-def diffusion_loss(latents, scheduler, labels, *, masks=None, tokens=None, drop=0.1):
+def diffusion_loss(
+    latents, scheduler, labels, *, none=NONE, masks=None, tokens=None, share=0.1, drop="image",
+    target="own", norm="l2",
+):  # fmt: skip
     """Loss of stage 2 over cached arrays: noise prediction or v, weighted by the lesion mask.
 
-    latents (N,C,h,w); labels (N,) int64; masks (N,h,w) share of lesion in each latent cell, or
-    None; tokens (N,L,T,D) or None. The class and the image tokens are dropped independently, each
-    with probability `drop`, for each image on its own. Source: paper, stage 2; DESIGN section 2.
+    latents (N,C,h,w); labels (N,) or (N,K) int64, replaced by `none` where dropped; masks (N,h,w)
+    share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image tokens are dropped independently, each
+    with probability `share`, for each image on its own (drop="batch": for all of a batch at once).
+    target="epsilon": the error is that of the noise, whatever the network predicts.
+    Source: paper, stage 2; DESIGN section 2.
     """
-    target_of = dict(epsilon=lambda z, e, t: e, v_prediction=scheduler.get_velocity)
-    target_of = target_of[scheduler.config.prediction_type]
+    kind = scheduler.config.prediction_type
+    target_of = dict(epsilon=lambda z, e, t: e, v_prediction=scheduler.get_velocity)[kind]
+    error_of = dict(l2=F.mse_loss, l1=F.l1_loss)[norm]
 
     def loss(model, index, rng):
         rows = index.numpy()
         z = torch.from_numpy(latents[rows])
         noise = torch.randn(z.shape, generator=rng)
         t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), generator=rng)
-        dropped = torch.rand(2, len(z), generator=rng) < drop
-        label = torch.from_numpy(labels[rows]).where(~dropped[0], NONE)
-        noisy, target = scheduler.add_noise(z, noise, t), target_of(z, noise, t)
+        dropped = torch.rand(2, dict(image=len(z), batch=1)[drop], generator=rng).expand(2, len(z)) < share
+        label = torch.from_numpy(labels[rows].reshape(len(rows), -1)).where(~dropped[0][:, None], none)
+        noisy, wanted = scheduler.add_noise(z, noise, t), target_of(z, noise, t)
         extra = {}
         if tokens is not None:
             extra = dict(tokens=torch.from_numpy(tokens[rows]).to(device()), keep=(~dropped[1]).to(device()))
         guess = model(noisy.to(device()), t.to(device()), label.to(device()), **extra)
-        error = F.mse_loss(guess.float(), target.to(device()), reduction="none")
+        guess = guess.float()
+        if target == "epsilon" and kind == "v_prediction":
+            kept = scheduler.alphas_cumprod[t].view(-1, 1, 1, 1).to(device())
+            guess, wanted = kept.sqrt() * guess + (1 - kept).sqrt() * noisy.to(device()), noise
+        error = error_of(guess, wanted.to(device()), reduction="none")
         if masks is not None:
             weight = 1 + torch.from_numpy(masks[rows]).to(device())[:, None]
             error = error * weight / weight.mean()
@@ -149,31 +159,29 @@ def cell_masks(masks, side):
 
 
 @stage("unet-pretrained")
-def pretrain_unet(out, *, base, latents, width, steps, batch, seed):
-    """The UNet that knows skin but no diagnosis: Stable Diffusion's own, or one trained on generic
-    skin without a class (latents: a latents stage of the pre-trained VAE)."""
-    if base != "micro":
-        unet = hub_unet(base)
-        scheduler = DDPMScheduler.from_pretrained(base, subfolder="scheduler")
-    else:
-        z, scheduler = np.array(load_array(latents / "latents.npy")), micro_scheduler()
-        torch.manual_seed(seed)
-        model = Denoiser(unet_config=micro_unet_config(width, z.shape[1], z.shape[2]))
-        nothing = np.full(len(z), NONE)
-        fit(
-            model, diffusion_loss(z, scheduler, nothing), len(z), out=out, steps=steps, batch=batch,
-            lr=1e-3, seed=seed, ema=0.99, desc="pre-train UNet",
-        )  # fmt: skip
-        unet = model.unet
-    unet.save_pretrained(out / "unet")
+def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
+    """A UNet that knows the attributes of generic skin and no diagnosis, as Stable Diffusion knows
+    pictures. latents: a latents stage of the pre-trained VAE. The UNet alone is kept."""
+    z, scheduler = np.array(load_array(latents / "latents.npy")), micro_scheduler()
+    values, sizes = encoders.attribute_targets(generic)
+    labels = values + np.cumsum([0, *sizes[:-1]])  # one vocabulary of all attributes
+    torch.manual_seed(seed)
+    model = Denoiser(unet_config=micro_unet_config(width, z.shape[1], z.shape[2]), labels=sum(sizes))
+    fit(
+        model, diffusion_loss(z, scheduler, labels, none=sum(sizes)), len(z), out=out, steps=steps,
+        batch=batch, lr=1e-3, seed=seed, ema=0.999, desc="pre-train UNet",
+    )  # fmt: skip
+    model.unet.save_pretrained(out / "unet")
     scheduler.save_pretrained(out / "scheduler")
 
 
 @stage("denoiser")
-def train_denoiser(out, *, start, vae, latents, records, tokens, steps, batch, seed):
+def train_denoiser(out, *, start, vae, latents, records, tokens, how, steps, batch, seed):
     """Fine-tune a denoiser with class conditioning on the train split, drawn by class.
 
-    vae: the VAE stage that made `latents`; tokens: a tokens stage, or None for no adapters.
+    how: Method.training of versions.py.
+
+    start: where unet/ and scheduler/ lie (see load_unet); vae: the VAE stage that made `latents`; tokens: a tokens stage, or None for no adapters.
     The 4-channel UNet is expanded where the latents have more channels.
     """
     table = records_of(records)
@@ -181,9 +189,9 @@ def train_denoiser(out, *, start, vae, latents, records, tokens, steps, batch, s
     z = np.array(load_array(latents / "latents.npy")[rows])
     labels = labels_of(table.iloc[rows], CLASSES)
     masks = None
-    if (records / "masks.npy").exists():
+    if how["lesion_weight"] and (records / "masks.npy").exists():
         masks = cell_masks(load_array(records / "masks.npy")[rows], z.shape[-1])
-    unet = UNet2DConditionModel.from_pretrained(start / "unet", local_files_only=True)
+    unet = load_unet(start)
     if z.shape[1] != unet.config.in_channels:
         unet = expand_unet(unet, z.shape[1])
     torch.manual_seed(seed)
@@ -192,18 +200,26 @@ def train_denoiser(out, *, start, vae, latents, records, tokens, steps, batch, s
     if tokens is not None:
         cached = load_array(tokens / "tokens.npy")
         given = dict(levels=cached.shape[1], tokens=cached.shape[2], clip_width=cached.shape[3])
+        given |= dict(reach=tuple(how["levels"]), scale=how["adapter_weight"])
     model = Denoiser.build(unet, **given)
-    scheduler = DDPMScheduler.from_pretrained(start / "scheduler", local_files_only=True)
+    if given and not how["train_projections"]:
+        model.adapters.requires_grad_(False)
+    scheduler = DDPMScheduler.from_pretrained(str(start.path), subfolder="scheduler")
     counts = np.bincount(labels, minlength=len(CLASSES))
     fit(
-        model, diffusion_loss(z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached[rows]),
-        len(z), out=out, steps=steps, batch=batch, lr=8e-4, seed=seed, ema=0.995,
+        model,
+        diffusion_loss(
+            z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached[rows],
+            drop=how["drop"], target=how["target"], norm=how["norm"],
+        ),
+        len(z), out=out, steps=steps, batch=batch, lr=8e-4, seed=seed, ema=how["ema"],
         weights=(1.0 / counts[labels]), desc=f"denoiser {z.shape[1]}ch{'+ML' if given else ''}",
     )  # fmt: skip
     model.eval().save_pretrained(out / "denoiser")
     scheduler.save_pretrained(out / "scheduler")
     facts = dict(vae=vae.key, vae_path=f"{vae.path.parent.parent.name}/stages/{vae.path.name}")
-    write_json(out / "trained_on.json", facts | dict(manifest=manifest_hash(records), ids=len(rows)))
+    facts |= dict(whiten=how["whiten"], manifest=manifest_hash(records), ids=len(rows))
+    write_json(out / "trained_on.json", facts)
 
 
 def manifest_hash(records):

@@ -31,7 +31,6 @@ class AttributeEncoder(nn.Module):
         )  # fmt: skip
         self.out = nn.Linear(widths[-1], 64)
         self.heads = nn.Linear(64, sum(heads))
-        self.sizes = list(heads)
 
     def features(self, x):
         maps = []
@@ -44,7 +43,7 @@ class AttributeEncoder(nn.Module):
         return self.out(self.features(x)[-1].mean((2, 3)))
 
     def forward(self, x):
-        return self.heads(F.silu(self.embed(x))).split(self.sizes, 1)
+        return self.heads(F.silu(self.embed(x)))
 
 
 def perceptual_distance(net, x, y):
@@ -69,32 +68,50 @@ def attribute_targets(generic):
     return np.array(rows), [len(v) for v in names.values()]
 
 
-def save_module(out, model, facts):
+def save_state(out, state, facts):
     """Weights as safetensors with the facts that rebuild the module beside them."""
     with atomic(out / "model.safetensors") as part:
-        save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, part)
+        save_file({k: v.cpu().contiguous() for k, v in state.items()}, part)
     write_json(out / "config.json", facts)
+
+
+def save_module(out, model, facts):
+    save_state(out, model.state_dict(), facts)
 
 
 @stage("encoder")
 def train_encoder(out, *, generic, width, steps, batch, seed):
     """An encoder of generic skin. The one that is a loss and the one that measures differ in seed
     and width, and both differ from the CLIP model that conditions (PROTOCOL: generative numbers)."""
-    images = load_array(generic / "images.npy")
-    targets, heads = attribute_targets(generic)
-    targets = torch.from_numpy(targets)
     torch.manual_seed(seed)
+    heads = attribute_targets(generic)[1]
     model = AttributeEncoder(width, heads)
+    _fit_attributes(out, model, generic, steps=steps, batch=batch, lr=3e-3, seed=seed, desc="encoder")
+    save_module(out, model, dict(width=width, heads=heads))
+
+
+def _fit_attributes(out, model, generic, **training):
+    """Train a network whose outputs are the logits of all attributes, one after the other."""
+    images = load_array(generic / "images.npy")
+    targets, sizes = attribute_targets(generic)
+    targets = torch.from_numpy(targets)
 
     def loss(net, index, rng):
-        x = to_tensor(images[index.numpy()]).to(device())
-        if torch.rand((), generator=rng) < 0.5:
-            x = x.flip(3)
-        wanted = targets[index].to(device()).unbind(1)
-        return sum(F.cross_entropy(a.float(), b) for a, b in zip(net(x), wanted, strict=True)) / len(heads)
+        x = augment(to_tensor(images[index.numpy()]), rng).to(device())
+        logits, wanted = net(x).float().split(sizes, 1), targets[index].to(device()).unbind(1)
+        return sum(F.cross_entropy(a, b) for a, b in zip(logits, wanted, strict=True)) / len(sizes)
 
-    fit(model, loss, len(images), out=out, steps=steps, batch=batch, lr=3e-3, seed=seed, desc="encoder")
-    save_module(out, model, dict(width=width, heads=heads))
+    fit(model, loss, len(images), out=out, ema=0.99, **training)
+
+
+@stage("backbone")
+def train_backbone(out, *, generic, backbone, steps, batch, seed):
+    """A timm network that knows the attributes of generic skin: where classifiers start."""
+    torch.manual_seed(seed)
+    model = new_classifier(backbone, sum(attribute_targets(generic)[1]))
+    _fit_attributes(out, model, generic, steps=steps, batch=batch, lr=2e-3, seed=seed, desc="backbone")
+    body = {k: v for k, v in model.state_dict().items() if not _is_head(model, k)}
+    save_state(out, body, dict(backbone=backbone))
 
 
 def load_encoder(made):
@@ -127,16 +144,26 @@ def augment(x, rng):
     ])  # fmt: skip
 
 
-def new_classifier(backbone, classes, pretrained=False):
-    """A timm backbone by name with a fresh head."""
-    return timm.create_model(backbone, num_classes=classes, pretrained=pretrained)
+def _is_head(model, name):
+    return name.startswith(model.default_cfg["classifier"] + ".")
 
 
-def train_classifier(out, images, labels, *, backbone, steps, batch, seed, weights=None, desc=""):
+def new_classifier(backbone, classes, start=None):
+    """A timm backbone by name with a fresh head; start: a backbone stage whose weights it takes."""
+    model = timm.create_model(backbone, num_classes=classes)
+    if start is not None:
+        missing, extra = model.load_state_dict(load_file(start / "model.safetensors"), strict=False)
+        assert not extra and all(_is_head(model, k) for k in missing)
+    return model
+
+
+def train_classifier(
+    out, images, labels, *, backbone, steps, batch, seed, start=None, weights=None, desc=""
+):
     """Train a classifier on uint8 images and int labels; saves it under `out` and returns it."""
     torch.manual_seed(seed)
     targets = torch.from_numpy(labels)
-    model = new_classifier(backbone, len(CLASSES))
+    model = new_classifier(backbone, len(CLASSES), start)
 
     def loss(net, index, rng):
         x = augment(to_tensor(images[index.numpy()]), rng).to(device())
@@ -170,12 +197,12 @@ def balanced_weights(labels):
 
 
 @stage("probe")
-def train_probe(out, *, images, records, backbone, steps, batch, seed):
+def train_probe(out, *, images, records, backbone, start, steps, batch, seed):
     """The classifier that judges label fidelity: real train images only, drawn by class."""
     table = records_of(records)
     rows = (table.split == "train").to_numpy()
     pixels, labels = load_array(images / "images.npy")[rows], labels_of(table[rows], CLASSES)
     train_classifier(
-        out, pixels, labels, backbone=backbone, steps=steps, batch=batch, seed=seed,
+        out, pixels, labels, backbone=backbone, start=start, steps=steps, batch=batch, seed=seed,
         weights=balanced_weights(labels), desc="probe",
     )  # fmt: skip

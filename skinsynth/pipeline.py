@@ -39,22 +39,31 @@ class SkinPipeline(DiffusionPipeline):
         self.latent_format = LatentFormat(tuple(latent_mean), tuple(latent_std))
 
     @torch.no_grad()
-    def __call__(self, labels, seeds, *, guidance_scale=3.0, steps=16, tokens=None, eta=0.0, start=None):
-        """One image for each label and seed: uint8 (N,H,W,3).
+    def __call__(
+        self, labels, seeds=None, *, num_images=1, guidance_scale=3.0, steps=16, reference=None, eta=0.0,
+        start=None,
+    ):  # fmt: skip
+        """`num_images` images of each label: uint8 (N,H,W,3), N = labels * num_images.
 
-        labels: class names, or "none"; seeds: ints; tokens: float16 (N,L,T,D) reference tokens, or
-        None; guidance_scale 1 is no guidance; start: latents (N,C,h,w) to use instead of noise.
-        Raises UserError on an unknown class.
+        labels: class names, or "none"; seeds: N ints, by default 0, 1, ... for each label;
+        reference: float16 tokens (N,L,T,D) of reference images (clip.image_tokens), or None;
+        guidance_scale 1 is no guidance; start: latents (N,C,h,w) to use instead of noise.
+        Raises UserError on an unknown class or another number of seeds or references than of images.
         """
         wrong = set(labels) - {*CLASSES, "none"}
         if wrong:
             raise UserError(f"unknown class {sorted(wrong)[0]!r}; choose from: {', '.join(CLASSES)}, none")
+        seeds = list(range(num_images)) * len(labels) if seeds is None else seeds
+        labels = [c for c in labels for _ in range(num_images)]
+        for name, given in (("seeds", seeds), ("references", labels if reference is None else reference)):
+            if len(given) != len(labels):
+                raise UserError(f"{len(given)} {name} for {len(labels)} images; give one for each")
         side = self.denoiser.unet.config.sample_size
         shape = (self.denoiser.unet.config.in_channels, side, side)
         where = self._execution_device
         z = (noise_of(seeds, shape) if start is None else start).to(where)
         label = torch.tensor([NONE if c == "none" else CLASSES.index(c) for c in labels], device=where)
-        kept = {} if tokens is None else dict(tokens=torch.from_numpy(np.asarray(tokens)).to(where))
+        kept = {} if reference is None else dict(tokens=torch.from_numpy(np.asarray(reference)).to(where))
         self.scheduler.set_timesteps(steps, device=where)
         noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds] if eta else None
         extra = dict(eta=eta, generator=noise) if eta else {}
@@ -65,7 +74,7 @@ class SkinPipeline(DiffusionPipeline):
 
     def _guided(self, z, t, label, kept, scale):
         """Classifier-free guidance on all channels: without + scale * (with - without)."""
-        if scale == 1:
+        if scale == 1 or (not kept and (label == NONE).all()):  # nothing to be guided by
             return self.denoiser(z, t, label, **kept)
         doubled = {}
         if kept:
@@ -80,9 +89,11 @@ class SkinPipeline(DiffusionPipeline):
 
 def load_pipeline(model, vae, solver="dpm"):
     """Pipeline from a denoiser stage and the VAE stage it was trained with."""
-    if trained_on(model)["vae"] != vae.key:
+    facts = trained_on(model)
+    if facts["vae"] != vae.key:
         raise UserError(f"{model.path.name} was trained with another VAE than {vae.path.name}")
     autoencoder, latent_format = load_vae(vae)
+    latent_format = latent_format if facts["whiten"] else latent_format.plain()
     net, scheduler = load_denoiser(model)
     made = SkinPipeline(
         autoencoder, net, SOLVERS[solver](scheduler.config), latent_format.mean, latent_format.std
@@ -111,25 +122,28 @@ def references(mode, labels, seeds, tokens, records, seed):
 @stage("samples")
 def sample(
     out, *, model, vae, labels, seeds, guidance, steps, mode="none", tokens=None, records=None,
-    seed=0, reference_labels=None, batch=64,
+    seed=0, reference_labels=None, batch=64, solver="dpm", eta=0.0, pass_class=True, stretch=False,
 ):  # fmt: skip
     """A folder of samples: <class>/<seed>.png, metadata.csv (ImageFolder, HF datasets), images.npy.
 
     labels, seeds: lists of equal length; image k depends on (labels[k], seeds[k]) only.
     reference_labels: classes of the reference images where they are not the labels (Fig 10).
+    pass_class=False: the labels name folders only, the network is not told; stretch: each image to
+    its own minimum and maximum (both: the released code).
     Resumes at the first batch that is missing.
     """
-    pipe = load_pipeline(model, vae)
+    pipe = load_pipeline(model, vae, solver)
     given, ids = references(mode, reference_labels or labels, seeds, tokens, records, seed)
     rows, pixels = [], []
     for i in range(0, len(labels), batch):
         part = out / "checkpoint" / f"{i}.npy"
         if not part.exists():
             made = pipe(
-                labels[i : i + batch], seeds[i : i + batch], guidance_scale=guidance, steps=steps,
-                tokens=None if given is None else given[i : i + batch],
+                labels[i : i + batch] if pass_class else ["none"] * len(labels[i : i + batch]),
+                seeds[i : i + batch], guidance_scale=guidance, steps=steps, eta=eta,
+                reference=None if given is None else given[i : i + batch],
             )  # fmt: skip
-            save_array(part, made)
+            save_array(part, stretched(made) if stretch else made)
         pixels.append(load_array(part))
     pixels = np.concatenate(pixels)
     for image, dx, s, reference in zip(pixels, labels, seeds, ids, strict=True):
@@ -143,6 +157,12 @@ def sample(
     write_json(out / "provenance.json", trained_on(model))
     with atomic(out / "metadata.csv") as part:
         pd.DataFrame(rows, columns=columns).to_csv(part, index=False)
+
+
+def stretched(images):
+    """Each image stretched to its own minimum and maximum, as the released code saves it."""
+    low, high = (f(images, axis=(1, 2, 3), keepdims=True).astype(float) for f in (np.min, np.max))
+    return ((images - low) / np.maximum(high - low, 1) * 255).round().astype(np.uint8)
 
 
 def plan(n, classes=CLASSES, first_seed=0):

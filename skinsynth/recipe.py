@@ -1,8 +1,9 @@
 """How the stages follow from a configuration: the one place that wires them together."""
 
-from . import clip, counterfactual, denoiser, encoders, pipeline, segment, sets, vae
+from . import assets, clip, counterfactual, denoiser, encoders, pipeline, segment, sets, vae
 from .adapters import PATCHES
 from .classify import train_arm
+from .versions import VERSIONS
 
 MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level adapters)
     "baseline": ("pretrained", False),
@@ -26,98 +27,98 @@ def training_images(run, cfg, dehair=True):
     return sets.training_images(run, images=records(run, cfg), dehair=dehair)
 
 
-def generic(run, cfg):
-    return sets.generic_skin(run, n=min(2048, 16 * cfg.encoder_steps), size=cfg.size, seed=cfg.seed)
-
-
-def encoder(run, cfg, role):
+def encoder(role):
     """role: "loss" (perceptual term of the VAE) or "measure" (FD-micro, LPIPS-micro)."""
-    width, seed = dict(loss=(16, 1), measure=(24, 2))[role]
-    return encoders.train_encoder(
-        run, generic=generic(run, cfg), width=width, steps=cfg.encoder_steps, batch=cfg.batch,
-        seed=cfg.seed + 1000 * seed,
-    )  # fmt: skip
+    return assets.bundled(role)
 
 
-def clip_model(run, cfg):
-    """The CLIP stage of the micro profiles; None where an open_clip model is named."""
-    if cfg.clip != "micro":
-        return None
-    return clip.train_clip(
-        run, generic=generic(run, cfg), size=cfg.size, steps=cfg.encoder_steps, batch=cfg.batch,
-        seed=cfg.seed,
-    )  # fmt: skip
-
-
-def load_clip(run, cfg):
-    return clip.load_clip(clip_model(run, cfg), cfg.clip)
+def load_clip(cfg):
+    return clip.load_clip(assets.named(cfg.clip, "clip"))
 
 
 def tokens(run, cfg):
     return clip.cache_tokens(
-        run, clip=clip_model(run, cfg), name=cfg.clip, images=training_images(run, cfg), patches=PATCHES
+        run, clip=assets.named(cfg.clip, "clip"), images=training_images(run, cfg), patches=PATCHES
     )
+
+
+def base(run, cfg):
+    """The pre-trained 4-channel model, in diffusers' layout: (where its VAE lies, where its UNet lies)."""
+    if cfg.base != "scratch":
+        return (assets.named(cfg.base, "diffusion"),) * 2
+    skin = sets.generic_skin(run, n=min(12288, 16 * cfg.pretrain_steps), size=cfg.size, seed=cfg.seed)
+    start = vae.pretrain_vae(
+        run, generic=skin, perceptual=encoder("loss"), width=cfg.width, steps=cfg.pretrain_steps,
+        batch=cfg.batch, seed=cfg.seed,
+    )  # fmt: skip
+    unet = denoiser.pretrain_unet(
+        run, latents=vae.cache_latents(run, vae=start, images=skin), generic=skin, width=cfg.width,
+        steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed,
+    )  # fmt: skip
+    return start, unet
 
 
 def autoencoder(run, cfg, kind):
     """kind: "pretrained" (4 channels, untouched), "4ch" or "8ch" (both fine-tuned, equal steps)."""
-    perceptual = encoder(run, cfg, "loss")
-    start = vae.pretrain_vae(
-        run, base=cfg.base, generic=generic(run, cfg), perceptual=perceptual, width=cfg.width,
-        steps=cfg.pretrain_steps, batch=cfg.batch // 2, seed=cfg.seed,
-    )  # fmt: skip
+    given = dict(images=training_images(run, cfg), records=records(run, cfg))
+    start = vae.pretrained_vae(run, start=base(run, cfg)[0], **given)
     if kind == "pretrained":
         return start
     return vae.train_vae(
-        run, start=start, images=training_images(run, cfg), records=records(run, cfg),
-        perceptual=perceptual, channels=dict([("4ch", 4), ("8ch", 8)])[kind], steps=cfg.vae_steps,
-        batch=cfg.batch // 2, seed=cfg.seed,
+        run, start=start, perceptual=encoder("loss"), channels=dict([("4ch", 4), ("8ch", 8)])[kind],
+        steps=cfg.vae_steps, batch=cfg.batch // 2, seed=cfg.seed, **given,
     )  # fmt: skip
 
 
-def model(run, cfg, name, dehair=True):
-    """A denoiser stage of MODELS; dehair: train it on images whose hair was removed."""
+def model(run, cfg, name, how=None):
+    """A denoiser stage of MODELS; how: a Method, by default the version that cfg names."""
+    how = how or VERSIONS[cfg.version]
     kind, levels = MODELS[name]
-    start = denoiser.pretrain_unet(
-        run, base=cfg.base, width=cfg.width, steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed,
-        latents=vae.cache_latents(run, vae=autoencoder(run, cfg, "pretrained"), images=generic(run, cfg)),
-    )  # fmt: skip
     own = autoencoder(run, cfg, kind)
     return denoiser.train_denoiser(
-        run, start=start, vae=own, records=records(run, cfg),
-        latents=vae.cache_latents(run, vae=own, images=training_images(run, cfg, dehair)),
-        tokens=tokens(run, cfg) if levels else None, steps=cfg.unet_steps, batch=cfg.batch, seed=cfg.seed,
+        run, start=base(run, cfg)[1], vae=own, records=records(run, cfg),
+        latents=vae.cache_latents(
+            run, vae=own, images=training_images(run, cfg, how.dehair), whiten=how.whiten
+        ),
+        tokens=tokens(run, cfg) if levels else None, how=how.training, steps=cfg.unet_steps, batch=cfg.batch, seed=cfg.seed,
     )  # fmt: skip
 
 
-def samples(run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False, first=0, dehair=True):
+def samples(run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False, first=0, how=None):
     """A folder of samples: by default cfg.samples of each class at cfg.guidance.
 
     mode of the references: "train" by default for the model with adapters, else "none". no_class
     drops the class token and keeps the references; first is the number of the first seed.
     """
+    how = how or VERSIONS[cfg.version]
     labels, seeds = pipeline.plan(n or cfg.samples, first_seed=cfg.seed * 100_000 + first)
-    levels = MODELS[name][1]
+    levels = MODELS[name][1] and how.adapters_on
     return pipeline.sample(
-        run, model=model(run, cfg, name, dehair), vae=autoencoder(run, cfg, MODELS[name][0]),
+        run, model=model(run, cfg, name, how), vae=autoencoder(run, cfg, MODELS[name][0]),
         labels=["none"] * len(labels) if no_class else labels, seeds=seeds, reference_labels=labels,
         guidance=cfg.guidance if guidance is None else float(guidance),
-        steps=cfg.sampling_steps, mode=mode or ("train" if levels else "none"),
+        steps=how.steps or cfg.sampling_steps, solver=how.solver, eta=how.eta,
+        pass_class=how.pass_class, stretch=how.stretch, mode=mode or ("train" if levels else "none"),
         tokens=tokens(run, cfg) if levels else None, records=records(run, cfg), seed=cfg.seed,
     )  # fmt: skip
+
+
+def backbone(cfg):
+    """What classifiers start from: the bundled network where it is theirs, else nothing."""
+    return assets.bundled("backbone") if cfg.backbone == assets.BACKBONE else None
 
 
 def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
     return encoders.train_probe(
         run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbone,
-        steps=2 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
+        start=backbone(cfg), steps=2 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
     )  # fmt: skip
 
 
 def segmenter(run, cfg):
     return segment.train_segmenter(
-        run, images=records(run, cfg), records=records(run, cfg), width=cfg.width // 2,
+        run, start=assets.bundled("segmenter"), images=records(run, cfg), records=records(run, cfg),
         steps=cfg.segment_steps, batch=cfg.batch // 2, seed=cfg.seed,
     )  # fmt: skip
 
@@ -135,5 +136,5 @@ def classifier(run, cfg, arm, seed, samples, interpolated=None):
     return train_arm(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
         interpolated=interpolated, vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
-        backbone=cfg.backbone, steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
+        backbone=cfg.backbone, start=backbone(cfg), steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
     )  # fmt: skip

@@ -44,9 +44,17 @@ class Segmenter(nn.Module):
         return self.out(x)
 
 
+@stage("segmenter-pretrained")
+def pretrain_segmenter(out, *, generic, width, steps, batch, seed):
+    """A segmenter that knows the spots of generic skin."""
+    torch.manual_seed(seed)
+    pixels, masks = load_array(generic / "images.npy"), load_array(generic / "masks.npy")
+    _fit(out, Segmenter(width), pixels, masks, width, steps, batch, seed)
+
+
 @stage("segmenter")
-def train_segmenter(out, *, images, records, width, steps, batch, seed):
-    """Train on the train split's lesion masks; cross-entropy plus soft Dice.
+def train_segmenter(out, *, start, images, records, steps, batch, seed):
+    """Fine-tune a segmenter on the train split's lesion masks.
 
     Raises UserError where the set has no masks.
     """
@@ -55,8 +63,12 @@ def train_segmenter(out, *, images, records, width, steps, batch, seed):
     rows = np.flatnonzero(records_of(records).split == "train")
     pixels = load_array(images / "images.npy")[rows]
     masks = load_array(records / "masks.npy")[rows]
-    torch.manual_seed(seed)
-    model = Segmenter(width)
+    width = read_json(start / "config.json")["width"]
+    _fit(out, load_segmenter(start), pixels, masks, width, steps, batch, seed)
+
+
+def _fit(out, model, pixels, masks, width, steps, batch, seed):
+    """Cross-entropy plus soft Dice on flipped and turned images."""
 
     def loss(net, index, rng):
         x = to_tensor(pixels[index.numpy()])

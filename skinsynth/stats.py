@@ -66,11 +66,6 @@ def paired_difference(a, b, label="", clusters=None):
     return mean_interval(a - b, label, clusters)
 
 
-def seed_interval(values, label=""):
-    """Mean over the runs of several seeds, with a t interval. values: one number a seed."""
-    return mean_interval(values, label)
-
-
 def make_groups(ids, k=20, seed=0):
     """Group number (0 ... k-1) of each item: whole ids stay together, groups are of even size.
 

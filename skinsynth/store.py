@@ -147,9 +147,11 @@ def folder_identity(folder):
 
 @functools.cache
 def library_hash():
-    """Hash of all code that notebooks run, without docstrings and comments."""
+    """Hash of all code that notebooks run, without docstrings and comments, and of the bundled models."""
     files = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name not in SITE]
     code = {str(p.relative_to(PACKAGE)): _plain(ast.parse(p.read_text())) for p in files}
+    models = sorted(p for p in (PACKAGE / "assets").rglob("*") if p.is_file())
+    code |= {str(p.relative_to(PACKAGE)): hashlib.sha256(p.read_bytes()).hexdigest() for p in models}
     return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
 
 

@@ -75,12 +75,14 @@ def _load(folder, model, average, optimizer):
 
 
 def fit(
-    model, loss, n, *, out, steps, batch, lr, seed, weights=None, ema=0.0, save_every=200, desc=""
-):
+    model, loss, n, *, out, steps, batch, lr, seed, weights=None, ema=0.0, check=None, save_every=200,
+    desc="",
+):  # fmt: skip
     """Train `model` in place; returns it with averaged weights where `ema` > 0.
 
     loss(model, index, rng): index LongTensor (batch,), rng a CPU generator -> scalar tensor.
     n: number of training items; weights: (n,) draw probabilities, None for plain epochs.
+    check(model) -> validation loss, logged ten times; it trains nothing and chooses nothing.
     The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
     A run that is killed resumes from `out`/checkpoint and ends bitwise where it would have ended
     (same machine, same number of threads). Raises UserError when the loss is not finite.
@@ -117,7 +119,10 @@ def fit(
             blend(list(average.values()), list(trained.values()), decay)
         if (step + 1) % max(1, steps // 50) == 0 or step + 1 == steps:
             speed = (step + 1 - first) * batch / (time.perf_counter() - start)
-            rows.append([step + 1, value.item(), rate, speed])
+            rows.append([step + 1, value.item(), rate, speed, ""])
+        if check and ((step + 1) % max(1, steps // 10) == 0 or step + 1 == steps):
+            rows.append([step + 1, "", rate, "", check(model.eval())])
+            model.train()
         if (step + 1) % save_every == 0 and step + 1 < steps:
             _save(out / "checkpoint", model, average, optimizer, step + 1)
             _log(out / "log.csv", rows)
@@ -134,6 +139,6 @@ def _log(path, rows):
     with open(path, "a", newline="") as handle:
         writer = csv.writer(handle)
         if new:
-            writer.writerow(["step", "loss", "learning_rate", "images_per_second"])
+            writer.writerow(["step", "loss", "learning_rate", "images_per_second", "validation"])
         writer.writerows(rows)
     rows.clear()

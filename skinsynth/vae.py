@@ -26,6 +26,10 @@ class LatentFormat:
         mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
         return cls(tuple(mean.tolist()), tuple(std.clamp_min(floor * std.max()).tolist()))
 
+    def plain(self):
+        """A format that changes nothing."""
+        return LatentFormat((0.0,) * len(self.mean), (1.0,) * len(self.std))
+
     def _shape(self, values, x):
         return torch.tensor(values, device=x.device, dtype=x.dtype).view(1, -1, 1, 1)
 
@@ -121,6 +125,17 @@ def vae_loss(images, perceptual):
     return loss
 
 
+@torch.no_grad()
+def validation_error(vae, images):
+    """Mean squared error on [0,1] of the round trip of uint8 images, without sampling."""
+    error = 0.0
+    for part in np.array_split(images, max(1, len(images) // 32)):
+        x = to_tensor(part).to(device())
+        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.float()
+        error += ((y.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3)).sum().item()
+    return error / len(images)
+
+
 def load_vae(made):
     """(AutoencoderKL, LatentFormat) of a finished VAE stage."""
     vae = AutoencoderKL.from_pretrained(made / "vae", use_safetensors=True, local_files_only=True)
@@ -136,35 +151,45 @@ def _finish(out, vae, images):
     vae.save_pretrained(out / "vae")
 
 
-@stage("vae-pretrained")
-def pretrain_vae(out, *, base, generic, perceptual, width, steps, batch, seed):
-    """The 4-channel model of the paper's start: Stable Diffusion's own VAE, or a micro one."""
+@stage("vae-scratch")
+def pretrain_vae(out, *, generic, perceptual, width, steps, batch, seed):
+    """A 4-channel VAE of generic skin, from nothing."""
     images = load_array(generic / "images.npy")
-    if base != "micro":
-        vae = AutoencoderKL.from_pretrained(base, subfolder="vae", use_safetensors=True)
-    else:
-        torch.manual_seed(seed)
-        vae = new_vae(width)
-        net = encoders.load_encoder(perceptual)
-        fit(
-            vae, vae_loss(images, net), len(images), out=out, steps=steps, batch=batch, lr=1e-3,
-            seed=seed, ema=0.99, desc="pre-train VAE",
-        )  # fmt: skip
+    torch.manual_seed(seed)
+    vae = new_vae(width)
+    net = encoders.load_encoder(perceptual)
+    fit(
+        vae, vae_loss(images, net), len(images), out=out, steps=steps, batch=batch, lr=1e-3,
+        seed=seed, ema=0.99, desc="pre-train VAE",
+    )  # fmt: skip
     _finish(out, vae, images)
+
+
+@stage("vae-pretrained")
+def pretrained_vae(out, *, start, images, records):
+    """The 4-channel VAE of the paper's start, untouched; its latents measured on the train split.
+
+    start: a folder in diffusers' layout: the bundled micro one, a stage, or a hub's.
+    """
+    vae = AutoencoderKL.from_pretrained(
+        str(start.path), subfolder="vae", use_safetensors=True, torch_dtype=torch.float32
+    )
+    _finish(out, vae, load_array(images / "images.npy")[records_of(records).split.to_numpy() == "train"])
 
 
 @stage("vae")
 def train_vae(out, *, start, images, records, perceptual, channels, steps, batch, seed):
     """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split."""
-    table = records_of(records)
-    pixels = load_array(images / "images.npy")[table.split.to_numpy() == "train"]
+    split = records_of(records).split.to_numpy()
+    pixels, unseen = (load_array(images / "images.npy")[split == name] for name in ("train", "val"))
     vae, _ = load_vae(start)
     if channels != vae.config.latent_channels:
         vae = expand_vae(vae.cpu(), channels, seed)
     net = encoders.load_encoder(perceptual)
     fit(
         vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=1e-3,
-        seed=seed, ema=0.99, desc=f"VAE {channels} channels",
+        seed=seed, ema=0.99, check=lambda model: validation_error(model, unseen[:128]),
+        desc=f"VAE {channels} channels",
     )  # fmt: skip
     _finish(out, vae, pixels)
 
@@ -193,7 +218,8 @@ def round_trip(made, images):
 
 
 @stage("latents")
-def cache_latents(out, *, vae, images):
-    """Latents of all images of a set, whitened, in the set's order."""
+def cache_latents(out, *, vae, images, whiten=True):
+    """Latents of all images of a set, in its order; whitened, or as the VAE gives them."""
     model, latent_format = load_vae(vae)
+    latent_format = latent_format if whiten else latent_format.plain()
     save_array(out / "latents.npy", encode(model, latent_format, load_array(images / "images.npy")).numpy())

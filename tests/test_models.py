@@ -172,11 +172,11 @@ def pipe(small, adapted):
 def test_image_depends_on_its_seed_only(pipe):
     tokens = _inputs(4)[3].half().numpy()
     labels, seeds = ["mel", "df", "nv", "none"], [7, 8, 9, 10]
-    together = pipe(labels, seeds, steps=3, tokens=tokens).astype(int)
+    together = pipe(labels, seeds, steps=3, reference=tokens).astype(int)
     for k in range(4):
-        alone = pipe(labels[k : k + 1], seeds[k : k + 1], steps=3, tokens=tokens[k : k + 1])
+        alone = pipe(labels[k : k + 1], seeds[k : k + 1], steps=3, reference=tokens[k : k + 1])
         assert abs(alone[0].astype(int) - together[k]).max() <= 1
-    turned = pipe(labels[::-1], seeds[::-1], steps=3, tokens=tokens[::-1].copy()).astype(int)
+    turned = pipe(labels[::-1], seeds[::-1], steps=3, reference=tokens[::-1].copy()).astype(int)
     assert abs(turned[::-1] - together).max() <= 1
     assert abs(together[0] - together[1]).max() > 1
 
@@ -198,9 +198,19 @@ def test_saved_pipeline_gives_the_same_images(pipe, tmp_path):
     assert np.array_equal(pipe(["mel"], [3], steps=2), again(["mel"], [3], steps=2))
 
 
-def test_unknown_class_is_refused(pipe):
+def test_several_images_of_each_class(pipe):
+    many = pipe(["mel", "df"], num_images=2, steps=2).astype(int)
+    assert len(many) == 4
+    assert abs(many[3] - pipe(["df"], [1], steps=2)[0]).max() <= 1
+
+
+def test_wrong_calls_are_refused(pipe):
     with pytest.raises(UserError, match="unknown class 'melanoma'.*akiec"):
         pipe(["melanoma"], [0])
+    with pytest.raises(UserError, match="3 seeds for 2 images"):
+        pipe(["mel"], [0, 1, 2], num_images=2)
+    with pytest.raises(UserError, match="1 references for 2 images"):
+        pipe(["mel"], num_images=2, reference=np.zeros((1, 5, TOKENS, WIDTH), np.float16))
 
 
 def test_levels_have_the_papers_relative_depths():
@@ -242,13 +252,13 @@ def test_class_and_image_are_dropped_independently():
     seen = []
 
     def spy(z, t, label, tokens, keep):
-        seen.append(torch.stack([label == denoiser.NONE, ~keep]))
+        seen.append(torch.stack([label[:, 0] == denoiser.NONE, ~keep]))
         return z
 
     n = 4000
     loss = denoiser.diffusion_loss(
         np.zeros((n, 4, 2, 2), np.float32), denoiser.micro_scheduler(), np.zeros(n, np.int64),
-        tokens=np.zeros((n, 1, 1, 1), np.float16), drop=0.3,
+        tokens=np.zeros((n, 1, 1, 1), np.float16), share=0.3,
     )  # fmt: skip
     loss(spy, torch.arange(n), torch.Generator().manual_seed(0))
     label, image = seen[0].float()

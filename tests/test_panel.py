@@ -41,7 +41,7 @@ def test_failure_score_finds_planted_hair_and_colour(skin):
 def test_architecture_shows_the_live_modules():
     torch.manual_seed(0)
     model = clip.micro_clip(32, 20).to(device()).eval()
-    net = denoiser.Denoiser.build(denoiser.new_unet(16, 8, 4), 5, 3, 128).to(device()).eval()
+    net = denoiser.Denoiser(denoiser.micro_unet_config(16, 8, 4), 5, 3, 128).to(device()).eval()
     wide = vae.expand_vae(vae.new_vae(16), 8).to(device())
     pipe = pipeline.SkinPipeline(wide, net, denoiser.micro_scheduler(), (0.0,) * 8, (1.0,) * 8)
     x = torch.rand(1, 3, 32, 32, device=device()) * 2 - 1

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from skinsynth import arrays, classify, config, denoiser, pipeline, recipe, sets, store
 from skinsynth.errors import UserError
+from skinsynth.versions import RELEASED
 
 TINY = replace(
-    config.PROFILES["smoke"], n_train=100, n_test=3, n_pad=60, pretrain_steps=2, encoder_steps=2,
-    vae_steps=2, unet_steps=2, segment_steps=2, classify_steps=2, samples=2, sampling_steps=2,
+    config.PROFILES["smoke"], n_train=100, n_test=3, n_pad=60, vae_steps=2, unet_steps=2, segment_steps=2, classify_steps=2, samples=2, sampling_steps=2,
 )  # fmt: skip
 
 
@@ -71,7 +72,8 @@ def test_samples_of_another_split_are_refused(run, folder):
     with pytest.raises(UserError, match="another split"):
         classify.train_arm(
             run, arm="RS", images=leaked, records=leaked, samples=folder, interpolated=None,
-            vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=TINY.backbone, steps=1, batch=4, seed=0,
+            vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=TINY.backbone,
+            start=None, steps=1, batch=4, seed=0,
         )  # fmt: skip
 
 
@@ -85,6 +87,15 @@ def test_one_changed_parameter_keeps_what_does_not_depend_on_it(run):
     recipe.samples(run, replace(TINY, guidance=2.0), "8ch+ML")
     new = {p.name.split("-")[0] for p in (run.root / "stages").iterdir() if p.name not in before}
     assert new == {"samples"}
+
+
+def test_base_scratch_needs_no_bundled_generator(run):
+    """A wider network than the bundled one, pre-trained here; its UNet fits its VAE."""
+    cfg = replace(TINY, base="scratch", width=16, pretrain_steps=2)
+    vae_start, unet_start = recipe.base(run, cfg)
+    assert vae_start.path.name.startswith("vae-scratch-")
+    assert denoiser.load_unet(unet_start).config.block_out_channels[0] == 32
+    assert denoiser.trained_on(recipe.model(run, cfg, "8ch"))["vae"] == recipe.autoencoder(run, cfg, "8ch").key
 
 
 def test_arms_have_the_right_images():
@@ -111,7 +122,7 @@ def test_every_arm_trains_and_answers(run, folder):
     with pytest.raises(UserError, match="unknown arm 'X'"):
         classify.train_arm.__wrapped__(
             run.root, arm="X", images=None, records=None, samples=None, interpolated=None, vae=None,
-            pad=None, backbone="", steps=1, batch=1, seed=0,
+            pad=None, backbone="", start=None, steps=1, batch=1, seed=0,
         )  # fmt: skip
 
 
@@ -126,3 +137,20 @@ def test_measures_of_classification():
     truth = np.array([1, 1] + [0] * 8)
     assert classify.sensitivity_at(truth, score, 0.90) == 0.5
     assert classify.sensitivity_at(truth, score, 0.85) == 1.0
+
+
+def test_the_released_version_runs_and_differs_where_it_says(run):
+    """Released switches on our model, with fewer solver steps: stretched images, untrained projections."""
+    how = replace(RELEASED, steps=2)
+    folder = recipe.samples(run, TINY, "8ch+ML", how=how)
+    images = arrays.load_array(folder / "images.npy")
+    assert (images.min((1, 2, 3)) == 0).all() and (images.max((1, 2, 3)) == 255).all()
+    meta = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
+    assert set(meta["class"]) == set(config.CLASSES) and set(meta.reference) == {""}
+    weights = [
+        denoiser.load_denoiser(recipe.model(run, replace(TINY, unet_steps=n), "8ch+ML", how))[0].state_dict()
+        for n in (2, 3)
+    ]
+    moved = {k for k in weights[0] if not torch.equal(weights[0][k], weights[1][k])}
+    assert not any(k.startswith("adapters.project") for k in moved)
+    assert any(k.startswith("unet.") for k in moved)

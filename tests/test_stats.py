@@ -29,7 +29,7 @@ def test_t_interval_of_five_seeds_covers_and_a_percentile_bootstrap_does_not():
         means = x[rng.integers(0, 5, (300, 5))].mean(1)
         return Estimate(x.mean(), *np.quantile(means, [0.025, 0.975]), 5)
 
-    assert 0.92 < coverage(lambda rng: stats.seed_interval(rng.normal(size=5)), 0) < 0.98
+    assert 0.92 < coverage(lambda rng: stats.mean_interval(rng.normal(size=5)), 0) < 0.98
     assert coverage(percentile, 0) < 0.88  # why it is not used
 
 

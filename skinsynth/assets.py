@@ -1,0 +1,106 @@
+"""The bundled micro models, and the command that makes them from generic skin."""
+
+import functools
+import hashlib
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from . import clip, denoiser, encoders, segment, sets, vae
+from .config import configure
+from .errors import UserError
+from .store import PACKAGE, Stage, read_json, write_json
+
+FOLDER = PACKAGE / "assets"
+BACKBONE = "test_resnet.r160_in1k"  # the timm network that classifiers of the micro profiles use
+BUDGET = dict(images=12288, loss=1200, measure=1200, clip=1000, backbone=1500, segmenter=1000, vae=6500, unet=7000)
+
+
+@functools.cache
+def bundled(part, folder=FOLDER):
+    """A bundled model as a finished stage; its key is the hash of its files.
+
+    part: "diffusion" (vae/, unet/, scheduler/ in diffusers' layout), "clip" (open_clip's), "loss",
+    "measure", "segmenter" or "backbone". Raises UserError where it is missing.
+    """
+    path = folder / part
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    if not files:
+        raise UserError(f"{path} is missing: install the package with its assets, or run `skinsynth pretrain`")
+    content = b"".join(str(p.relative_to(path)).encode() + p.read_bytes() for p in files)
+    return Stage(path, hashlib.sha256(content).hexdigest()[:12])
+
+
+def named(name, part):
+    """Where a pre-trained model comes from: "micro" is bundled, anything else a hub's name."""
+    return bundled(part) if name == "micro" else Stage(Path(name), name)
+
+
+def steps_of(scale):
+    """The budget of `pretrain`, each number multiplied by `scale`."""
+    return {k: max(2, round(n * scale)) for k, n in BUDGET.items()}
+
+
+def pretrain(
+    run, folder=FOLDER, *, data="", scale=1.0, size=64, width=32, batch=32, seed=0, say=print
+):  # fmt: skip
+    """Train all bundled models on generic skin and write them to `folder`, weights in float16.
+
+    data: a folder with ham10000/, whose train split takes the place of generic skin. Stages of
+    `run`: a killed run goes on where it was. folder/card.json says the seeds, steps, hardware and
+    seconds.
+    """
+    n = steps_of(scale)
+    if data:
+        cfg = configure(data=data, size=size, seed=seed)
+        skin = sets.described_photographs(run, images=sets.load_set(run, cfg), records=sets.load_set(run, cfg))
+    else:
+        skin = sets.generic_skin(run, n=n["images"], size=size, seed=seed)
+    made = {}
+    for part, wide, number in (("loss", 16, 1), ("measure", 24, 2)):
+        made[part] = encoders.train_encoder(
+            run, generic=skin, width=wide, steps=n[part], batch=batch, seed=seed + 1000 * number
+        )
+    made["vae"] = vae.pretrain_vae(
+        run, generic=skin, perceptual=made["loss"], width=width, steps=n["vae"], batch=batch, seed=seed
+    )
+    latents = vae.cache_latents(run, vae=made["vae"], images=skin)
+    made["unet"] = denoiser.pretrain_unet(
+        run, latents=latents, generic=skin, width=width, steps=n["unet"], batch=batch, seed=seed
+    )
+    made["clip"] = clip.train_clip(run, generic=skin, size=size, steps=n["clip"], batch=batch, seed=seed)
+    made["backbone"] = encoders.train_backbone(
+        run, generic=skin, backbone=BACKBONE, steps=n["backbone"], batch=batch, seed=seed + 3000
+    )
+    made["segmenter"] = segment.pretrain_segmenter(
+        run, generic=skin, width=width // 2, steps=n["segmenter"], batch=batch // 2, seed=seed
+    )
+    for part, stage in made.items():
+        _export(stage, folder / ("diffusion" if part in ("vae", "unet") else part))
+    facts = dict(seed=seed, size=size, width=width, batch=batch, scale=scale)
+    write_json(folder / "card.json", facts | dict(
+        training="the train split of a data folder" if data else "generic procedural skin: no photograph, no diagnosis",
+        steps=n,
+        seconds={k: read_json(s / "stage.json")["seconds"] for k, s in made.items()},
+        hardware=f"{torch.get_num_threads()} CPU threads", torch=torch.__version__,
+        written=time.strftime("%Y-%m-%d"),
+    ))  # fmt: skip
+    say(f"{folder}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e6:.1f} MB")
+
+
+def _export(stage, folder):
+    """Copy a stage's models without its logs; weights become float16."""
+    for source in sorted(p for p in stage.path.rglob("*") if p.is_file()):
+        if source.name in ("stage.json", "log.csv", "latent_format.json"):
+            continue
+        target = folder / source.relative_to(stage.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.suffix == ".safetensors":
+            small = {k: v.half() if v.is_floating_point() else v for k, v in load_file(source).items()}
+            save_file(small, target, metadata={"format": "pt"})
+            target.chmod(0o644)
+        else:
+            shutil.copy(source, target)

@@ -1,0 +1,69 @@
+"""The bundled models: small, in the public formats, made by one command that resumes."""
+
+import json
+
+import open_clip
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import safe_open
+
+from skinsynth import assets, clip, encoders, segment, store
+from skinsynth.errors import UserError
+
+DIFFUSION = assets.FOLDER / "diffusion"
+
+
+def test_bundle_is_small_and_half_precision():
+    files = [p for p in assets.FOLDER.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) <= 25e6
+    assert {p.suffix for p in files} == {".json", ".safetensors"}
+    for path in (p for p in files if p.suffix == ".safetensors"):
+        with safe_open(path, "pt") as handle:
+            kinds = {handle.get_slice(k).get_dtype() for k in handle.keys()}
+        assert kinds <= {"F16", "I64"}, path
+
+
+def test_bundle_loads_by_the_public_libraries():
+    vae = AutoencoderKL.from_pretrained(str(DIFFUSION), subfolder="vae", use_safetensors=True)
+    unet = UNet2DConditionModel.from_pretrained(str(DIFFUSION), subfolder="unet", use_safetensors=True)
+    assert vae.config.latent_channels == unet.config.in_channels == 4
+    assert sum(p.numel() for p in unet.parameters()) <= 7e6
+    model = open_clip.create_model(f"local-dir:{assets.FOLDER / 'clip'}")
+    assert len(model.visual.transformer.resblocks) >= 8 and model.transformer.resblocks
+
+
+def test_the_measuring_encoder_is_none_of_the_others():
+    parts = {p: encoders.load_encoder(assets.bundled(p)) for p in ("loss", "measure")}
+    assert parts["measure"].out.out_features <= 64
+    a, b = (p.blocks[0][0].weight for p in parts.values())
+    assert a.shape != b.shape
+
+
+def test_card_says_how_the_bundle_was_made():
+    card = json.loads((assets.FOLDER / "card.json").read_text())
+    assert card["scale"] == 1 and card["steps"] == assets.BUDGET
+    assert set(card["seconds"]) == set(assets.BUDGET) - {"images"}
+    assert "no diagnosis" in card["training"]
+
+
+def test_a_missing_part_is_named(tmp_path):
+    with pytest.raises(UserError, match="clip is missing: .* skinsynth pretrain"):
+        assets.bundled("clip", tmp_path)
+
+
+def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
+    run, out = store.Run("pretrain"), tmp_path / "assets"
+    tiny = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
+    assets.pretrain(run, out, **tiny)
+    names = {p.name for p in run.stages.iterdir()}
+    first = {p: p.read_bytes() for p in out.rglob("*.safetensors")}
+    assert {p.name for p in out.iterdir() if p.is_dir()} == {p.name for p in assets.FOLDER.iterdir() if p.is_dir()}
+    assets.pretrain(run, out, **tiny)
+    assert {p.name for p in run.stages.iterdir()} == names, "finished stages are not made again"
+    assert all(p.read_bytes() == content for p, content in first.items())
+    model = clip.load_clip(assets.bundled("clip", out))
+    assert clip.embed(model, torch.zeros(1, 32, 32, 3, dtype=torch.uint8).numpy()).shape == (1, 64)
+    segment.load_segmenter(assets.bundled("segmenter", out))
+    encoders.new_classifier(assets.BACKBONE, 7, assets.bundled("backbone", out))
