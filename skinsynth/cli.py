@@ -118,6 +118,31 @@ def pretrain(folder, data, scale, size, width):
     )
 
 
+@cli.command()
+@click.argument("folder")
+@profile_option
+@data_option
+@click.option("--model", default="8ch+ML", show_default=True, help="baseline, 4ch, 8ch or 8ch+ML.")
+@click.option("--classes", default="", help="Class codes with commas between; all by default.")
+@click.option("-n", "number", default=8, show_default=True, help="Images of each class.")
+@click.option("--guidance", default=0.0, help="Guidance scale; 0: as the profile says.")
+@click.option("--references", default="", help="none, train or class-mean; as the model was made for.")
+def sample(folder, profile, data, model, classes, number, guidance, references):
+    """Draw samples of a model of a profile into FOLDER, with metadata.csv.
+
+    A model that no run has trained yet is trained first. What was drawn before a stop is kept.
+    """
+    from . import recipe
+    from .chapters import data_folder
+
+    cfg = configure(profile, data=data_folder(data, profile))
+    recipe.export_samples(
+        Run(cfg.run), cfg, folder, model=model, classes=classes, n=number, guidance=guidance or None,
+        mode=references or None,
+    )  # fmt: skip
+    click.echo(folder)
+
+
 @cli.group()
 def data():
     """Fetch, check or draw images."""

@@ -176,7 +176,9 @@ def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
 
 
 @stage("denoiser")
-def train_denoiser(out, *, start, vae, latents, records, tokens, how, steps, batch, seed):
+def train_denoiser(
+    out, *, start, vae, latents, records, tokens, how, steps, batch, accumulate, seed
+):  # fmt: skip
     """Fine-tune a denoiser with class conditioning on the train split, drawn by class.
 
     how: Method.training of versions.py.
@@ -212,7 +214,7 @@ def train_denoiser(out, *, start, vae, latents, records, tokens, how, steps, bat
             z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached[rows],
             drop=how["drop"], target=how["target"], norm=how["norm"],
         ),
-        len(z), out=out, steps=steps, batch=batch, lr=8e-4, seed=seed, ema=how["ema"],
+        len(z), out=out, steps=steps, batch=batch, lr=8e-4, seed=seed, ema=how["ema"], accumulate=accumulate,
         weights=(1.0 / counts[labels]), desc=f"denoiser {z.shape[1]}ch{'+ML' if given else ''}",
     )  # fmt: skip
     model.eval().save_pretrained(out / "denoiser")

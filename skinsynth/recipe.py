@@ -1,8 +1,14 @@
 """How the stages follow from a configuration: the one place that wires them together."""
 
+import shutil
+from pathlib import Path
+
 from . import assets, clip, counterfactual, denoiser, encoders, pipeline, segment, sets, vae
 from .adapters import PATCHES
 from .classify import train_arm
+from .config import CLASSES
+from .errors import UserError
+from .store import atomic
 from .versions import VERSIONS
 
 MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level adapters)
@@ -11,7 +17,7 @@ MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level ada
     "8ch": ("8ch", False),
     "8ch+ML": ("8ch", True),
 }
-PROPOSED = "8ch+ML"
+MODES = ("none", "train", "class-mean")  # what serves as reference image
 
 
 def records(run, cfg):
@@ -66,7 +72,7 @@ def autoencoder(run, cfg, kind):
         return start
     return vae.train_vae(
         run, start=start, perceptual=encoder("loss"), channels=dict([("4ch", 4), ("8ch", 8)])[kind],
-        steps=cfg.vae_steps, batch=cfg.batch // 2, seed=cfg.seed, **given,
+        steps=cfg.vae_steps, batch=cfg.batch // 2, accumulate=cfg.accumulate, seed=cfg.seed, **given,
     )  # fmt: skip
 
 
@@ -80,18 +86,21 @@ def model(run, cfg, name, how=None):
         latents=vae.cache_latents(
             run, vae=own, images=training_images(run, cfg, how.dehair), whiten=how.whiten
         ),
-        tokens=tokens(run, cfg) if levels else None, how=how.training, steps=cfg.unet_steps, batch=cfg.batch, seed=cfg.seed,
+        tokens=tokens(run, cfg) if levels else None, how=how.training, steps=cfg.unet_steps,
+        batch=cfg.batch, accumulate=cfg.accumulate, seed=cfg.seed,
     )  # fmt: skip
 
 
-def samples(run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False, first=0, how=None):
+def samples(
+    run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False, first=0, how=None, classes=CLASSES
+):
     """A folder of samples: by default cfg.samples of each class at cfg.guidance.
 
     mode of the references: "train" by default for the model with adapters, else "none". no_class
     drops the class token and keeps the references; first is the number of the first seed.
     """
     how = how or VERSIONS[cfg.version]
-    labels, seeds = pipeline.plan(n or cfg.samples, first_seed=cfg.seed * 100_000 + first)
+    labels, seeds = pipeline.plan(n or cfg.samples, classes, first_seed=cfg.seed * 100_000 + first)
     levels = MODELS[name][1] and how.adapters_on
     return pipeline.sample(
         run, model=model(run, cfg, name, how), vae=autoencoder(run, cfg, MODELS[name][0]),
@@ -101,6 +110,27 @@ def samples(run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False,
         pass_class=how.pass_class, stretch=how.stretch, mode=mode or ("train" if levels else "none"),
         tokens=tokens(run, cfg) if levels else None, records=records(run, cfg), seed=cfg.seed,
     )  # fmt: skip
+
+
+def export_samples(run, cfg, folder, *, model, classes="", n=8, guidance=None, mode=None):
+    """Samples as a plain folder of one's own; classes: codes with commas between, "" is all.
+
+    Raises UserError on an unknown name, and where the folder holds something already.
+    """
+    folder, wanted = Path(folder), tuple(classes.split(",")) if classes else CLASSES
+    for value, known in ((model, MODELS), *((c, CLASSES) for c in wanted), (mode or "none", MODES)):
+        if value not in known:
+            raise UserError(f"unknown {value!r}; choose from: {', '.join(known)}")
+    if (folder / "metadata.csv").exists():
+        raise UserError(f"{folder} holds samples already; choose another folder")
+    made = samples(run, cfg, model, n=n, guidance=guidance, mode=mode, classes=wanted)
+    with atomic(folder / "metadata.csv") as part:  # written last: a folder without it is unfinished
+        for name in (*wanted, "provenance.json", "metadata.csv"):
+            source, target = made / name, part if name == "metadata.csv" else folder / name
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, target)
 
 
 def backbone(cfg):

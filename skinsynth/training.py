@@ -75,13 +75,14 @@ def _load(folder, model, average, optimizer):
 
 
 def fit(
-    model, loss, n, *, out, steps, batch, lr, seed, weights=None, ema=0.0, check=None, save_every=200,
-    desc="",
+    model, loss, n, *, out, steps, batch, lr, seed, weights=None, ema=0.0, check=None, accumulate=1,
+    save_every=200, desc="",
 ):  # fmt: skip
     """Train `model` in place; returns it with averaged weights where `ema` > 0.
 
     loss(model, index, rng): index LongTensor (batch,), rng a CPU generator -> scalar tensor.
     n: number of training items; weights: (n,) draw probabilities, None for plain epochs.
+    accumulate: parts in which each batch passes through the network, for want of memory.
     check(model) -> validation loss, logged ten times; it trains nothing and chooses nothing.
     The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
     A run that is killed resumes from `out`/checkpoint and ends bitwise where it would have ended
@@ -106,12 +107,15 @@ def fit(
         index = index[accelerator.process_index :: accelerator.num_processes]
         rng = seeded(seed, step, accelerator.process_index)
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))  # dropout inside layers
-        with torch.autocast(accelerator.device.type, torch.bfloat16):
-            value = loss(shared, index, rng)
-        if not torch.isfinite(value):
-            raise UserError(f"loss is {value.item()} at step {step} of {out.name}; items {index.tolist()}")
         optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(value)
+        value = 0.0
+        for part in index.chunk(accumulate):
+            with torch.autocast(accelerator.device.type, torch.bfloat16):
+                own = loss(shared, part, rng) * (len(part) / len(index))
+            if not torch.isfinite(own):
+                raise UserError(f"loss is {own.item()} at step {step} of {out.name}; items {part.tolist()}")
+            accelerator.backward(own)
+            value += own.detach()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         decay = min(ema, (step + 1) / (step + 10))

@@ -178,7 +178,7 @@ def pretrained_vae(out, *, start, images, records):
 
 
 @stage("vae")
-def train_vae(out, *, start, images, records, perceptual, channels, steps, batch, seed):
+def train_vae(out, *, start, images, records, perceptual, channels, steps, batch, accumulate, seed):
     """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split."""
     split = records_of(records).split.to_numpy()
     pixels, unseen = (load_array(images / "images.npy")[split == name] for name in ("train", "val"))
@@ -188,7 +188,8 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, batch
     net = encoders.load_encoder(perceptual)
     fit(
         vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=1e-3,
-        seed=seed, ema=0.99, check=lambda model: validation_error(model, unseen[:128]),
+        seed=seed, ema=0.99, accumulate=accumulate,
+        check=lambda model: validation_error(model, unseen[:128]),
         desc=f"VAE {channels} channels",
     )  # fmt: skip
     _finish(out, vae, pixels)

@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import safe_open
 
-from skinsynth import assets, clip, encoders, segment, store
+from skinsynth import arrays, assets, cli, clip, config, encoders, phantom, segment, store
 from skinsynth.errors import UserError
 
 DIFFUSION = assets.FOLDER / "diffusion"
@@ -67,3 +67,22 @@ def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
     assert clip.embed(model, torch.zeros(1, 32, 32, 3, dtype=torch.uint8).numpy()).shape == (1, 64)
     segment.load_segmenter(assets.bundled("segmenter", out))
     encoders.new_classifier(assets.BACKBONE, 7, assets.bundled("backbone", out))
+
+
+def test_weights_of_photographs_stay_out_of_the_package(capsys):
+    assert cli.main(["pretrain", "--data", "somewhere"]) == 1
+    assert "give --folder" in capsys.readouterr().err
+
+
+def test_photographs_can_take_the_place_of_generic_skin(tmp_path, monkeypatch):
+    """The train split only, with masks, and its diagnoses as attributes."""
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
+    phantom.write_dataset(tmp_path / "data", size=32, n_train=40, n_test_lesions=1, n_pad=6)
+    run, out = store.Run("pretrain"), tmp_path / "models"
+    options = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
+    assets.pretrain(run, out, data=str(tmp_path / "data"), **options)
+    made = next(run.stages.glob("described-*"))
+    records = arrays.records_of(next(run.stages.glob("images-*")))
+    assert len(arrays.load_array(made / "images.npy")) == (records.split == "train").sum()
+    assert set(store.read_json(made / "attributes.json")["vocabulary"]["dx"]) <= set(config.CLASSES)
+    assert (out / "diffusion" / "unet" / "config.json").exists()

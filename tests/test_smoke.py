@@ -2,11 +2,12 @@
 
 import shutil
 
+import pandas as pd
 import papermill
 import pytest
 from conftest import ROOT, write_notebook
 
-from skinsynth import book, chapters, store
+from skinsynth import book, chapters, cli, store
 from skinsynth import run as runner
 
 
@@ -25,6 +26,14 @@ def test_smoke_book_end_to_end(project):
     assert runner.run_notebooks("smoke", root=project) == []
     verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}
     assert verdicts == {"not testable here"}  # smoke sizes only test the plumbing
+
+    options = ["--profile", "smoke", "-n", "2", "--classes", "mel,df", "--references", "none"]
+    assert cli.main(["sample", str(project / "drawn"), *options]) == 0
+    drawn = pd.read_csv(project / "drawn" / "metadata.csv")
+    assert sorted(drawn["class"]) == ["df", "df", "mel", "mel"]
+    assert all((project / "drawn" / name).exists() for name in drawn.file_name)
+    assert cli.main(["sample", str(project / "drawn"), *options]) == 1, "nothing is overwritten"
+    assert cli.main(["sample", str(project / "other"), "--classes", "melanoma"]) == 1
 
     with runner.environment(JUPYTER_PREFER_ENV_PATH="1"):  # finished stages are found in any run
         source, target = project / "notebooks" / "02_vae.ipynb", project / "out.ipynb"
