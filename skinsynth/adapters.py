@@ -4,9 +4,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-PATCHES = 8  # patch tokens of largest norm taken from each level, besides CLS
-
-
 def level_map(names, levels, reach=None):
     """Which levels each cross-attention block reads: {block name: tuple of level numbers}.
 

@@ -20,6 +20,7 @@ class Config:
     version: str = "recommended"  # of the method: "recommended", "paper" or "released" (versions.py)
     base: str = "micro"  # the 4-channel model: "micro" (bundled), "scratch" or a Stable Diffusion hub id
     clip: str = "micro"  # "micro" (bundled) or "open_clip model/pretrained tag"
+    patches: int = 8  # patch tokens of largest norm taken from each CLIP level, besides CLS
     backbone: str = "test_resnet.r160_in1k"  # timm name of the classifiers' network
     size: int = 64  # image side; the latent's side is an eighth of it
     width: int = 32  # base "scratch": the dial of network sizes
@@ -56,7 +57,7 @@ PROFILES = {
         Config("micro"),
         Config("ham64", batch=64, classifier_seeds=3, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
         Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k", batch=64, classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
-        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", backbone="resnet50.a1_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
     )
 }
 

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from . import assets, clip, counterfactual, denoiser, encoders, pipeline, segment, sets, vae
-from .adapters import PATCHES
 from .classify import train_arm
 from .config import CLASSES
 from .errors import UserError
@@ -44,7 +43,7 @@ def load_clip(cfg):
 
 def tokens(run, cfg):
     return clip.cache_tokens(
-        run, clip=assets.named(cfg.clip, "clip"), images=training_images(run, cfg), patches=PATCHES
+        run, clip=assets.named(cfg.clip, "clip"), images=training_images(run, cfg), patches=cfg.patches
     )
 
 

@@ -1,6 +1,7 @@
 """Expansion, adapters, latents, pipeline: the invariants of the models, on real small networks."""
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -230,6 +231,22 @@ def test_clip_states_levels_and_selection():
     norms = states[0, 3, 1:].norm(dim=-1)
     assert chosen[0, 3, 1:].norm(dim=-1).min() >= norms.sort().values[-8] - 1e-5
     assert clip.pca_maps(states).shape == (8, 2, 8, 8, 3)
+
+
+@pytest.mark.slow
+def test_levels_of_the_papers_encoder_at_its_size():
+    """ViT-H/14 with random weights: all 32 layers for Fig 3, five levels of CLS and 32 patches."""
+    facts = open_clip.get_model_config("ViT-H-14")
+    torch.manual_seed(0)
+    model = open_clip.CLIP(facts["embed_dim"], facts["vision_cfg"], dict(width=64, heads=1, layers=1)).eval()
+    assert round(sum(p.numel() for p in model.visual.parameters()) / 1e6) == 632
+    x = torch.rand(1, 3, 256, 256) * 2 - 1
+    states = clip.hidden_states(model, x)
+    assert states.shape == (1, 32, 257, 1280)
+    chosen = clip.hidden_states(model, x, clip.levels_of(32))
+    assert torch.allclose(chosen, states[:, list(clip.PAPER_LEVELS)], atol=1e-4)
+    assert clip.select_tokens(chosen, 32).shape == (1, 5, 33, 1280)
+    assert clip.pca_maps(states).shape == (32, 1, 16, 16, 3)
 
 
 def test_neighbour_distance_rises_with_roughness():
