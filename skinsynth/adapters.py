@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+
 def level_map(names, levels, reach=None):
     """Which levels each cross-attention block reads: {block name: tuple of level numbers}.
 
