@@ -20,7 +20,7 @@ ARMS = {  # name in the paper's Table 3 first where it has one
     "S": "synthetic only",
     "M": "mixed at the original's size",
     "RS": "original + synthetic",
-    "RSI": "original + synthetic + interpolated",
+    "RSI": "original + partly interpolated synthetic",
 }
 PAPER_COLUMNS = dict(R0="original", S="synthetic", M="mixed", RS="original + synthetic")
 
@@ -54,26 +54,20 @@ def arm_data(arm, real, synthetic, vae, seed):
     return np.concatenate([x, xs]), np.concatenate([y, ys]), None  # RS, RSI
 
 
-def _synthetic(folders, records):
-    if not folders:
-        return None, None
-    for folder in folders:
-        provenance_check(folder, records)
-    tables = [pd.read_csv(f / "metadata.csv").rename(columns={"class": "dx"}) for f in folders]
-    return (
-        np.concatenate([load_array(f / "images.npy") for f in folders]),
-        np.concatenate([labels_of(t, CLASSES) for t in tables]),
-    )
+def _synthetic(folder, records):
+    provenance_check(folder, records)
+    table = pd.read_csv(folder / "metadata.csv").rename(columns={"class": "dx"})
+    return load_array(folder / "images.npy"), labels_of(table, CLASSES)
 
 
 @stage("classifier")
 def train_arm(
-    out, *, arm, images, records, samples, interpolated, vae, pad, backbone, start, steps, batch, seed
+    out, *, arm, images, records, samples, vae, pad, backbone, start, steps, batch, seed
 ):
     """One classifier: arm, seed. Writes its model and its probabilities on val, test and PAD.
 
-    images/records: the real set; samples: a folder of synthetic images; interpolated: a folder of
-    partly interpolated ones (RSI); pad: the clinical set's stage, or None. Raises UserError when
+    images/records: the original set; samples: a folder of synthetic images (RSI: of partly
+    interpolated ones); pad: the clinical set's stage, or None. Raises UserError when
     the samples' generator was trained under another split.
     """
     if arm not in ARMS:
@@ -82,8 +76,7 @@ def train_arm(
     split, labels = table.split.to_numpy(), labels_of(table, CLASSES)
     pixels = load_array(images / "images.npy")
     train = split == "train"
-    folders = [samples, interpolated] if arm == "RSI" else [samples]
-    real, synthetic = (pixels[train], labels[train]), _synthetic(folders, records)
+    real, synthetic = (pixels[train], labels[train]), _synthetic(samples, records)
     x, y, weights = arm_data(arm, real, synthetic, vae, seed)
     train_classifier(
         out, x, y, backbone=backbone, start=start, steps=steps, batch=batch, seed=seed, weights=weights,

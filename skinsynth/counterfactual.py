@@ -2,11 +2,13 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 
 from .arrays import load_array, save_array
+from .pipeline import write_folder
 from .segment import load_segmenter, segment
-from .store import stage
+from .store import read_json, stage
 from .vae import decode, encode, load_vae
 
 ALPHAS = tuple(round(0.1 * k, 1) for k in range(11))
@@ -74,6 +76,20 @@ def interpolate(out, *, vae, segmenter, samples, rows, alphas=ALPHAS, spherical=
     between = slerp if spherical else lerp
     path = [decode(model, latent_format, between(*ends, a)) for a in alphas]
     save_array(out / "path.npy", np.stack(path, 1))
+
+
+@stage("partly-interpolated")
+def partly_interpolated(out, *, samples, walk, rows, alphas):
+    """AI of Table 6 as a folder of samples: of `rows` each image gives way to a point on its own path.
+
+    walk: the interpolation of those rows; its alphas take turns. metadata.csv names them.
+    """
+    pixels, meta = np.array(load_array(samples / "images.npy")), pd.read_csv(samples / "metadata.csv")
+    turn = np.arange(len(rows)) % len(alphas)
+    pixels[rows] = load_array(walk / "path.npy")[np.arange(len(rows)), turn]
+    meta["alpha"] = meta["alpha"].astype(float)
+    meta.loc[rows, "alpha"] = np.asarray(alphas)[turn]
+    write_folder(out, pixels, meta, read_json(samples / "provenance.json"))
 
 
 def variance(features, rows=slice(None)):

@@ -11,7 +11,7 @@ from .arrays import load_array, records_of, save_array, to_uint8
 from .config import CLASSES
 from .denoiser import NONE, load_denoiser, manifest_hash, trained_on
 from .errors import UserError
-from .store import atomic, read_json, stage, write_json
+from .store import atomic, read_json, stage, write_csv, write_json
 from .training import device
 from .vae import LatentFormat, load_vae
 
@@ -134,7 +134,7 @@ def sample(
     """
     pipe = load_pipeline(model, vae, solver)
     given, ids = references(mode, reference_labels or labels, seeds, tokens, records, seed)
-    rows, pixels = [], []
+    pixels = []
     for i in range(0, len(labels), batch):
         part = out / "checkpoint" / f"{i}.npy"
         if not part.exists():
@@ -145,18 +145,20 @@ def sample(
             )  # fmt: skip
             save_array(part, stretched(made) if stretch else made)
         pixels.append(load_array(part))
-    pixels = np.concatenate(pixels)
-    for image, dx, s, reference in zip(pixels, labels, seeds, ids, strict=True):
-        name = f"{dx}/{len(rows):05d}_{s:07d}.png"
-        (out / dx).mkdir(exist_ok=True)
+    names = [f"{dx}/{k:05d}_{s:07d}.png" for k, (dx, s) in enumerate(zip(labels, seeds, strict=True))]
+    facts = dict(guidance=guidance, model=model.key, reference=ids, alpha="")
+    meta = pd.DataFrame({"file_name": names, "class": labels, "seed": seeds} | facts)
+    write_folder(out, np.concatenate(pixels), meta, trained_on(model))
+
+
+def write_folder(out, pixels, meta, provenance):
+    """A folder of samples on disk; metadata.csv comes last: a folder without it is unfinished."""
+    for image, name in zip(pixels, meta.file_name, strict=True):
         with atomic(out / name) as part:
             Image.fromarray(image).save(part, compress_level=1)
-        rows.append([name, dx, s, guidance, model.key, reference, ""])
-    columns = ["file_name", "class", "seed", "guidance", "model", "reference", "alpha"]
     save_array(out / "images.npy", pixels)
-    write_json(out / "provenance.json", trained_on(model))
-    with atomic(out / "metadata.csv") as part:
-        pd.DataFrame(rows, columns=columns).to_csv(part, index=False)
+    write_json(out / "provenance.json", provenance)
+    write_csv(out / "metadata.csv", meta)
 
 
 def stretched(images):

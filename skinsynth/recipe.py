@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from . import assets, clip, counterfactual, denoiser, encoders, pipeline, segment, sets, vae
 from .classify import train_arm
 from .config import CLASSES
@@ -160,10 +163,19 @@ def interpolation(run, cfg, folder, rows, **choices):
     )  # fmt: skip
 
 
-def classifier(run, cfg, arm, seed, samples, interpolated=None):
+def partly_interpolated(run, cfg, folder):
+    """AI of Table 6: the second half of each class's samples, moved along their paths."""
+    classes = pd.read_csv(folder / "metadata.csv")["class"]
+    second = classes.groupby(classes).cumcount() >= classes.groupby(classes).transform("size") // 2
+    rows, alphas = np.flatnonzero(second).tolist(), [k / 10 for k in range(1, 10)]
+    walk = interpolation(run, cfg, folder, rows, alphas=alphas)
+    return counterfactual.partly_interpolated(run, samples=folder, walk=walk, rows=rows, alphas=alphas)
+
+
+def classifier(run, cfg, arm, seed, samples):
     """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ..."""
     return train_arm(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
-        interpolated=interpolated, vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
+        vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
         backbone=cfg.backbone, start=backbone(cfg), steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
     )  # fmt: skip

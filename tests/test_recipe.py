@@ -71,8 +71,7 @@ def test_samples_of_another_split_are_refused(run, folder):
         pipeline.provenance_check(folder, leaked)
     with pytest.raises(UserError, match="another split"):
         classify.train_arm(
-            run, arm="RS", images=leaked, records=leaked, samples=folder, interpolated=None,
-            vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=TINY.backbone,
+            run, arm="RS", images=leaked, records=leaked, samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=TINY.backbone,
             start=None, steps=1, batch=4, seed=0,
         )  # fmt: skip
 
@@ -121,7 +120,7 @@ def test_every_arm_trains_and_answers(run, folder):
         assert p.shape == (len(p), 7) and np.allclose(p.sum(1), 1, atol=1e-4)
     with pytest.raises(UserError, match="unknown arm 'X'"):
         classify.train_arm.__wrapped__(
-            run.root, arm="X", images=None, records=None, samples=None, interpolated=None, vae=None,
+            run.root, arm="X", images=None, records=None, samples=None, vae=None,
             pad=None, backbone="", start=None, steps=1, batch=1, seed=0,
         )  # fmt: skip
 
@@ -154,3 +153,14 @@ def test_the_released_version_runs_and_differs_where_it_says(run):
     moved = {k for k in weights[0] if not torch.equal(weights[0][k], weights[1][k])}
     assert not any(k.startswith("adapters.project") for k in moved)
     assert any(k.startswith("unet.") for k in moved)
+
+
+def test_partly_interpolated_folder_keeps_one_half_and_names_alpha(run, folder):
+    made = recipe.partly_interpolated(run, TINY, folder)
+    meta = pd.read_csv(made / "metadata.csv")
+    before, after = (arrays.load_array(f / "images.npy") for f in (folder, made))
+    kept = meta.alpha.isna().to_numpy()
+    assert kept.sum() == 7 and np.array_equal(before[kept], after[kept])
+    assert set(meta.alpha.dropna()) == {k / 10 for k in range(1, 8)}
+    assert not np.array_equal(before[~kept], after[~kept])
+    pipeline.provenance_check(made, recipe.records(run, TINY))

@@ -7,7 +7,7 @@ import papermill
 import pytest
 from conftest import ROOT, write_notebook
 
-from skinsynth import book, chapters, cli, store
+from skinsynth import book, chapters, cli, store, versions
 from skinsynth import run as runner
 
 
@@ -20,10 +20,13 @@ def test_smoke_book_end_to_end(project):
     shutil.copytree(ROOT / "book", project / "book", ignore=skip)
     shutil.copytree(ROOT / "notebooks", project / "notebooks", dirs_exist_ok=True)
 
-    done = runner.run_notebooks("smoke", root=project)
+    extras = {"parameters": {"extras": True}}
+    done = runner.run_notebooks("smoke", root=project, **extras)
     assert tuple(done) == chapters.NOTEBOOKS
     assert book.build(root=project) == []
-    assert runner.run_notebooks("smoke", root=project) == []
+    assert runner.run_notebooks("smoke", root=project, **extras) == []
+    rungs = pd.read_csv(project / "results/smoke/tables/rungs.csv")
+    assert list(rungs.model) == [name for name, _ in versions.ladder()]
     verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}
     assert verdicts == {"not testable here"}  # smoke sizes only test the plumbing
 
