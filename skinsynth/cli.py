@@ -99,6 +99,22 @@ def claims(profile, data, as_json):
 
 
 @cli.command()
+@click.argument("first")
+@click.argument("second")
+def compare(first, second):
+    """Compare the tables of two runs (names below results/); fails where they disagree."""
+    from .compare import compare as side_by_side
+
+    found = side_by_side(Run(first), Run(second))
+    wrong = found[~found.agree]
+    if len(wrong):
+        click.echo(wrong.drop(columns="agree").to_string(index=False))
+    click.echo(f"{len(found) - len(wrong)} of {len(found)} numbers agree")
+    if len(wrong):
+        raise SystemExit(1)
+
+
+@cli.command()
 @click.option("--folder", default="", help="Where to write; the package's own assets by default.")
 @click.option("--data", default="", help="Folder with ham10000/ to train on; else generic skin.")
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies every number of steps.")

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
 UNHASHED = {"config", "store", "errors", "figures", "session", "chapters", "run", "cli", "book", "gates"}
-SITE = ("cli.py", "book.py", "gates.py")  # make pages, no numbers
+SITE = ("cli.py", "book.py", "gates.py", "compare.py")  # make pages, no numbers
 
 
 @contextmanager
