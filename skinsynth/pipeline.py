@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import PartialState
 from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
 from PIL import Image
+from tqdm.auto import tqdm
 
 from . import clip
 from .arrays import load_array, records_of, save_array, to_uint8
@@ -134,9 +136,11 @@ def sample(
     """
     pipe = load_pipeline(model, vae, solver)
     given, ids = references(mode, reference_labels or labels, seeds, tokens, records, seed)
-    pixels = []
-    for i in range(0, len(labels), batch):
-        part = out / "checkpoint" / f"{i}.npy"
+    starts = range(0, len(labels), batch)
+    parts = [out / "checkpoint" / f"{i}.npy" for i in starts]
+    state = PartialState()
+    mine = list(zip(starts, parts, strict=True))[state.process_index :: state.num_processes]
+    for i, part in tqdm(mine, desc="samples", unit="batch"):
         if not part.exists():
             made = pipe(
                 labels[i : i + batch] if pass_class else ["none"] * len(labels[i : i + batch]),
@@ -144,11 +148,11 @@ def sample(
                 reference=None if given is None else given[i : i + batch],
             )  # fmt: skip
             save_array(part, stretched(made) if stretch else made)
-        pixels.append(load_array(part))
+    state.wait_for_everyone()
     names = [f"{dx}/{k:05d}_{s:07d}.png" for k, (dx, s) in enumerate(zip(labels, seeds, strict=True))]
     facts = dict(guidance=guidance, model=model.key, reference=ids, alpha="")
     meta = pd.DataFrame({"file_name": names, "class": labels, "seed": seeds} | facts)
-    write_folder(out, np.concatenate(pixels), meta, trained_on(model))
+    write_folder(out, np.concatenate([load_array(p) for p in parts]), meta, trained_on(model))
 
 
 def write_folder(out, pixels, meta, provenance):

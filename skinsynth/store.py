@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,12 +155,44 @@ def library_hash():
     return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
 
 
+def processes():
+    """(number of this process, function that waits for all): more than one under accelerate launch."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return 0, lambda: None
+    from accelerate import PartialState
+
+    return PartialState().process_index, PartialState().wait_for_everyone
+
+
+def _finished(name):
+    """Folder of a finished stage in any run, or None."""
+    found = sorted(results_root().glob(f"*/stages/{name}/stage.json"))
+    return found[0].parent if found else None
+
+
+def _workplace(final, rank):
+    """Where a process writes: the first into the stage, the others beside it, to be thrown away.
+
+    All share the stage's checkpoint.
+    """
+    (final / "checkpoint").mkdir(parents=True, exist_ok=True)
+    if rank == 0:
+        return final
+    own = final / f".rank{rank}"
+    own.mkdir(exist_ok=True)
+    if not (own / "checkpoint").exists():
+        (own / "checkpoint").symlink_to(final / "checkpoint")
+    return own
+
+
 def stage(name):
     """Make `f(out, *, **inputs)` a stage: `f(run, **inputs)` computes it once for each content.
 
     The key is a hash of the inputs (another stage counts by its key, a Path not at all: give what
-    identifies its content beside it), and of the code of the function's module and what it imports. An unfinished stage keeps its folder and is resumed by
-    `f`; a finished one is found in any run. Two processes may ask for the same stage: one waits.
+    identifies its content beside it), and of the code of the function's module and what it imports.
+    An unfinished stage keeps its folder and is resumed by `f`; a finished one is found in any run. Two
+    programs may ask for the same stage: one waits. Processes of one program (accelerate launch)
+    compute it together.
     """
 
     def decorate(function):
@@ -179,18 +211,27 @@ def stage(name):
             }
             text = json.dumps([name, facts, code_hash(module)], sort_keys=True)
             key = hashlib.sha256(text.encode()).hexdigest()[:12]
-            final = run.stages / f"{name}-{key}"
-            for path in (final, *sorted(results_root().glob(f"*/stages/{name}-{key}"))):
-                if (path / "stage.json").exists():
-                    return Stage(path, key)
-            with locked(run.stages / ".locks" / f"{name}-{key}"):
+            final, rank, wait = run.stages / f"{name}-{key}", *processes()
+            wait()
+            finished = _finished(f"{name}-{key}")
+            wait()  # nobody goes on before all have looked
+            if finished:
+                return Stage(finished, key)
+            lock = locked(run.stages / ".locks" / f"{name}-{key}") if rank == 0 else nullcontext()
+            with lock:
+                wait()
                 if not (final / "stage.json").exists():
-                    final.mkdir(exist_ok=True)
+                    wait()
                     start = time.perf_counter()
-                    function(final, **inputs)
+                    function(_workplace(final, rank), **inputs)
                     seconds = round(time.perf_counter() - start, 2)
-                    write_json(final / "stage.json", dict(stage=name, inputs=facts, seconds=seconds))
-                    shutil.rmtree(final / "checkpoint", ignore_errors=True)
+                    wait()
+                    if rank == 0:
+                        for rest in final.glob(".rank*"):
+                            shutil.rmtree(rest)
+                        write_json(final / "stage.json", dict(stage=name, inputs=facts, seconds=seconds))
+                        shutil.rmtree(final / "checkpoint", ignore_errors=True)
+                wait()
             return Stage(final, key)
 
         return call

@@ -82,7 +82,8 @@ def fit(
 
     loss(model, index, rng): index LongTensor (batch,), rng a CPU generator -> scalar tensor.
     n: number of training items; weights: (n,) draw probabilities, None for plain epochs.
-    accumulate: parts in which each batch passes through the network, for want of memory.
+    accumulate: parts in which each batch passes through the network, for want of memory. Several
+    processes share the parts; part k draws from (seed, step, k), whoever computes it.
     check(model) -> validation loss, logged ten times; it trains nothing and chooses nothing.
     The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
     A run that is killed resumes from `out`/checkpoint and ends bitwise where it would have ended
@@ -96,26 +97,30 @@ def fit(
     trained = {k: v for k, v in model.named_parameters() if v.requires_grad} if ema else {}
     average = {k: v.detach().clone() for k, v in trained.items()}
     first = _load(out / "checkpoint", model, average, optimizer)
-    shared = accelerator.prepare(model) if accelerator.num_processes > 1 else model
+    many = accelerator.num_processes
     rows, start = [], time.perf_counter()
     for step in tqdm(range(first, steps), desc=desc or out.name, initial=first, total=steps):
         rate = lr * min(1, (step + 1) / max(1, steps // 20))
         rate *= 0.5 * (1 + np.cos(np.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        index = indices(n, batch * accelerator.num_processes, seed, step, weights)
-        index = index[accelerator.process_index :: accelerator.num_processes]
-        rng = seeded(seed, step, accelerator.process_index)
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))  # dropout inside layers
+        index = indices(n, batch, seed, step, weights)
         optimizer.zero_grad(set_to_none=True)
-        value = 0.0
-        for part in index.chunk(accumulate):
+        value = torch.zeros((), device=accelerator.device)
+        parts = list(enumerate(index.chunk(max(accumulate, many))))
+        for k, part in parts[accelerator.process_index :: many]:
+            rng = seeded(seed, step, k)
+            torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))  # dropout inside layers
             with torch.autocast(accelerator.device.type, torch.bfloat16):
-                own = loss(shared, part, rng) * (len(part) / len(index))
+                own = loss(model, part, rng) * (len(part) / len(index))
             if not torch.isfinite(own):
                 raise UserError(f"loss is {own.item()} at step {step} of {out.name}; items {part.tolist()}")
             accelerator.backward(own)
             value += own.detach()
+        if many > 1:
+            value = accelerator.reduce(value, "sum")
+            for p in parameters:  # a part that does not use a weight leaves no gradient
+                p.grad = accelerator.reduce(torch.zeros_like(p) if p.grad is None else p.grad, "sum")
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         decay = min(ema, (step + 1) / (step + 10))
@@ -127,7 +132,7 @@ def fit(
         if check and ((step + 1) % max(1, steps // 10) == 0 or step + 1 == steps):
             rows.append([step + 1, "", rate, "", check(model.eval())])
             model.train()
-        if (step + 1) % save_every == 0 and step + 1 < steps:
+        if (step + 1) % save_every == 0 and step + 1 < steps and accelerator.is_main_process:
             _save(out / "checkpoint", model, average, optimizer, step + 1)
             _log(out / "log.csv", rows)
     _log(out / "log.csv", rows)
