@@ -31,8 +31,10 @@ class Config:
     batch: int = 32
     accumulate: int = 1  # parts in which a batch passes through the VAE and the UNet, for want of memory
     pretrain_steps: int = 0  # base "scratch": steps of the 4-channel VAE and UNet on generic skin
-    vae_steps: int = 400  # fine-tuning of each VAE
-    unet_steps: int = 240  # fine-tuning of each denoiser
+    vae_steps: int = 600  # fine-tuning of each VAE
+    vae_lr: float = 1e-3  # largest learning rates, chosen on the validation split of the phantom
+    unet_steps: int = 280  # fine-tuning of each denoiser
+    unet_lr: float = 1.2e-3
     segment_steps: int = 200
     classify_steps: int = 200
     classifier_seeds: int = 2
@@ -57,7 +59,7 @@ PROFILES = {
         Config("micro"),
         Config("ham64", batch=64, classifier_seeds=3, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
         Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k", batch=64, classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
-        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, unet_steps=40000, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, vae_lr=2e-5, unet_steps=40000, unet_lr=5e-5, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
     )
 }
 

@@ -81,7 +81,6 @@ class Denoiser(ModelMixin, ConfigMixin):
         self.unet = UNet2DConditionModel.from_config(dict(unet_config))
         width = self.unet.config.cross_attention_dim
         self.classes = nn.Embedding(labels + 1, width)
-        nn.init.normal_(self.classes.weight, std=0.3)
         self.adapters = None
         if levels:
             self.adapters = adapters.LevelAdapters(levels, tokens, clip_width, width)
@@ -167,6 +166,7 @@ def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
     labels = values + np.cumsum([0, *sizes[:-1]])  # one vocabulary of all attributes
     torch.manual_seed(seed)
     model = Denoiser(unet_config=micro_unet_config(width, z.shape[1], z.shape[2]), labels=sum(sizes))
+    nn.init.normal_(model.classes.weight, std=0.3)  # an image's tokens are added up
     fit(
         model, diffusion_loss(z, scheduler, labels, none=sum(sizes)), len(z), out=out, steps=steps,
         batch=batch, lr=1e-3, seed=seed, ema=0.999, desc="pre-train UNet",
@@ -177,7 +177,7 @@ def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
 
 @stage("denoiser")
 def train_denoiser(
-    out, *, start, vae, latents, records, tokens, how, steps, batch, accumulate, seed
+    out, *, start, vae, latents, records, tokens, how, steps, lr, batch, accumulate, seed
 ):  # fmt: skip
     """Fine-tune a denoiser with class conditioning on the train split, drawn by class.
 
@@ -214,7 +214,7 @@ def train_denoiser(
             z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached[rows],
             drop=how["drop"], target=how["target"], norm=how["norm"],
         ),
-        len(z), out=out, steps=steps, batch=batch, lr=8e-4, seed=seed, ema=how["ema"], accumulate=accumulate,
+        len(z), out=out, steps=steps, batch=batch, lr=lr, seed=seed, ema=how["ema"], accumulate=accumulate,
         weights=(1.0 / counts[labels]), desc=f"denoiser {z.shape[1]}ch{'+ML' if given else ''}",
     )  # fmt: skip
     model.eval().save_pretrained(out / "denoiser")

@@ -74,7 +74,8 @@ def autoencoder(run, cfg, kind):
         return start
     return vae.train_vae(
         run, start=start, perceptual=encoder("loss"), channels=dict([("4ch", 4), ("8ch", 8)])[kind],
-        steps=cfg.vae_steps, batch=cfg.batch // 2, accumulate=cfg.accumulate, seed=cfg.seed, **given,
+        steps=cfg.vae_steps, lr=cfg.vae_lr, batch=cfg.batch // 2, accumulate=cfg.accumulate, seed=cfg.seed,
+        **given,
     )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def model(run, cfg, name, how=None):
             run, vae=own, images=training_images(run, cfg, how.dehair), whiten=how.whiten
         ),
         tokens=tokens(run, cfg) if levels else None, how=how.training, steps=cfg.unet_steps,
-        batch=cfg.batch, accumulate=cfg.accumulate, seed=cfg.seed,
+        lr=cfg.unet_lr, batch=cfg.batch, accumulate=cfg.accumulate, seed=cfg.seed,
     )  # fmt: skip
 
 

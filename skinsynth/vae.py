@@ -178,7 +178,7 @@ def pretrained_vae(out, *, start, images, records):
 
 
 @stage("vae")
-def train_vae(out, *, start, images, records, perceptual, channels, steps, batch, accumulate, seed):
+def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, batch, accumulate, seed):
     """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split."""
     split = records_of(records).split.to_numpy()
     pixels, unseen = (load_array(images / "images.npy")[split == name] for name in ("train", "val"))
@@ -187,7 +187,7 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, batch
         vae = expand_vae(vae.cpu(), channels, seed)
     net = encoders.load_encoder(perceptual)
     fit(
-        vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=1e-3,
+        vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=lr,
         seed=seed, ema=0.99, accumulate=accumulate,
         check=lambda model: validation_error(model, unseen[:128]),
         desc=f"VAE {channels} channels",

@@ -48,7 +48,7 @@ def test_card_says_how_the_bundle_was_made():
 
 
 def test_a_missing_part_is_named(tmp_path):
-    with pytest.raises(UserError, match="clip is missing: .* skinsynth pretrain"):
+    with pytest.raises(UserError, match="clip is missing: .*skinsynth pretrain"):
         assets.bundled("clip", tmp_path)
 
 
