@@ -1,5 +1,7 @@
 """Arrays and tables on disk, and the one door between uint8 images and tensors."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import torch
@@ -10,7 +12,12 @@ from .store import atomic
 
 def save_array(path, array):
     with atomic(path) as part:
-        np.save(part, array, allow_pickle=False)
+        try:
+            np.save(part, array, allow_pickle=False)
+        except OSError as error:
+            if error.errno is None:  # numpy's report of a short write names neither cause nor file
+                raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+            raise
 
 
 def load_array(path):

@@ -206,12 +206,6 @@ def main(arguments=None):
     except UserError as error:
         click.echo(f"skinsynth: {error}", err=True)
         return 1
-    except OSError as error:
-        if not disk_full(error):
-            raise
-        where = error.filename or results_root()
-        click.echo(f"skinsynth: disk full ({where}); free space and run again", err=True)
-        return 1
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -220,6 +214,12 @@ def main(arguments=None):
         return 130
     except SystemExit as stop:
         return stop.code
+    except Exception as error:
+        if not disk_full(error):
+            raise
+        where = getattr(error, "filename", None) or results_root()
+        click.echo(f"skinsynth: disk full ({where}); free space and run again", err=True)
+        return 1
     return 0
 
 

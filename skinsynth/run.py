@@ -148,7 +148,7 @@ def environment(**values):
 def explain(name, error):
     """One line for a failed cell: notebook, cell, error; a UserError speaks for itself."""
     where = f"notebooks/{name}.ipynb, cell {error.cell_index}"
-    if error.ename == "OSError" and "[Errno 28]" in error.evalue:
+    if store.NO_SPACE in error.evalue:
         return f"{where}: disk full ({store.results_root()}); free space and run again"
     said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
     return f"{where}: {' '.join(said.split())}"

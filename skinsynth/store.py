@@ -239,6 +239,9 @@ def stage(name):
     return decorate
 
 
+NO_SPACE = os.strerror(errno.ENOSPC)
+
+
 def disk_full(error):
-    """Whether an OSError says that no space is left."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Whether an error says that no space is left (safetensors says so in its text only)."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or NO_SPACE in str(error)

@@ -80,6 +80,10 @@ def test_a_failure_is_one_line_and_keeps_the_last_good_page(project):
     write_notebook(project, "01_data", "raise OSError(28, 'No space left on device')")
     with pytest.raises(UserError, match="disk full .* free space and run again"):
         execute(project)
+    body = "raise RuntimeError('I/O error: No space left on device (os error 28)')"  # as safetensors says it
+    write_notebook(project, "01_data", body)
+    with pytest.raises(UserError, match="disk full .* free space and run again"):
+        execute(project)
     write_notebook(project, "01_data", "print('mended')")
     assert execute(project, only=["01"]) == ["01_data"]
     assert not (run.root / "failed" / "01_data.ipynb").exists()

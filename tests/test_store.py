@@ -124,3 +124,17 @@ def test_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
     if done.returncode and "Operation not permitted" in done.stderr:
         pytest.skip("this machine allows no mount in a namespace")
     assert done.stdout.split() == ["True", "old", "1"], done.stderr
+
+
+def test_a_short_write_of_an_array_says_that_the_disk_is_full(tmp_path):
+    """numpy names neither cause nor file of a short write; a limit on the file size provokes one."""
+    code = (
+        "import resource, signal, sys, numpy as np; from skinsynth.arrays import save_array;"
+        "from skinsynth.store import disk_full; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n    save_array(sys.argv[1], np.zeros(100_000))\n"
+        "except OSError as error:\n    print(disk_full(error), error.filename)"
+    )
+    target = tmp_path / "x.npy"
+    done = subprocess.run([sys.executable, "-c", code, target], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", str(target)] and not list(tmp_path.iterdir())
