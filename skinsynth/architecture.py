@@ -97,7 +97,8 @@ def draw(traced, links):
         for i, (name, shape) in enumerate(parts):
             x = (start + i) * step
             own = COLORS["adapters"] if name in special else color
-            _box(axes, x, y, name if shape is None else f"{name}\n{shape}", own)
+            label = name if shape is None else f"{name}\n{shape.replace(' x ', '×')}"
+            _box(axes, x, y, label, own)
             place[y, name] = x
             if i and parts[i - 1][0] != "class token":
                 _arrow(axes, (x - step + 0.77, y), (x - 0.77, y))

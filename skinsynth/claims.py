@@ -21,7 +21,7 @@ REPRODUCED, CONTRARY, OPEN, UNTESTABLE = VERDICTS = (
 )
 DIRECTIONS = ("greater", "less", "equivalent", "none")
 NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
-KNOWN = NEEDED | {"margin", "parts", "paper"}
+KNOWN = NEEDED | {"margin", "parts", "paper", "chapter"}
 NUMBERS = ("value", "low", "high")
 
 
@@ -171,7 +171,8 @@ def verdict(claim, evidence):
     if claim["direction"] == "none":
         out["why"] = "A caution on how to read the figure; these data cannot test it."
     elif not parts:
-        out["why"] = out["note"] or "This run recorded no evidence."
+        later = f"Chapter {claim['chapter']} tests it." if "chapter" in claim else ""
+        out["why"] = out["note"] or later or "This run recorded no evidence."
     elif out["profile"] == "smoke":
         out["why"] = "Smoke sizes only test the plumbing."
     else:
@@ -208,7 +209,8 @@ def finding(row):
 
 
 def _reason(row):
-    return row["why"] if row["note"] in ("", row["why"]) else f"{row['why']} {row['note']}"
+    note = row["note"] and row["note"][0].upper() + row["note"][1:].rstrip(".") + "."
+    return note if row["why"] == row["note"] else f"{row['why']} {note}".rstrip()
 
 
 def _paragraph(row):

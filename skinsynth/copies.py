@@ -6,6 +6,7 @@ calibrated on photographs: two of one lesion (positives), and unseen lesions (ne
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from .errors import UserError
@@ -23,6 +24,13 @@ def augmented(images):
         raise UserError(f"copies need square images (N, H, H, 3), got {images.shape}")
     turned = [np.rot90(images, k, axes=(1, 2)) for k in range(4)]
     return np.stack(turned + [x[:, :, ::-1] for x in turned])
+
+
+def planted(images, quality=75):
+    """Copies as a careless generator makes them: each image turned or flipped, then JPEG and back."""
+    views, rows = augmented(images), np.arange(len(images))
+    turned = views[rows % 8, rows]
+    return np.stack([cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1) for x in turned])
 
 
 def describe(images, encode, turned=False):

@@ -116,8 +116,8 @@ def diffusion_loss(
     """Loss of stage 2 over cached arrays: noise prediction or v, weighted by the lesion mask.
 
     latents (N,C,h,w); labels (N,) or (N,K) int64, replaced by `none` where dropped; masks (N,h,w)
-    share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image tokens are dropped independently, each
-    with probability `share`, for each image on its own (drop="batch": for all of a batch at once).
+    share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image tokens
+    are dropped independently, each with probability `share`, for each image on its own (drop="batch": for all of a batch at once).
     target="epsilon": the error is that of the noise, whatever the network predicts.
     Source: paper, stage 2; DESIGN section 2.
     """

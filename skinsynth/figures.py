@@ -29,7 +29,7 @@ CLASS_COLORS = {  # Okabe and Ito: told apart by colour-blind readers
     "nv": "#0072B2",
     "vasc": "#444444",
 }
-DPI = 200  # of the files; pages show half of it
+DPI = 300  # of the files, as in style.mplstyle; pages show a third of it
 PAGE = 7.6  # inches a page is wide
 
 
@@ -58,11 +58,11 @@ def grid(images, rows=(), columns=(), cell=1.1):
     images = [[None if im is None else frame(im) for im in row] for row in images]
     wide = max(map(len, images))
     height, width = next(im.shape[:2] for row in images for im in row if im is not None)
-    left = 12 + 13 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
-    top = 34 * max((str(c).count("\n") + 1 for c in columns), default=0)
-    room = min(cell * DPI, (PAGE * DPI - left) / wide - 8)
+    left = 18 + 20 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
+    top, gap = 51 * max((str(c).count("\n") + 1 for c in columns), default=0), 12
+    room = min(cell * DPI, (PAGE * DPI - left) / wide - gap)
     zoom = max(1, int(room // width))
-    w, h, gap = zoom * width, zoom * height, 8
+    w, h = zoom * width, zoom * height
     size = (left + wide * (w + gap), top + len(images) * (h + gap))
     figure = plt.figure(figsize=(size[0] / DPI, size[1] / DPI), layout="none")
     for r, row in enumerate(images):
@@ -76,7 +76,7 @@ def grid(images, rows=(), columns=(), cell=1.1):
                 axes.set_title(columns[c], fontsize=8, loc="center", pad=2)
             if c == 0 and r < len(rows):
                 place = {"transform": axes.transAxes, "ha": "right", "va": "center"}
-                axes.text(-12 / w, 0.5, rows[r], fontsize=8, **place)
+                axes.text(-18 / w, 0.5, rows[r], fontsize=8, **place)
     return figure
 
 

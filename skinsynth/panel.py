@@ -77,6 +77,23 @@ def fd_difference(real, a, b, label=""):
     )
 
 
+def excess_share(real, fake, floor, far):
+    """Of the way from the floor to a set that is plainly wrong, how much lies between real and fake.
+
+    (FD(fake) - FD(floor)) / (FD(far) - FD(floor)), all to `real`: 0 is as near as other originals, 1
+    as far as `far`. Jackknife over the groups of all four sets.
+    """
+    sets = (real, fake, floor, far)
+    ends = np.cumsum([len(x.labels) for x in sets])[:-1]
+
+    def statistic(keep):
+        own, *others = (x.features[k] for x, k in zip(sets, np.split(keep, ends), strict=True))
+        a, b, c = (metrics.frechet_distance(own, other) for other in others)
+        return (a - b) / (c - b)
+
+    return stats.jackknife(statistic, np.concatenate([x.groups for x in sets]), n=len(fake.labels))
+
+
 def is_ratio(a, b, label=""):
     """ln(IS of a / IS of b), jackknife over seed groups."""
     return metrics.inception_score_ratio(a.probabilities, b.probabilities, a.groups, b.groups, label)

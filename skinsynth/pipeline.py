@@ -29,7 +29,7 @@ def noise_of(seeds, shape):
 
 
 class SkinPipeline(DiffusionPipeline):
-    """Class names and seeds -> images. Guidance acts on class and reference together.
+    """Class names and seeds -> images. Guidance has one scale for the class, one for the reference.
 
     `latent_mean`, `latent_std`: the LatentFormat, kept in the pipeline's own configuration.
     """
@@ -42,14 +42,14 @@ class SkinPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def __call__(
-        self, labels, seeds=None, *, num_images=1, guidance_scale=3.0, steps=16, reference=None, eta=0.0,
-        start=None,
+        self, labels, seeds=None, *, num_images=1, guidance_scale=3.0, steps=16, reference=None,
+        reference_scale=1.0, eta=0.0, start=None,
     ):  # fmt: skip
         """`num_images` images of each label: uint8 (N,H,W,3), N = labels * num_images.
 
         labels: class names, or "none"; seeds: N ints, by default 0, 1, ... for each label;
         reference: float16 tokens (N,L,T,D) of reference images (clip.image_tokens), or None;
-        guidance_scale 1 is no guidance; start: latents (N,C,h,w) to use instead of noise.
+        guidance_scale, reference_scale: of the class and of the reference, 1 is no guidance; start: latents (N,C,h,w) to use instead of noise.
         Raises UserError on an unknown class or another number of seeds or references than of images.
         """
         wrong = set(labels) - {*CLASSES, "none"}
@@ -70,23 +70,24 @@ class SkinPipeline(DiffusionPipeline):
         noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds] if eta else None
         extra = dict(eta=eta, generator=noise) if eta else {}
         for t in self.scheduler.timesteps:
-            guess = self._guided(z, t.expand(len(z)), label, kept, guidance_scale)
+            guess = self._guided(z, t.expand(len(z)), label, kept, guidance_scale, reference_scale)
             z = self.scheduler.step(guess, t, z, **extra).prev_sample
         return to_uint8(self.latent_format.decode(self.vae, z))
 
-    def _guided(self, z, t, label, kept, scale):
-        """Classifier-free guidance on all channels: without + scale * (with - without)."""
-        if scale == 1 or (not kept and (label == NONE).all()):  # nothing to be guided by
-            return self.denoiser(z, t, label, **kept)
-        doubled = {}
+    def _guided(self, z, t, label, kept, scale, reference_scale=1.0):
+        """Classifier-free guidance on all channels, from no condition over the reference to both:
+        v0 + reference_scale * (v_ref - v0) + scale * (v_both - v_ref). What weighs nothing is not computed."""
+        none, r, g = torch.full_like(label, NONE), reference_scale, scale
+        terms = [(1 - r, none, 0), (r - g, none, 1), (g, label, 1)] if kept else [(1 - g, none, 0), (g, label, 0)]
+        if (label == NONE).all():  # nothing to be guided by but the reference
+            terms = [(1 - r, none, 0), (r, none, 1)] if kept else [(1, none, 0)]
+        weights, labels, keep = zip(*(term for term in terms if term[0]), strict=True)
+        n, extra = len(weights), {}
         if kept:
-            keep = torch.cat([torch.zeros(len(z)), torch.ones(len(z))]).to(z.device)
-            doubled = dict(tokens=torch.cat([kept["tokens"]] * 2), keep=keep)
-        both = self.denoiser(
-            torch.cat([z, z]), torch.cat([t, t]), torch.cat([torch.full_like(label, NONE), label]), **doubled
-        )
-        without, given = both.chunk(2)
-        return without + scale * (given - without)
+            keep = torch.tensor(keep, dtype=z.dtype, device=z.device).repeat_interleave(len(z))
+            extra = dict(tokens=torch.cat([kept["tokens"]] * n), keep=keep)
+        guesses = self.denoiser(torch.cat([z] * n), torch.cat([t] * n), torch.cat(labels), **extra).chunk(n)
+        return sum(w * guess for w, guess in zip(weights, guesses, strict=True))
 
 
 def load_pipeline(model, vae, solver="dpm"):
@@ -124,7 +125,7 @@ def references(mode, labels, seeds, tokens, records, seed):
 @stage("samples")
 def sample(
     out, *, model, vae, labels, seeds, guidance, steps, mode="none", tokens=None, records=None,
-    seed=0, reference_labels=None, batch=64, solver="dpm", eta=0.0, pass_class=True, stretch=False,
+    seed=0, reference_labels=None, reference_scale=1.0, batch=64, solver="dpm", eta=0.0, pass_class=True, stretch=False,
 ):  # fmt: skip
     """A folder of samples: <class>/<seed>.png, metadata.csv (ImageFolder, HF datasets), images.npy.
 
@@ -145,7 +146,7 @@ def sample(
             made = pipe(
                 labels[i : i + batch] if pass_class else ["none"] * len(labels[i : i + batch]),
                 seeds[i : i + batch], guidance_scale=guidance, steps=steps, eta=eta,
-                reference=None if given is None else given[i : i + batch],
+                reference_scale=reference_scale, reference=None if given is None else given[i : i + batch],
             )  # fmt: skip
             save_array(part, stretched(made) if stretch else made)
     state.wait_for_everyone()

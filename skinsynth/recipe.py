@@ -110,7 +110,8 @@ def samples(
         labels=["none"] * len(labels) if no_class else labels, seeds=seeds, reference_labels=labels,
         guidance=cfg.guidance if guidance is None else float(guidance),
         steps=how.steps or cfg.sampling_steps, solver=how.solver, eta=how.eta,
-        pass_class=how.pass_class, stretch=how.stretch, mode=mode or ("train" if levels else "none"),
+        pass_class=how.pass_class, reference_scale=how.reference_scale, stretch=how.stretch,
+        mode=mode or ("train" if levels else "none"),
         tokens=tokens(run, cfg) if levels else None, records=records(run, cfg), seed=cfg.seed,
     )  # fmt: skip
 
@@ -145,7 +146,7 @@ def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
     return encoders.train_probe(
         run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbone,
-        start=backbone(cfg), steps=2 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
+        start=backbone(cfg), steps=4 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What a notebook calls: checked parameters at its start, figures, tables and evidence after it."""
 
 import base64
+import math
 import os
 import re
 import subprocess
@@ -96,14 +97,18 @@ def show(myst, plain=None):
     display({"text/markdown": myst, "text/html": html, "text/plain": plain or myst}, raw=True)
 
 
-NARROW = ",\u00a0"  # an interval stays on one line
+def _digits(low, high):
+    """Decimals that an interval deserves: two figures of its half width."""
+    half = (high - low) / 2
+    return 3 if not half > 0 else min(max(1 - math.floor(math.log10(half)), 0), 6)
 
 
 def table_markdown(frame, fmt=None):
     """A DataFrame as a Markdown table, numbers right-aligned.
 
-    Columns "X", "X low", "X high" are shown as one, "value [low, high]".
-    fmt: {column: format} such as {"MSE": "{:.4f}"}; other numbers have four significant digits.
+    Columns "X", "X low", "X high" are shown as one: the value, and [low, high] on a line below.
+    fmt: {column: format} such as {"MSE": "{:.4f}"}; a value with an interval has as many decimals
+    as the interval deserves, other numbers have four significant digits.
     """
     fmt, columns = fmt or {}, list(frame.columns)
     if unknown := set(fmt) - set(columns):
@@ -113,23 +118,21 @@ def table_markdown(frame, fmt=None):
     }
     columns = [c for c in columns if c not in sum(ends.values(), [])]
 
-    def text(value, column):
+    def cell(row, column):
+        value = row[column]
         if pd.isna(value):
             return "–"
-        if column in fmt:
-            return fmt[column].format(value)
-        return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+        if column not in ends or any(pd.isna(row[end]) for end in ends[column]):
+            plain = f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+            return fmt[column].format(value) if column in fmt else plain
+        numbers = value, *(row[end] for end in ends[column])
+        form = fmt.get(column, f"{{:.{_digits(*numbers[1:])}f}}").format
+        value, low, high = (form(x).replace("-", "\u2212") for x in numbers)
+        return f"{value}<br>[{low},\u00a0{high}]"
 
-    def cell(row, column):
-        value = text(row[column], column)
-        if column not in ends or pd.isna(row[column]):
-            return value
-        return f"{value} [{NARROW.join(text(row[end], column) for end in ends[column])}]"
-
-    heads = [f"{c} [95\u00a0%\u00a0interval]" if c in ends else str(c) for c in columns]
     rules = ["---:" if frame[c].dtype.kind in "iuf" else ":---" for c in columns]
     rows = [[cell(row, c) for c in columns] for row in frame.to_dict("records")]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (heads, rules, *rows))
+    return "\n".join("| " + " | ".join(line) + " |" for line in (map(str, columns), rules, *rows))
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,8 @@ class Session:
         fmt: {column: format} for the shown table; the file keeps six significant digits.
         """
         store.write_csv(self.run.tables / f"{name}.csv", frame)
+        if {f"{c} low" for c in frame} & set(frame) and "interval" not in f"{caption} {[*frame]}":
+            caption = f"{caption} Brackets: 95 % intervals."
         number = re.fullmatch(r"table(\d)(\w*)", name)
         title = f"**Table {number[1]}{number[2]}.** {caption}" if number else caption
         body = table_markdown(frame, fmt)
@@ -202,7 +207,8 @@ class Session:
             paths[place] = [(f.name, os.path.relpath(f, root / place)) for f in files]
         book = ", ".join(f"{{download}}`{n} <{p}>`" for n, p in paths["book/executed"])
         lab = ", ".join(f"[{n}]({p})" for n, p in paths["notebooks"])
-        show(f"{said}\nFiles: {book or 'none'}", f"{said}\nFiles: {lab or 'none'}")
+        said = f"{said}\nImages: {self.source}, {self.cfg.size} pixels. Files: "
+        show(said + (book or "none"), said + (lab or "none"))
 
     def files(self, item):
         """Figure and table files of an item: fig5 has fig05.png, fig05a.png, fig05a.csv ..."""

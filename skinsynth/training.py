@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,18 @@ def indices(n, batch, seed, step, weights=None):
 def blend(average, current, decay):
     """Exponential moving average of weights, in place: decay * average + (1 - decay) * current."""
     get_ema_multi_avg_fn(decay)(average, current, None)
+
+
+@contextmanager
+def averaged(trained, average):
+    """The averaged weights in the place of the trained ones while the block lasts."""
+    own = {k: trained[k].detach().clone() for k in average}
+    with torch.no_grad():
+        for k, v in average.items():
+            trained[k].copy_(v)
+        yield
+        for k, v in own.items():
+            trained[k].copy_(v)
 
 
 def _save(folder, model, average, optimizer, step):
@@ -84,7 +97,8 @@ def fit(
     n: number of training items; weights: (n,) draw probabilities, None for plain epochs.
     accumulate: parts in which each batch passes through the network, for want of memory. Several
     processes share the parts; part k draws from (seed, step, k), whoever computes it.
-    check(model) -> validation loss, logged ten times; it trains nothing and chooses nothing.
+    check(model) -> validation loss of the averaged weights, logged ten times; it trains nothing and
+    chooses nothing.
     The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
     A run that is killed resumes from `out`/checkpoint and ends bitwise where it would have ended
     (same machine, same number of threads). Raises UserError when the loss is not finite.
@@ -130,7 +144,8 @@ def fit(
             speed = (step + 1 - first) * batch / (time.perf_counter() - start)
             rows.append([step + 1, value.item(), rate, speed, ""])
         if check and ((step + 1) % max(1, steps // 10) == 0 or step + 1 == steps):
-            rows.append([step + 1, "", rate, "", check(model.eval())])
+            with averaged(trained, average):
+                rows.append([step + 1, "", rate, "", check(model.eval())])
             model.train()
         if (step + 1) % save_every == 0 and step + 1 < steps and accelerator.is_main_process:
             _save(out / "checkpoint", model, average, optimizer, step + 1)

@@ -20,6 +20,7 @@ class Method:
     # while sampling
     adapters_on: bool = True
     pass_class: bool = True
+    reference_scale: float = 1.0  # guidance towards the reference; 1: none, only the class is guided
     solver: str = "dpm"  # or "ddim"
     steps: int = 0  # 0: as the profile says
     eta: float = 0.0
@@ -28,7 +29,7 @@ class Method:
     @property
     def sampling(self):
         """What changes samples but no weights."""
-        names = ("adapters_on", "pass_class", "solver", "steps", "eta", "stretch")
+        names = ("adapters_on", "pass_class", "reference_scale", "solver", "steps", "eta", "stretch")
         return {k: v for k, v in asdict(self).items() if k in names}
 
     @property

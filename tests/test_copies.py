@@ -69,6 +69,17 @@ def test_200_planted_copies_of_2000_samples_are_found():
     assert rate.n == 2000
 
 
+def test_planted_copies_lie_above_the_threshold_and_other_images_below():
+    train, val = textures(0, 300), textures(1, 300)
+    gallery = [pixels(train), edges(train)]
+    scales = copies.spread(gallery, both(val))
+    score = lambda x: copies.nearest(gallery, both(x), scales)  # noqa: E731
+    chance, (found, match) = score(val)[0], score(copies.planted(train[:100]))
+    assert (found > np.quantile(chance, 0.99)).mean() >= 0.95
+    assert (match == np.arange(100)).mean() >= 0.95
+    assert not np.array_equal(copies.planted(train[:8]), train[:8])
+
+
 def test_eight_sides_are_the_whole_group():
     image = textures(0, 1)
     assert len({side.tobytes() for side in copies.augmented(image)}) == 8

@@ -33,6 +33,30 @@ def test_vae_expansion_keeps_the_function(small):
     assert b.mean[:, 4:].std() > 0.01, "new encoder rows are random, so that they can learn"
 
 
+@torch.no_grad()
+def test_new_channels_are_aimed_at_what_the_old_ones_leave_out(small):
+    old, x = small[0], torch.rand(16, 3, 32, 32) * 2 - 1
+    wide = vae.expand_vae(old, 8)
+    random = wide.encode(x).latent_dist.mean
+    vae.aim_new_channels(wide, 4, x)
+    code = wide.encode(x).latent_dist.mean
+    assert torch.equal(code[:, :4], random[:, :4])
+    assert (old.decode(old.encode(x).latent_dist.mean).sample - wide.decode(code).sample).abs().max() < 1e-5
+    spread = code.std((0, 2, 3))
+    assert torch.allclose(spread[4:], spread[:4].max(), rtol=1e-3), "as strong as the strongest old channel"
+    seen = []
+    hook = wide.encoder.conv_out.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    wide.encode(x)
+    hook.remove()
+    flat = lambda z: z.transpose(0, 1).flatten(1).T - z.mean((0, 2, 3))  # noqa: E731
+    features = flat(seen[0])
+
+    def left_out(z):
+        return (features - flat(z) @ torch.linalg.lstsq(flat(z), features).solution).square().sum()
+
+    assert left_out(code) < 0.8 * left_out(random) < left_out(random[:, :4])
+
+
 def test_new_channels_receive_gradient(small):
     wide = vae.expand_vae(small[0], 8).train()
     x = torch.rand(2, 3, 32, 32) * 2 - 1
@@ -187,8 +211,17 @@ def test_guidance_acts_on_all_channels(pipe):
     with torch.no_grad():
         base = pipe._guided(z, t, label, dict(tokens=tokens), 1)
         guided = pipe._guided(z, t, label, dict(tokens=tokens), 3.0)
-        without = pipe.denoiser(z, t, torch.full_like(label, denoiser.NONE))
-    assert (guided - (without + 3 * (base - without))).abs().max() < 1e-4
+        none = torch.full_like(label, denoiser.NONE)
+        reference = pipe.denoiser(z, t, none, tokens)
+        without = pipe.denoiser(z, t, none)
+        strong = pipe._guided(z, t, label, dict(tokens=tokens), 3.0, 3.0)
+        mild = pipe._guided(z, t, label, dict(tokens=tokens), 3.0, 2.0)
+        plain = pipe._guided(z, t, label, {}, 3.0)
+        alone = pipe.denoiser(z, t, label)
+    assert (guided - (reference + 3 * (base - reference))).abs().max() < 1e-4
+    assert (strong - (without + 3 * (base - without))).abs().max() < 1e-4
+    assert (mild - (without + 2 * (reference - without) + 3 * (base - reference))).abs().max() < 1e-4
+    assert (plain - (without + 3 * (alone - without))).abs().max() < 1e-4
     assert ((guided - base).abs().amax((0, 2, 3)) > 1e-5).all()
 
 

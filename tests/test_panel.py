@@ -16,6 +16,18 @@ def test_matched_takes_equally_many_of_each_class():
     assert np.array(a)[rows[0]].tolist() == np.array(b)[rows[1]].tolist()
 
 
+def test_excess_is_none_at_the_floor_and_one_at_the_far_end():
+    def cloud(seed, shift):
+        x = np.random.default_rng(seed).normal(size=(200, 4)) + shift
+        return panel.Features(x, x, np.array(["nv"] * 200), np.arange(200) % 20)
+
+    real, floor, far = cloud(0, 0), cloud(1, 0), cloud(2, 4)
+    share = lambda fake: panel.excess_share(real, fake, floor, far)  # noqa: E731
+    assert abs(share(cloud(3, 0)).value) < 0.02 and share(far).value == 1
+    half = share(cloud(4, 2))
+    assert half.low < 0.25 < half.high and half.high - half.low < 0.1  # a distance of squares
+
+
 @pytest.fixture(scope="module")
 def skin():
     classes = np.array([c for c in ("nv", "vasc") for _ in range(40)])

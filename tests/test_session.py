@@ -107,10 +107,12 @@ def test_table_writes_csv_and_labelled_myst(project, shown):
     assert "0.0123457" in (opened.run.tables / "table1.csv").read_text()
     assert "<table>" in shown[0][0]["text/html"]  # what JupyterLab shows
     joined = frame.assign(**{"MSE low": 0.01, "MSE high": 0.0149})
-    assert "| MSE [95\u00a0%\u00a0interval] | n |" in session.table_markdown(joined)
-    assert "| 4ch | 0.012 [0.010,\u00a00.015] | 100 |" in session.table_markdown(
+    assert "| 4ch | 0.0123<br>[0.0100,\u00a00.0149] | 100 |" in session.table_markdown(joined)
+    assert "| 4ch | 0.012<br>[0.010,\u00a00.015] | 100 |" in session.table_markdown(
         joined, {"MSE": "{:.3f}"}
     )
+    wide = frame.assign(**{"MSE": 30.279, "MSE low": -30.1, "MSE high": 30.44})
+    assert "| 30<br>[\u221230,\u00a030] |" in session.table_markdown(wide)
     with pytest.raises(ValueError, match="lacks"):
         opened.table("table1", frame, "Errors.", fmt={"MSEE": "{}"})
 

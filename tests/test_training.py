@@ -38,6 +38,29 @@ def test_killed_run_ends_bitwise_the_same(tmp_path, stop, ema):
         assert torch.equal(a, b)
 
 
+def test_validation_sees_the_averaged_weights_and_leaves_training_alone(tmp_path):
+    seen = []
+
+    def check(net):
+        seen.append([p.detach().clone() for p in net.parameters()])
+        return 0.5
+
+    def train(name, **choices):
+        (tmp_path / name).mkdir()
+        torch.manual_seed(0)
+        model = nn.Linear(4, 1)
+        x = torch.randn(50, 4, generator=torch.Generator().manual_seed(1))
+        loss = lambda net, index, rng: (net(x[index]) - 1).square().mean()  # noqa: E731
+        fit(model, loss, 50, out=tmp_path / name, steps=20, batch=8, lr=0.1, seed=3, **choices)
+        return list(model.parameters())
+
+    plain, checked = train("plain", ema=0.9), train("checked", ema=0.9, check=check)
+    raw = train("raw")
+    assert all(map(torch.equal, plain, checked))
+    assert all(map(torch.equal, seen[-1], checked)) and not torch.equal(seen[-1][0], raw[0])
+    assert (tmp_path / "checked" / "log.csv").read_text().count(",0.5\n") == 10
+
+
 def test_order_is_a_function_of_seed_and_step():
     assert torch.equal(indices(10, 4, 0, 7), indices(10, 4, 0, 7))
     assert not torch.equal(indices(100, 50, 0, 0), indices(100, 50, 1, 0))

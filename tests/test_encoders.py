@@ -1,0 +1,31 @@
+"""The judge of label fidelity: it must not take sharpness for a diagnosis."""
+
+import numpy as np
+import torch
+
+from skinsynth import encoders, phantom
+from skinsynth.arrays import to_tensor
+
+
+def _skin(n=24):
+    return to_tensor(np.stack([phantom.dermatoscopy(0, i, "bkl", 64).clean for i in range(n)]))
+
+
+def _fine(x):
+    """Energy of the differences between neighbouring pixels."""
+    return (x[..., 1:] - x[..., :-1]).square().mean((1, 2, 3))
+
+
+def test_softened_images_depend_on_the_generator_only():
+    x = _skin(4)
+    a, b, c = (encoders.soften(x, torch.Generator().manual_seed(k)) for k in (1, 1, 2))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_softening_spans_from_sharp_to_blurred():
+    x = _skin()
+    ratio = _fine(encoders.gaussian_blur(encoders.soften(x, torch.Generator().manual_seed(1)), 3, 0.6))
+    ratio = ratio / _fine(encoders.gaussian_blur(x, 3, 0.6))
+    assert ratio.min() < 0.6 and ratio.max() > 0.85, "some nearly as they were, some much softer"
+    low = lambda z: torch.nn.functional.avg_pool2d(z, 16)  # noqa: E731
+    assert (low(encoders.soften(x, torch.Generator().manual_seed(1))) - low(x)).abs().max() < 0.05
