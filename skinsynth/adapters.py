@@ -1,18 +1,20 @@
-"""Multi-level adapters: CLIP levels enter the UNet's attention beside the class, zero at the start."""
+"""Multi-level adapters: CLIP levels enter the UNet beside the class, adding nothing at the start."""
+
+import math
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .errors import UserError
+
 
 def level_map(names, levels, reach=None):
     """Which levels each cross-attention block reads: {block name: tuple of level numbers}.
 
-    reach: the levels that reach the UNet at all; None is all of them.
-
-    Shallow levels go to high resolution, deep levels to the middle, the way up mirrors the way
-    down. With fewer scales than levels several levels share a block. To change the injection,
-    change this function. Source: paper, stage 2 (five CLIP levels into the UNet).
+    reach: the levels that reach the UNet at all; None is all of them. Shallow levels go to high
+    resolution, deep levels to the middle, the way up mirrors the way down. With fewer scales than
+    levels several levels share a block. Source: paper, stage 2 (five CLIP levels into the UNet).
     """
     down = sorted({n.split(".")[1] for n in names if n.startswith("down_blocks")}, key=int)
     up = sorted({n.split(".")[1] for n in names if n.startswith("up_blocks")}, key=int)
@@ -31,19 +33,17 @@ def _attend(attn, query, key, value):
     return F.scaled_dot_product_attention(split(query), split(key), split(value)).transpose(1, 2).flatten(2)
 
 
-class LevelAttention(nn.Module):
-    """Decoupled cross-attention: one attention over the class, a second over its levels' tokens.
+class Injection(nn.Module):
+    """Attention over the class token, plus what a subclass makes of the levels' tokens.
 
     encoder_hidden_states: (N, 1 + levels * tokens, D): the class token first, then each level's.
     The second branch has no biases and a zero output: it starts as the identity, and tokens that
     are zero (a dropped reference) add exactly nothing.
     """
 
-    def __init__(self, width, inner, levels, tokens, scale=1.0):
+    def __init__(self, inner, levels, tokens, scale=1.0):
         super().__init__()
         self.levels, self.tokens, self.scale = levels, tokens, scale
-        self.to_k = nn.Linear(width, inner, bias=False)
-        self.to_v = nn.Linear(width, inner, bias=False)
         self.to_out = nn.Linear(inner, inner, bias=False)
         nn.init.zeros_(self.to_out.weight)
 
@@ -53,8 +53,43 @@ class LevelAttention(nn.Module):
         out = attn.to_out[0](_attend(attn, query, attn.to_k(label), attn.to_v(label)))
         if rest.shape[1] == 0 or not self.levels or self.scale == 0:
             return out
-        own = torch.cat([rest[:, k * self.tokens : (k + 1) * self.tokens] for k in self.levels], 1)
-        return out + self.scale * self.to_out(_attend(attn, query, self.to_k(own), self.to_v(own)))
+        own = [rest[:, k * self.tokens : (k + 1) * self.tokens] for k in self.levels]
+        return out + self.scale * self.to_out(self.read(attn, query, own))
+
+
+class LevelAttention(Injection):
+    """Decoupled cross-attention: the block's own queries ask the tokens of its levels."""
+
+    def __init__(self, width, inner, levels, tokens, scale=1.0):
+        super().__init__(inner, levels, tokens, scale)
+        self.to_k = nn.Linear(width, inner, bias=False)
+        self.to_v = nn.Linear(width, inner, bias=False)
+
+    def read(self, attn, query, own):
+        own = torch.cat(own, 1)
+        return _attend(attn, query, self.to_k(own), self.to_v(own))
+
+
+class LevelResidual(Injection):
+    """Spatial residuals: each level's grid of patches, resized to the block, is added where it lies.
+
+    Needs tokens on a grid (CLS, then side x side patches, row by row: clip.pooled_tokens).
+    """
+
+    def __init__(self, width, inner, levels, tokens, scale=1.0):
+        super().__init__(inner, levels, tokens, scale)
+        self.side = math.isqrt(tokens - 1)
+        if self.side**2 != tokens - 1:
+            raise UserError(f"injection 'residual' needs patches on a square grid, got {tokens - 1}: set tokens = 'grid'")
+        self.to_v = nn.Linear(width, inner, bias=False)
+
+    def read(self, attn, query, own):
+        wanted = math.isqrt(query.shape[1])
+        grid = self.to_v(sum(own)[:, 1:]).transpose(1, 2).unflatten(2, (self.side, self.side))
+        return F.interpolate(grid, (wanted, wanted), mode="bilinear").flatten(2).transpose(1, 2)
+
+
+INJECTIONS = dict(attention=LevelAttention, residual=LevelResidual)
 
 
 class LevelAdapters(nn.Module):
@@ -73,13 +108,16 @@ class LevelAdapters(nn.Module):
         return torch.cat(parts, 1) * keep.view(-1, 1, 1).to(parts[0].dtype)
 
 
-def attach(unet, levels, tokens, reach=None, scale=1.0):
-    """Give every cross-attention of a UNet2DConditionModel its LevelAttention; returns the map."""
+def attach(unet, levels, tokens, reach=None, scale=1.0, injection="attention"):
+    """Give every cross-attention of a UNet2DConditionModel its injection; returns the level map.
+
+    injection: a name of INJECTIONS. Raises UserError where the tokens do not suit it.
+    """
     names = [n for n in unet.attn_processors if n.endswith("attn2.processor")]
     chosen = level_map(names, levels, reach)
     width = unet.config.cross_attention_dim
     own = {
-        n: LevelAttention(
+        n: INJECTIONS[injection](
             width, unet.get_submodule(n.removesuffix(".processor")).inner_dim, chosen[n], tokens, scale
         )
         for n in names

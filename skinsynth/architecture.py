@@ -5,7 +5,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from .adapters import LevelAttention
+from .adapters import Injection
 from .clip import hidden_states, levels_of
 from .training import device
 
@@ -63,7 +63,7 @@ def level_links(denoiser):
     """{UNet part: level numbers it reads}, from the attached adapters themselves."""
     links = {}
     for name, module in denoiser.unet.named_modules():
-        if isinstance(module, LevelAttention):
+        if isinstance(module, Injection):
             place = name.split(".attentions")[0].replace("_blocks.", " ").replace("mid_block", "middle")
             links[place] = module.levels
     return links

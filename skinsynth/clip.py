@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from .arrays import load_array, save_array, to_tensor
+from .errors import UserError
 from .store import atomic, read_json, stage, write_json
 from .training import device, fit
 
@@ -136,21 +137,40 @@ def select_tokens(states, patches):
     return states.gather(2, chosen[..., None].expand(-1, -1, -1, states.shape[-1]))
 
 
-def image_tokens(model, images, patches, batch=64):
-    """Tokens of the five levels of uint8 images: float16 (N, 5, 1 + patches, width)."""
+def pooled_tokens(states, patches):
+    """CLS and the patches averaged to a square grid of `patches` cells: as select_tokens.
+
+    Raises UserError where the number is no square or its side does not divide the patch grid's.
+    """
+    side, whole = math.isqrt(patches), math.isqrt(states.shape[2] - 1)
+    if side**2 != patches or whole % side:
+        raise UserError(f"patches = {patches} is no grid within {whole} x {whole} patches; try {(whole // 2) ** 2}")
+    grid = states[:, :, 1:].transpose(2, 3).flatten(0, 1).unflatten(2, (whole, whole))
+    cells = F.adaptive_avg_pool2d(grid, side).flatten(2).transpose(1, 2)
+    return torch.cat([states[:, :, :1], cells.unflatten(0, states.shape[:2])], 2)
+
+
+SELECTIONS = dict(norm=select_tokens, grid=pooled_tokens)
+
+
+def image_tokens(model, images, patches, selection="norm", batch=64):
+    """Tokens of the five levels of uint8 images: float16 (N, 5, 1 + patches, width).
+
+    selection: "norm", the patches of largest norm, or "grid", patches averaged to a square grid.
+    """
     indices = levels_of(len(model.visual.transformer.resblocks))
     parts = []
     for i in range(0, len(images), batch):
         states = hidden_states(model, to_tensor(images[i : i + batch]).to(device()), indices)
-        parts.append(select_tokens(states, patches).half().cpu().numpy())
+        parts.append(SELECTIONS[selection](states, patches).half().cpu().numpy())
     return np.concatenate(parts)
 
 
 @stage("tokens")
-def cache_tokens(out, *, clip, images, patches):
+def cache_tokens(out, *, clip, images, patches, selection="norm"):
     """Multi-level tokens of all images of a set, in its order."""
     model = load_clip(clip)
-    save_array(out / "tokens.npy", image_tokens(model, load_array(images / "images.npy"), patches))
+    save_array(out / "tokens.npy", image_tokens(model, load_array(images / "images.npy"), patches, selection))
 
 
 @torch.no_grad()

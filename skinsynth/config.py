@@ -6,6 +6,7 @@ from .errors import UserError
 from .versions import VERSIONS
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")  # HAM10000's codes, alphabetical
+CHOICES = dict(version=tuple(VERSIONS), selection=("norm", "grid"), injection=("attention", "residual"))
 PAD_CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 
 
@@ -20,7 +21,9 @@ class Config:
     version: str = "recommended"  # of the method: "recommended", "paper" or "released" (versions.py)
     base: str = "micro"  # the 4-channel model: "micro" (bundled), "scratch" or a Stable Diffusion hub id
     clip: str = "micro"  # "micro" (bundled) or "open_clip model/pretrained tag"
-    patches: int = 8  # patch tokens of largest norm taken from each CLIP level, besides CLS
+    patches: int = 8  # patch tokens taken from each CLIP level, besides CLS
+    selection: str = "norm"  # of patch tokens: "norm", those of largest norm, or "grid", pooled (clip.py)
+    injection: str = "attention"  # of the levels into the UNet: "attention" or "residual" (adapters.py)
     backbone: str = "test_resnet.r160_in1k"  # timm name of the classifiers' network
     size: int = 64  # image side; the latent's side is an eighth of it
     width: int = 32  # base "scratch": the dial of network sizes
@@ -80,6 +83,7 @@ def configure(profile="micro", **overrides):
             raise UserError(
                 f"parameter {name} should be {wanted.__name__}, got {type(value).__name__} {value!r}"
             )
-    if overrides.get("version", "paper") not in VERSIONS:
-        raise UserError(f"unknown version {overrides['version']!r}; choose one of: {', '.join(VERSIONS)}")
+    for name, known in CHOICES.items():
+        if overrides.get(name, known[0]) not in known:
+            raise UserError(f"unknown {name} {overrides[name]!r}; choose one of: {', '.join(known)}")
     return replace(PROFILES[profile], **overrides)

@@ -75,7 +75,7 @@ class Denoiser(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self, unet_config: dict, levels: int = 0, tokens: int = 0, clip_width: int = 0, labels: int = NONE,
-        reach: tuple = None, scale: float = 1.0,
+        reach: tuple = None, scale: float = 1.0, injection: str = "attention",
     ):  # fmt: skip
         super().__init__()
         self.unet = UNet2DConditionModel.from_config(dict(unet_config))
@@ -84,7 +84,7 @@ class Denoiser(ModelMixin, ConfigMixin):
         self.adapters = None
         if levels:
             self.adapters = adapters.LevelAdapters(levels, tokens, clip_width, width)
-            adapters.attach(self.unet, levels, tokens, reach, scale)
+            adapters.attach(self.unet, levels, tokens, reach, scale, injection)
 
     @classmethod
     def build(cls, unet, levels=0, tokens=0, clip_width=0, **choices):
@@ -98,7 +98,7 @@ class Denoiser(ModelMixin, ConfigMixin):
     def set_scale(self, scale):
         """Weight of the adapters while sampling: 1 as trained, 0 off."""
         for m in self.unet.modules():
-            if isinstance(m, adapters.LevelAttention):
+            if isinstance(m, adapters.Injection):
                 m.scale = scale
 
     def forward(self, z, t, label, tokens=None, keep=None):
@@ -116,9 +116,9 @@ def diffusion_loss(
     """Loss of stage 2 over cached arrays: noise prediction or v, weighted by the lesion mask.
 
     latents (N,C,h,w); labels (N,) or (N,K) int64, replaced by `none` where dropped; masks (N,h,w)
-    share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image tokens
-    are dropped independently, each with probability `share`, for each image on its own (drop="batch": for all of a batch at once).
-    target="epsilon": the error is that of the noise, whatever the network predicts.
+    share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image
+    tokens are dropped independently, each with probability `share`, for each image on its own
+    (drop="batch": for all of a batch at once). target="epsilon": the error is that of the noise, whatever the network predicts.
     Source: paper, stage 2; DESIGN section 2.
     """
     kind = scheduler.config.prediction_type
@@ -177,14 +177,14 @@ def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
 
 @stage("denoiser")
 def train_denoiser(
-    out, *, start, vae, latents, records, tokens, how, steps, lr, batch, accumulate, seed
+    out, *, start, vae, latents, records, tokens, how, steps, lr, batch, accumulate, seed,
+    injection="attention",
 ):  # fmt: skip
     """Fine-tune a denoiser with class conditioning on the train split, drawn by class.
 
-    how: Method.training of versions.py.
-
-    start: where unet/ and scheduler/ lie (see load_unet); vae: the VAE stage that made `latents`; tokens: a tokens stage, or None for no adapters.
-    The 4-channel UNet is expanded where the latents have more channels.
+    how: Method.training of versions.py; start: where unet/ and scheduler/ lie (see load_unet); vae:
+    the VAE stage that made `latents`; tokens: a tokens stage, or None for no adapters; injection:
+    a name of adapters.INJECTIONS. The 4-channel UNet is expanded where the latents have more channels.
     """
     table = records_of(records)
     rows = np.flatnonzero(table.split == "train")
@@ -202,7 +202,7 @@ def train_denoiser(
     if tokens is not None:
         cached = load_array(tokens / "tokens.npy")
         given = dict(levels=cached.shape[1], tokens=cached.shape[2], clip_width=cached.shape[3])
-        given |= dict(reach=tuple(how["levels"]), scale=how["adapter_weight"])
+        given |= dict(reach=how["levels"], scale=how["adapter_weight"], injection=injection)
     model = Denoiser.build(unet, **given)
     if given and not how["train_projections"]:
         model.adapters.requires_grad_(False)

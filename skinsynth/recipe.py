@@ -46,8 +46,9 @@ def load_clip(cfg):
 
 def tokens(run, cfg):
     return clip.cache_tokens(
-        run, clip=assets.named(cfg.clip, "clip"), images=training_images(run, cfg), patches=cfg.patches
-    )
+        run, clip=assets.named(cfg.clip, "clip"), images=training_images(run, cfg), patches=cfg.patches,
+        selection=cfg.selection,
+    )  # fmt: skip
 
 
 def base(run, cfg):
@@ -90,7 +91,7 @@ def model(run, cfg, name, how=None):
             run, vae=own, images=training_images(run, cfg, how.dehair), whiten=how.whiten
         ),
         tokens=tokens(run, cfg) if levels else None, how=how.training, steps=cfg.unet_steps,
-        lr=cfg.unet_lr, batch=cfg.batch, accumulate=cfg.accumulate, seed=cfg.seed,
+        lr=cfg.unet_lr, batch=cfg.batch, accumulate=cfg.accumulate, seed=cfg.seed, injection=cfg.injection,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 class Method:
     """Every choice in which the text, the released code and we differ. Defaults: recommended."""
 
-    levels: tuple = (0, 1, 2, 3, 4)  # which of the five CLIP levels reach the UNet
+    levels: tuple | None = None  # which of the CLIP levels reach the UNet; None: all
     adapter_weight: float = 1.0
     train_projections: bool = True  # False: the levels' projections stay random
     drop: str = "image"  # the condition is dropped for each "image", or for the whole "batch"

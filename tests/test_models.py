@@ -124,6 +124,47 @@ def test_adapters_start_as_the_identity(adapted):
     assert torch.equal(adapted(z, t, label), adapted(z, t, label, tokens))
 
 
+@pytest.mark.parametrize("injection", adapters.INJECTIONS)
+def test_each_injection_starts_as_the_identity_learns_and_drops(small, injection):
+    torch.manual_seed(3)
+    wide = denoiser.expand_unet(small[1], 8)
+    net = denoiser.Denoiser.build(wide, 5, 1 + 4, WIDTH, injection=injection)
+    z, t, label, _ = _inputs()
+    tokens = torch.randn(2, 5, 5, WIDTH)
+    assert torch.equal(net.eval()(z, t, label), net(z, t, label, tokens))
+    torch.nn.init.normal_(net.unet.conv_out.weight, std=0.1)
+    net(z, t, label, tokens).square().sum().backward()
+    moved = [m.to_out.weight.grad for m in net.unet.modules() if isinstance(m, adapters.Injection) and m.levels]
+    assert all(g.abs().max() > 0 for g in moved)
+    with torch.no_grad():
+        for m in net.unet.modules():
+            if isinstance(m, adapters.Injection):
+                torch.nn.init.normal_(m.to_out.weight, std=0.2)
+        assert not torch.allclose(net(z, t, label), net(z, t, label, tokens))
+        assert torch.equal(net(z, t, label), net(z, t, label, tokens, torch.zeros(2)))
+
+
+@torch.no_grad()
+def test_spatial_residual_adds_each_patch_where_it_lies():
+    """A token in the upper left cell changes the upper left of the block and not the lower right."""
+    block = adapters.LevelResidual(6, 4, (0,), 1 + 4)
+    torch.nn.init.ones_(block.to_v.weight)
+    tokens = torch.zeros(1, 5, 6)
+    tokens[0, 1] = 1  # after CLS the first patch
+    added = block.read(None, torch.zeros(1, 64, 4), [tokens]).view(8, 8, 4)
+    assert added[0, 0].min() > 5 and added[7, 7].abs().max() == 0
+    with pytest.raises(UserError, match="square grid, got 3"):
+        adapters.LevelResidual(6, 4, (0,), 1 + 3)
+
+
+def test_pooled_tokens_are_means_of_their_cells():
+    states = torch.arange(16.0).view(1, 1, 16, 1)
+    states = torch.cat([torch.full((1, 1, 1, 1), -1.0), states], 2)
+    assert clip.pooled_tokens(states, 4).flatten().tolist() == [-1, 2.5, 4.5, 10.5, 12.5]
+    with pytest.raises(UserError, match="patches = 5 is no grid within 4 x 4 patches; try 4"):
+        clip.pooled_tokens(states, 5)
+
+
 def _trained(model):
     """The same model with adapters and new output rows away from zero."""
     torch.manual_seed(2)
