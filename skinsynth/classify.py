@@ -2,11 +2,22 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, roc_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from .arrays import labels_of, load_array, records_of, save_array
+from .clip import embed, load_clip
 from .config import CLASSES
-from .encoders import balanced_weights, load_classifier, probabilities, train_classifier
+from .encoders import (
+    augment,
+    balanced_weights,
+    load_classifier,
+    probabilities,
+    strong,
+    train_classifier,
+)
 from .errors import UserError
 from .pipeline import provenance_check
 from .store import stage
@@ -15,12 +26,15 @@ from .vae import round_trip
 ARMS = {  # name in the paper's Table 3 first where it has one
     "R0": "original images",
     "R1": "original images, drawn by class",
+    "R2": "original images, strong augmentation",
     "R3": "original images replayed at RS's class counts",
     "R4": "R3, the replayed ones through the VAE",
     "S": "synthetic only",
     "M": "mixed at the original's size",
     "RS": "original + synthetic",
+    "RSA": "original + synthetic, strong augmentation",
     "RSI": "original + partly interpolated synthetic",
+    "O": "original + fresh phantom images: the ceiling",
 }
 PAPER_COLUMNS = dict(R0="original", S="synthetic", M="mixed", RS="original + synthetic")
 
@@ -36,7 +50,7 @@ def arm_data(arm, real, synthetic, vae, seed):
     """(images, labels, draw weights) of an arm; real and synthetic are (images, labels)."""
     (x, y), (xs, ys) = real, synthetic
     rng = np.random.default_rng([seed, list(ARMS).index(arm)])
-    if arm == "R0":
+    if arm in ("R0", "R2"):
         return x, y, None
     if arm == "R1":
         return x, y, balanced_weights(y)
@@ -51,13 +65,32 @@ def arm_data(arm, real, synthetic, vae, seed):
         rows = _replayed(y, np.bincount(ys, minlength=len(CLASSES)), rng)
         extra = round_trip(vae, x[rows]) if arm == "R4" else x[rows]
         return np.concatenate([x, extra]), np.concatenate([y, y[rows]]), None
-    return np.concatenate([x, xs]), np.concatenate([y, ys]), None  # RS, RSI
+    return np.concatenate([x, xs]), np.concatenate([y, ys]), None  # RS, RSA, RSI, O
 
 
 def _synthetic(folder, records):
     provenance_check(folder, records)
     table = pd.read_csv(folder / "metadata.csv").rename(columns={"class": "dx"})
     return load_array(folder / "images.npy"), labels_of(table, CLASSES)
+
+
+def _arm(arm, images, records, samples, vae, seed):
+    """(images, labels, draw weights) of an arm, and the table of the original set."""
+    if arm not in ARMS:
+        raise UserError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
+    table = records_of(records)
+    train, labels = (table.split == "train").to_numpy(), labels_of(table, CLASSES)
+    real = load_array(images / "images.npy")[train], labels[train]
+    return arm_data(arm, real, _synthetic(samples, records), vae, seed), table
+
+
+def _answers(out, table, records, pad, answer):
+    """Save the class probabilities of val, test and PAD; metrics see original images as they are."""
+    untouched, split = load_array(records / "images.npy"), table.split.to_numpy()
+    for name in ("val", "test"):
+        save_array(out / f"{name}.npy", answer(untouched[split == name]))
+    if pad is not None:
+        save_array(out / "pad.npy", answer(load_array(pad / "images.npy")))
 
 
 @stage("classifier")
@@ -67,27 +100,33 @@ def train_arm(
     """One classifier: arm, seed. Writes its model and its probabilities on val, test and PAD.
 
     images/records: the original set; samples: a folder of synthetic images (RSI: of partly
-    interpolated ones); pad: the clinical set's stage, or None. Raises UserError when
-    the samples' generator was trained under another split.
+    interpolated ones, O: of fresh phantom images); pad: the clinical set's stage, or None. Raises
+    UserError when the samples' generator was trained under another split.
     """
-    if arm not in ARMS:
-        raise UserError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
-    table = records_of(records)
-    split, labels = table.split.to_numpy(), labels_of(table, CLASSES)
-    pixels = load_array(images / "images.npy")
-    train = split == "train"
-    real, synthetic = (pixels[train], labels[train]), _synthetic(samples, records)
-    x, y, weights = arm_data(arm, real, synthetic, vae, seed)
+    (x, y, weights), table = _arm(arm, images, records, samples, vae, seed)
     train_classifier(
         out, x, y, backbone=backbone, start=start, steps=steps, batch=batch, seed=seed, weights=weights,
-        desc=f"classifier {arm} seed {seed}",
+        change=strong if arm in ("R2", "RSA") else augment, desc=f"classifier {arm} seed {seed}",
     )  # fmt: skip
     model = load_classifier(out)
-    untouched = load_array(records / "images.npy")  # metrics see real images as they are
-    for name in ("val", "test"):
-        save_array(out / f"{name}.npy", probabilities(model, untouched[split == name]))
-    if pad is not None:
-        save_array(out / "pad.npy", probabilities(model, load_array(pad / "images.npy")))
+    _answers(out, table, records, pad, lambda pixels: probabilities(model, pixels))
+
+
+@stage("linear-probe")
+def linear_probe(out, *, arm, images, records, samples, vae, pad, clip, seed):
+    """Logistic regression on frozen CLIP embeddings: the cheap third classifier. As train_arm."""
+    (x, y, weights), table = _arm(arm, images, records, samples, vae, seed)
+    encoder = load_clip(clip)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
+    drawn = {} if weights is None else dict(logisticregression__sample_weight=weights / weights.mean())
+    model.fit(embed(encoder, x), y, **drawn)
+
+    def answer(pixels):
+        p = np.zeros((len(pixels), len(CLASSES)), np.float32)
+        p[:, model.classes_] = model.predict_proba(embed(encoder, pixels))
+        return p
+
+    _answers(out, table, records, pad, answer)
 
 
 def sensitivity_at(y, score, specificity):

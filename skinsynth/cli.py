@@ -159,6 +159,45 @@ def sample(folder, profile, data, model, classes, number, guidance, references):
     click.echo(folder)
 
 
+@cli.command()
+@profile_option
+@data_option
+@click.option("--arm", "arms", multiple=True, help="Of Tables 3 and 4; can be repeated. By default R0, S, M, RS, R1, R3.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="Of the classifier; can be repeated. By default all of the profile.")
+def classify(profile, data, arms, seeds):
+    """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many."""
+    from . import recipe
+    from .chapters import data_folder
+
+    cfg = configure(profile, data=data_folder(data, profile))
+    run = Run(cfg.run)
+    for arm in arms or ("R0", "S", "M", "RS", "R1", "R3"):
+        for seed in seeds or range(cfg.classifier_seeds):
+            made = recipe.classifier(run, cfg, arm, seed, recipe.synthetic(run, cfg, arm))
+            click.echo(f"{arm} seed {seed}: {made.path}")
+
+
+@cli.command()
+@click.argument("folder")
+@profile_option
+@data_option
+@click.option("--out", default="", help="Also write the tables as CSV files into this folder.")
+def evaluate(folder, profile, data, out):
+    """Judge a FOLDER of samples: metadata.csv or a subfolder for each class; whose they are does not matter."""
+    from pathlib import Path
+
+    from . import evaluate as judge
+    from .chapters import data_folder
+    from .store import write_csv
+
+    cfg = configure(profile, data=data_folder(data, profile))
+    for name, table in judge.evaluate(Run(cfg.run), cfg, folder).items():
+        click.echo(f"\n{name}\n{table.to_string(index=False, float_format='{:.4g}'.format)}")
+        if out:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            write_csv(Path(out) / f"{name}.csv", table)
+
+
 @cli.group()
 def data():
     """Fetch, check or draw images."""

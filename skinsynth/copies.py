@@ -125,3 +125,40 @@ def copy_rate(scores, threshold, label=""):
     """
     copied = np.asarray(scores) > np.asarray(threshold)
     return wilson(int(copied.sum()), copied.size, label)
+
+
+@dataclass(frozen=True)
+class Checker:
+    """A calibrated search for copies of one set's train images; made by `checker`."""
+
+    spaces: list  # features of the train images searched, one array for each space
+    scales: list
+    rows: np.ndarray  # their rows in the set
+    limit: Calibration
+    pairs: int  # same-lesion pairs the threshold was set with
+    encode: object
+
+    def __call__(self, images):
+        """(score (N,), row in the set of the nearest train image (N,)) of uint8 images."""
+        score, index = nearest(self.spaces, describe(np.asarray(images), self.encode, turned=True), self.scales)
+        return score, self.rows[index]
+
+
+def checker(images, records, encode):
+    """Calibrate on a set: one photograph of each train lesion that has several is asked for its
+    siblings (positives), validation images are asked for anything (negatives).
+
+    images: uint8 (N,H,H,3); records: its table; encode: images -> features. Raises UserError where
+    fewer than eight lesions have a second photograph.
+    """
+    train, held = (np.flatnonzero(records.split == name) for name in ("train", "val"))
+    names = records.lesion_id[train]
+    query = train[(names.duplicated(keep=False) & ~names.duplicated()).to_numpy()]
+    if len(query) < 8:
+        raise UserError(f"only {len(query)} train lesions have a second photograph: too few to calibrate copies")
+    rows = np.setdiff1d(train, query)
+    spaces = describe(images[rows], encode)
+    sibling, unseen = (describe(images[x], encode, turned=True) for x in (query, held))
+    scales = spread(spaces, unseen)
+    limit = calibrate(nearest(spaces, sibling, scales)[0], nearest(spaces, unseen, scales)[0])
+    return Checker(spaces, scales, rows, limit, len(query), encode)

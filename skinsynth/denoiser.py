@@ -1,7 +1,5 @@
 """The denoiser: a UNet with class tokens and, where wished, multi-level adapters; its training."""
 
-import hashlib
-
 import numpy as np
 import torch
 from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DConditionModel
@@ -12,6 +10,7 @@ from torch.nn import functional as F
 from . import adapters, encoders
 from .arrays import labels_of, load_array, records_of
 from .config import CLASSES
+from .splits import manifest_hash
 from .store import read_json, stage, write_json
 from .training import device, fit
 
@@ -222,11 +221,6 @@ def train_denoiser(
     facts = dict(vae=vae.key, vae_path=f"{vae.path.parent.parent.name}/stages/{vae.path.name}")
     facts |= dict(whiten=how["whiten"], manifest=manifest_hash(records), ids=len(rows))
     write_json(out / "trained_on.json", facts)
-
-
-def manifest_hash(records):
-    """SHA-256 of the split manifest of a set: what a model, and so its samples, was trained under."""
-    return hashlib.sha256((records / "manifest.csv").read_bytes()).hexdigest()
 
 
 def load_denoiser(made):

@@ -156,6 +156,22 @@ def soften(x, rng):
     return torch.lerp(x, gaussian_blur(x, 9, 1.5), share) + noise
 
 
+def strong(x, rng):
+    """Strong classical augmentation, each image on its own: any rotation, mirrored or not, scale,
+    saturation, contrast and brightness by up to a fifth, softness, noise."""
+    u = torch.rand(6, len(x), generator=rng)
+    times = lambda k: 0.8 * 1.25 ** (2 * u[k])  # 0.8 to 1.25  # noqa: E731
+    along, across = torch.stack([(2 * torch.pi * u[0]).cos(), (2 * torch.pi * u[0]).sin()]) / times(1)
+    mirror, zero = torch.where(u[2] < 0.5, -1.0, 1.0), torch.zeros(len(x))
+    turn = torch.stack([torch.stack([along * mirror, -across, zero], 1), torch.stack([across * mirror, along, zero], 1)], 1)
+    place = F.affine_grid(turn, x.shape, align_corners=False)
+    x = F.grid_sample(x, place, padding_mode="reflection", align_corners=False)
+    grey, mean = x.mean(1, keepdim=True), x.mean((1, 2, 3), keepdim=True)
+    x = grey + times(3).view(-1, 1, 1, 1) * (x - grey)
+    x = mean + times(4).view(-1, 1, 1, 1) * (x - mean) + 0.4 * (u[5].view(-1, 1, 1, 1) - 0.5)
+    return soften(x.clamp(-1, 1), rng)
+
+
 def _is_head(model, name):
     return name.startswith(model.default_cfg["classifier"] + ".")
 

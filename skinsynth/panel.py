@@ -6,6 +6,7 @@ import numpy as np
 
 from . import encoders, metrics, stats
 from .standard import NotComputed, inception_features
+from .vae import round_trip
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,29 @@ def matched(real_labels, fake_labels, seed=0):
         for chosen, pool in zip(both, pools, strict=True):
             chosen.append(np.sort(rng.permutation(pool)[:n]))
     return np.concatenate(both[0]), np.concatenate(both[1])
+
+
+def floors(judge, images, records, real, train, vae, seed=0):
+    """{name: Features} of what no generator can beat: other originals, and those through the VAE.
+
+    real, train: rows of the set; as many train images of each class are taken as there are real.
+    """
+    _, other = matched(records.dx[real], records.dx[train], seed)
+    other = train[other]
+    given = records.dx[other], records.lesion_id[other]
+    return {
+        "original train images (floor)": judge(images[other], *given),
+        "original train images through the 8ch VAE (floor)": judge(round_trip(vae, images[other]), *given),
+    }
+
+
+def floor_rows(judge, real, floors, seed=0):
+    """Their rows of a table, at equal numbers."""
+    rows = []
+    for name, floor in floors.items():
+        same, fewer = matched(real.labels, floor.labels, seed)
+        rows.append(row(judge, name, real[same], floor[fewer]))
+    return rows
 
 
 def row(judge, name, real, fake):

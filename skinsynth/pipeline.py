@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 from . import clip
 from .arrays import load_array, records_of, save_array, to_uint8
 from .config import CLASSES
-from .denoiser import NONE, load_denoiser, manifest_hash, trained_on
+from .denoiser import NONE, load_denoiser, trained_on
 from .errors import UserError
+from .splits import manifest_hash
 from .store import atomic, read_json, stage, write_csv, write_json
 from .training import device
 from .vae import LatentFormat, load_vae

@@ -6,8 +6,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import assets, clip, counterfactual, denoiser, encoders, pipeline, segment, sets, vae
-from .classify import train_arm
+from . import (
+    assets,
+    classify,
+    clip,
+    counterfactual,
+    denoiser,
+    encoders,
+    pipeline,
+    segment,
+    sets,
+    vae,
+)
 from .config import CLASSES
 from .errors import UserError
 from .store import atomic
@@ -175,9 +185,29 @@ def partly_interpolated(run, cfg, folder):
     return counterfactual.partly_interpolated(run, samples=folder, walk=walk, rows=rows, alphas=alphas)
 
 
+def synthetic(run, cfg, arm="RS", dose=1.0):
+    """What an arm of classify.ARMS adds to the originals: 3 dose cfg.samples images of each class."""
+    n = max(2, round(3 * dose * cfg.samples))
+    if arm == "O" and cfg.real:
+        raise UserError("arm O needs fresh images of known truth: only the phantom has them")
+    if arm == "O":
+        return sets.fresh_phantom(run, n=n, size=cfg.size, seed=cfg.seed, records=records(run, cfg))
+    folder = samples(run, cfg, "8ch+ML", n=n, first=50_000)
+    return partly_interpolated(run, cfg, folder) if arm == "RSI" else folder
+
+
+def linear_probe(run, cfg, arm, samples):
+    """The third classifier of Tables 3 and 4: a linear one on CLIP embeddings."""
+    return classify.linear_probe(
+        run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
+        vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
+        clip=assets.named(cfg.clip, "clip"), seed=cfg.seed,
+    )  # fmt: skip
+
+
 def classifier(run, cfg, arm, seed, samples):
     """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ..."""
-    return train_arm(
+    return classify.train_arm(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
         vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
         backbone=cfg.backbone, start=backbone(cfg), steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,

@@ -8,11 +8,13 @@ from joblib import Parallel, delayed
 
 from . import data, hair, phantom, splits
 from .arrays import load_array, records_of, save_array
+from .config import CLASSES
 from .errors import UserError
-from .store import atomic, folder_identity, stage, write_json
+from .store import atomic, folder_identity, stage, write_csv, write_json
 
 # the phantom of seed 0 served to choose the settings of the micro models: no run is measured on it
 PHANTOM_SEED = 2025
+FRESH_SEED = 4050  # further from any run's own lesions than seeds are counted
 
 
 @stage("phantom")
@@ -82,6 +84,18 @@ def load_set(run, cfg, name="ham"):
         run, folder=folder, identity=identity, size=cfg.size, limit=cfg.limit if cfg.real else 0,
         seed=cfg.seed, name=name,
     )  # fmt: skip
+
+
+@stage("fresh-phantom")
+def fresh_phantom(out, *, n, size, seed, records):
+    """New phantom lesions, n of each class, in the form of a folder of samples: what a generator
+    that knew the truth would draw. No lesion of the data set is among them."""
+    drawn = Parallel(-1)(
+        delayed(phantom.dermatoscopy)(FRESH_SEED + seed, k * n + i, c, size) for k, c in enumerate(CLASSES) for i in range(n)
+    )
+    save_array(out / "images.npy", np.stack([d.image for d in drawn]))
+    write_csv(out / "metadata.csv", pd.DataFrame({"class": np.repeat(CLASSES, n), "seed": np.tile(np.arange(n), len(CLASSES))}))
+    write_json(out / "provenance.json", dict(manifest=splits.manifest_hash(records), ids=0))
 
 
 @stage("training-images")

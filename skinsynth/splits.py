@@ -21,6 +21,11 @@ def sha256(path):
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def manifest_hash(records):
+    """SHA-256 of the split manifest of a set's stage: what a model, and so its samples, was trained under."""
+    return sha256(records / "manifest.csv")
+
+
 def _hashes(paths):
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(sha256, paths))

@@ -49,11 +49,34 @@ def mean_interval(x, label="", clusters=None):
     x, rows = x[known], rows[known]
     if len(x) == 0:
         return Estimate(np.nan, np.nan, np.nan, 0, label, "t")
-    _, index = np.unique(rows, return_inverse=True)
+    se, g = _cluster_error(x, rows)
+    return _symmetric(x.mean(), se, g - 1, len(x), label, "t" if g == len(x) else "t over clusters")
+
+
+def _cluster_error(x, clusters):
+    """(cluster-robust standard error of the mean, number of clusters)."""
+    _, index = np.unique(clusters, return_inverse=True)
     sums = np.bincount(index, x - x.mean())
     g = len(sums)
-    se = np.sqrt(g / max(g - 1, 1) * (sums**2).sum()) / len(x)
-    return _symmetric(x.mean(), se, g - 1, len(x), label, "t" if g == len(x) else "t over clusters")
+    return np.sqrt(g / max(g - 1, 1) * (sums**2).sum()) / len(x), g
+
+
+def nested_interval(x, clusters, label=""):
+    """Mean of seeds x items with an interval for other seeds and other clusters alike.
+
+    x: (seeds, N), the same items for each seed; clusters: (N,) lesion or patient ids. The two
+    variances are added, with Satterthwaite's degrees of freedom; a bootstrap of a few seeds would
+    cover too little. One seed: nan ends.
+    """
+    x = np.asarray(x, float)
+    seeds = x.mean(1)
+    if len(seeds) < 2:
+        return Estimate(float(x.mean()), np.nan, np.nan, x.shape[1], label, "one seed")
+    error, g = _cluster_error(x.mean(0), clusters)
+    of_items, of_seeds = error**2, seeds.var(ddof=1) / len(seeds)
+    both = of_items + of_seeds
+    df = both**2 / max(of_items**2 / (g - 1) + of_seeds**2 / (len(seeds) - 1), 1e-300)
+    return _symmetric(x.mean(), np.sqrt(both), df, x.shape[1], label, f"t over {len(seeds)} seeds and {g} clusters")
 
 
 def paired_difference(a, b, label="", clusters=None):

@@ -29,3 +29,12 @@ def test_softening_spans_from_sharp_to_blurred():
     assert ratio.min() < 0.6 and ratio.max() > 0.85, "some nearly as they were, some much softer"
     low = lambda z: torch.nn.functional.avg_pool2d(z, 16)  # noqa: E731
     assert (low(encoders.soften(x, torch.Generator().manual_seed(1))) - low(x)).abs().max() < 0.05
+
+
+def test_strong_augmentation_moves_colours_and_places_within_bounds():
+    x = _skin()
+    a, b = (encoders.strong(x, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(a, b) and a.shape == x.shape
+    shift = (a.mean((2, 3)) - x.mean((2, 3))).abs()
+    assert 0.03 < shift.mean() < 0.3 and a.min() > -1.3 and a.max() < 1.3
+    assert (a - x).abs().mean((1, 2, 3)).min() > 0.02, "every image changes"

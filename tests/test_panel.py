@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from skinsynth import architecture, clip, denoiser, failures, panel, phantom, pipeline, vae
+from skinsynth import (
+    architecture,
+    assets,
+    clip,
+    denoiser,
+    encoders,
+    failures,
+    metrics,
+    panel,
+    phantom,
+    pipeline,
+    vae,
+)
 from skinsynth.training import device
 
 
@@ -32,6 +44,20 @@ def test_excess_is_none_at_the_floor_and_one_at_the_far_end():
 def skin():
     classes = np.array([c for c in ("nv", "vasc") for _ in range(40)])
     return np.stack([phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(classes)]), classes
+
+
+def test_collapsed_noisy_and_blue_generators_are_told_from_good_ones(skin):
+    """One image repeated: precise, no recall; noise and BGR images: far beyond the floor."""
+    images, classes = skin
+    net = lambda x: encoders.micro_features(assets.bundled("measure"), x)  # noqa: E731
+    real, other = net(images[::2]), net(images[1::2])
+    collapsed = np.repeat(images[:1], len(real), 0).astype(int) + np.random.default_rng(0).integers(-1, 2, (len(real), 1, 1, 1))
+    found = {k: v.mean() for k, v in metrics.prdc(real, net(collapsed.clip(0, 255).astype(np.uint8))).items()}
+    assert found["precision"] > 0.9 and found["recall"] < 0.1 and found["coverage"] < 0.2
+    floor = metrics.frechet_distance(real, other)
+    noise = np.random.default_rng(1).integers(0, 256, images[1::2].shape, dtype=np.uint8)
+    for wrong in (noise, images[1::2, :, :, ::-1]):
+        assert metrics.frechet_distance(real, net(wrong)) > 5 * floor
 
 
 def test_failure_score_finds_planted_hair_and_colour(skin):

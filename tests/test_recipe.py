@@ -1,13 +1,15 @@
 """The chain of stages on a tiny phantom: provenance, references, resume, arms."""
 
+import shutil
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from skinsynth import arrays, classify, config, denoiser, pipeline, recipe, sets, store
+from skinsynth import arrays, classify, config, denoiser, evaluate, pipeline, recipe, sets, store
 from skinsynth.errors import UserError
 from skinsynth.versions import RELEASED
 
@@ -114,8 +116,9 @@ def test_arms_have_the_right_images():
 
 
 def test_every_arm_trains_and_answers(run, folder):
-    for name in ("R4", "M"):
-        made = recipe.classifier(run, TINY, name, 0, folder)
+    given = dict(R4=folder, M=folder, R2=folder, RSA=folder, O=recipe.synthetic(run, TINY, "O"))
+    makers = [recipe.classifier(run, TINY, name, 0, added) for name, added in given.items()]
+    for made in (*makers, recipe.linear_probe(run, TINY, "RS", folder), recipe.linear_probe(run, TINY, "R1", folder)):
         p = arrays.load_array(made / "test.npy")
         assert p.shape == (len(p), 7) and np.allclose(p.sum(1), 1, atol=1e-4)
     with pytest.raises(UserError, match="unknown arm 'X'"):
@@ -164,3 +167,55 @@ def test_partly_interpolated_folder_keeps_one_half_and_names_alpha(run, folder):
     assert set(meta.alpha.dropna()) == {k / 10 for k in range(1, 8)}
     assert not np.array_equal(before[~kept], after[~kept])
     pipeline.provenance_check(made, recipe.records(run, TINY))
+
+
+def test_the_ceiling_is_fresh_and_of_the_same_counts(run):
+    fresh = recipe.synthetic(run, TINY, "O")
+    meta = pd.read_csv(fresh / "metadata.csv")
+    assert meta["class"].value_counts().tolist() == [3 * TINY.samples] * 7
+    pixels, known = arrays.load_array(fresh / "images.npy"), arrays.load_array(recipe.records(run, TINY) / "images.npy")
+    assert all((np.abs(known.astype(int) - x).mean((1, 2, 3)) > 2).all() for x in pixels), "no lesion of the set"
+
+
+def test_doses_are_nested(run):
+    small, large = (recipe.synthetic(run, TINY, dose=d) for d in (0.5, 1))
+    a, b = (set(pd.read_csv(f / "metadata.csv").assign(k=lambda t: t["class"] + t.seed.astype(str)).k) for f in (small, large))
+    assert a < b and len(b) == 2 * len(a)
+
+
+def test_no_classifier_sees_file_names(run, folder, tmp_path):
+    """Names and ids that give the diagnosis away change nothing: the answers are bitwise the same."""
+    honest = recipe.records(run, TINY)
+    shutil.copytree(honest.path, tmp_path / "telling")
+    table = arrays.records_of(honest)
+    table = table.assign(image_id=table.dx + "_" + table.index.astype(str), path=table.dx + ".png")
+    table.to_csv(tmp_path / "telling" / "records.csv", index=False)
+    telling = store.Stage(tmp_path / "telling", "telling")
+    options = dict(arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, seed=0)
+    options |= dict(backbone=TINY.backbone, start=recipe.backbone(TINY), steps=3, batch=8)
+    a, b = (classify.train_arm(run, images=r, records=r, **options) for r in (honest, telling))
+    assert np.array_equal(arrays.load_array(a / "test.npy"), arrays.load_array(b / "test.npy"))
+
+
+def test_a_folder_of_samples_is_judged(run, tmp_path):
+    """Fresh phantom images lie nearer than noise; a folder by class needs no table."""
+    fresh = recipe.synthetic(run, TINY, "O")
+    pixels, meta = arrays.load_array(fresh / "images.npy"), pd.read_csv(fresh / "metadata.csv")
+    rng = np.random.default_rng(0)
+    for name, images in (("fresh", pixels), ("noise", rng.integers(0, 256, pixels.shape, dtype=np.uint8))):
+        for i, (c, x) in enumerate(zip(meta["class"], images, strict=True)):
+            (tmp_path / name / c).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / name / c / f"{i}.png"), x[..., ::-1])
+    cfg = replace(TINY, n_train=220)  # enough lesions with a second photograph
+    good, bad = (evaluate.evaluate(run, cfg, tmp_path / n) for n in ("fresh", "noise"))
+    assert good["distances"]["FD-micro"].iloc[-1] < bad["distances"]["FD-micro"].iloc[-1] / 3
+    assert good["distances"]["generator's split"].iloc[-1].startswith("unknown")
+    assert set(good) == {"distances", "fidelity", "copies"} and len(good["fidelity"]) == 7
+    read, _, _ = evaluate.read_folder(tmp_path / "fresh", TINY.size)
+    assert sorted(map(bytes, read)) == sorted(map(bytes, np.ascontiguousarray(pixels))), "RGB, not BGR"
+    (tmp_path / "noise" / "melanoma").mkdir()
+    cv2.imwrite(str(tmp_path / "noise" / "melanoma" / "a.png"), pixels[0])
+    with pytest.raises(UserError, match="unknown class 'melanoma'"):
+        evaluate.read_folder(tmp_path / "noise", 32)
+    with pytest.raises(UserError, match="no images found"):
+        evaluate.read_folder(tmp_path / "nothing", 32)
