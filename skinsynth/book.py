@@ -83,22 +83,26 @@ def summary_page(rows, whole):
     return text
 
 
-def claims_page(rows):
-    """The ledger as one table, in the order of the paper's items."""
-    from .claims import finding
+def reference_verdicts(root):
+    """{run: {claim: verdict}} of the published runs in book/reference."""
+    found = sorted((root / "book" / "reference").glob("*/claims.json"))
+    return {p.parent.name: {row["id"]: row["verdict"] for row in store.read_json(p)} for p in found}
 
-    lines = ["| Item | The paper says | This run | Verdict |", "|:--|:--|:--|:--|"]
+
+def claims_page(rows, others=None):
+    """The ledger as one table, in the order of the paper's items; others: verdicts of other runs."""
+    from .claims import finding, reason
+
+    others = others or {}
+    heads = ["Item", "The paper says", "This run", "Verdict", *(f"Run {name}" for name in others)]
+    lines = ["| " + " | ".join(heads) + " |", "|" + ":--|" * len(heads)]
     for row in sorted(rows, key=lambda r: list(ITEMS).index(r["item"])):
         known = row["paper_value"] != "not available"
         said = row["statement"] + (f" *{row['paper_value']}.*" if known else "")
         found = "" if row["value"] is None else f"{finding(row)}: {row['quantity']}. "
-        why = row["why"] + ("" if row["note"] in ("", row["why"]) else f" {row['note']}")
-        cells = [
-            f"[{title(row['item'])}](#{row['item']})",
-            said,
-            found + why,
-            badge(row["verdict"]),
-        ]
+        link = f"[{title(row['item'])}](#{row['item']})"
+        cells = [link, said, found + reason(row), badge(row["verdict"])]
+        cells += [badge(verdicts[row["id"]]) if row["id"] in verdicts else "–" for verdicts in others.values()]
         lines.append(
             "| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |"
         )
@@ -136,7 +140,7 @@ def write_pages(run, root):
     pages = {
         "summary": summary_page(rows, whole),
         "items": items_page(rows, data),
-        "claims": claims_page(rows),
+        "claims": claims_page(rows, reference_verdicts(root)),
         "status": status_page(run, whole, runner.status(run, root=root)),
     }
     for name, text in pages.items():

@@ -208,7 +208,8 @@ def finding(row):
     return f"{number}, n = {row['n']}"
 
 
-def _reason(row):
+def reason(row):
+    """Why an evaluated claim has its verdict, and what it was measured with."""
     note = row["note"] and row["note"][0].upper() + row["note"][1:].rstrip(".") + "."
     return note if row["why"] == row["note"] else f"{row['why']} {note}".rstrip()
 
@@ -219,7 +220,7 @@ def _paragraph(row):
     paper = "" if row["paper_value"] == "not available" else f" ({row['paper_value']})"
     return (
         f"- The paper says: {row['statement']}{paper} *{row['source']}.*\n"
-        f"  This run: **{row['verdict']}**. {_reason(row)}\n"
+        f"  This run: **{row['verdict']}**. {reason(row)}\n"
         f"  Measured: {row['quantity']}: {finding(row)}.{known}\n"
     )
 
@@ -245,7 +246,7 @@ def markdown(run, item=None, link="{{ref}}`{name} <{item}>`"):
             f"{finding(row)}; {row['quantity']}",
             f"{size:.2g}" if size else "—",
             f"**{row['verdict']}**",
-            _reason(row),
+            reason(row),
         )
         cells = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
         lines.append("| " + " | ".join(cells) + " |")

@@ -124,12 +124,12 @@ def _module(name):
 @functools.cache
 def code_hash(module):
     """Hash of a module's code and of the project's modules it imports, however indirectly."""
-    seen, todo = {}, [module]
-    while todo:
-        name = todo.pop()
+    seen, pending = {}, [module]
+    while pending:
+        name = pending.pop()
         if name not in seen and name.split(".")[0] not in UNHASHED:
             seen[name], imported = _module(name)
-            todo.extend(imported)
+            pending.extend(imported)
     return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 

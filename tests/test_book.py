@@ -182,3 +182,16 @@ def test_page_gate(tmp_path):
     assert sum("missing anchor other.html#there" in p for p in problems) == 1
     assert sorted(p.split()[-1] for p in problems if "broken" in p) == ["a.png", "none.csv"]
     assert len(problems) == 7
+
+
+def test_ledger_has_a_column_for_each_published_run(tmp_path):
+    row = {"id": "table1-mse", "item": "table1", "statement": "Eight is better.", "paper_value": "not available", "note": "",
+           "why": "The interval includes zero.", "verdict": "inconclusive", "value": None}  # fmt: skip
+    folder = tmp_path / "book/reference/ham64"
+    store.write_json(folder / "claims.json", [{"id": "table1-mse", "verdict": "reproduced"}])
+    others = book.reference_verdicts(tmp_path)
+    assert others == {"ham64": {"table1-mse": "reproduced"}}
+    head, _, line = book.claims_page([row, row | {"id": "table1-lpips"}], others).splitlines()[:3]
+    assert head.endswith("| Verdict | Run ham64 |") and line.count("reproduced") == 1
+    assert book.claims_page([row]).splitlines()[0].endswith("| Verdict |")
+    assert book.claims_page([row | {"id": "other"}], others).splitlines()[2].endswith("| – |")

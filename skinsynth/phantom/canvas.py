@@ -192,10 +192,10 @@ class Canvas:
     def vessels(self, rng, outline, trunks, length, width, branching=0.6):
         """Arborising vessels, 0-1: trunks that wind, thin out and branch."""
         paths, widths = [], []
-        todo = [(start, rng.uniform(0, 2 * np.pi), length, width, 0)
+        pending = [(start, rng.uniform(0, 2 * np.pi), length, width, 0)
                 for start in outline.points(rng, trunks, 0.1, 0.95)]
-        while todo:
-            start, heading, reach, thick, level = todo.pop()
+        while pending:
+            start, heading, reach, thick, level = pending.pop()
             turns = heading + np.cumsum(rng.standard_normal(10) * 0.28)
             moves = np.stack([np.cos(turns), np.sin(turns)], 1) * reach / 10
             path = start + np.concatenate([np.zeros((1, 2)), np.cumsum(moves, 0)])
@@ -204,6 +204,6 @@ class Canvas:
             if level < 2:
                 for k in np.flatnonzero(rng.random(10) < branching * 0.3):
                     side = rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
-                    todo.append((path[k], turns[k] + side, reach * rng.uniform(0.35, 0.65),
+                    pending.append((path[k], turns[k] + side, reach * rng.uniform(0.35, 0.65),
                                  thick * 0.6, level + 1))
         return self.strokes(paths, widths)
