@@ -110,11 +110,10 @@ def data_folder(data, profile):
 
 
 def overrides(given, declared):
-    """Given values that replace the profile's: fields of Config that are not "", 0 or a default."""
+    """Given values that replace the profile's: fields of Config that differ from the notebook's default."""
     fields = asdict(PROFILES["micro"])
     changed = {}
     for name, value in given.items():
-        neutral = declared[name] if isinstance(value, bool) else type(value)()
-        if name in fields and name not in ("profile", "data") and value != neutral:
+        if name in fields and name not in ("profile", "data") and value != declared[name]:
             changed[name] = float(value) if isinstance(fields[name], float) else value
     return changed

@@ -4,6 +4,8 @@ Features are float arrays (N, D). Names of stand-ins (FD-micro, KID-micro) are t
 functions know no encoder. Intervals delete whole groups (lesions, seeds) rather than resample.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.linalg import eigh, eigvalsh, svdvals
 
@@ -202,7 +204,9 @@ def prdc_with_interval(real, fake, real_groups, fake_groups, k=5):
     out = {}
     for name, x in prdc(real, fake, k).items():
         groups = fake_groups if _of_fakes(name) else real_groups
-        out[name] = jackknife(lambda keep, x=x: x[keep].mean(), groups, name)
+        e = jackknife(lambda keep, x=x: x[keep].mean(), groups, name)
+        top = np.inf if name == "density" else 1.0  # the others are shares
+        out[name] = replace(e, low=max(e.low, 0.0), high=min(e.high, top))
     return out
 
 

@@ -94,6 +94,12 @@ def row(judge, name, real, fake):
     return {"model": name, "n": len(fake.labels)} | stats.columns(found)
 
 
+def parts(table):
+    """A table of `row`s in two that fit a page: distances and scores; precision to coverage."""
+    shares = [c for c in table if c.startswith(("precision", "recall", "density", "coverage"))]
+    return table.drop(columns=shares), table[["model", "n", *shares]]
+
+
 def fd_difference(real, a, b, label=""):
     """Frechet distance of a minus that of b to the same real images, over the same groups."""
     return metrics.difference_with_interval(

@@ -5,7 +5,7 @@ replacement repeats images and so biases them; means over few seeds take t, beca
 bootstrap of five values covers only about 83 %.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm, t
@@ -59,6 +59,20 @@ def _cluster_error(x, clusters):
     sums = np.bincount(index, x - x.mean())
     g = len(sums)
     return np.sqrt(g / max(g - 1, 1) * (sums**2).sum()) / len(x), g
+
+
+def share_interval(x, clusters, label=""):
+    """Mean of values in [0,1], such as hits, with an interval that stays there.
+
+    Wilson's, at as many independent items as the cluster-robust standard error amounts to; where
+    all values are equal, at the number of clusters.
+    """
+    x = np.asarray(x, float)
+    if len(x) == 0:
+        return wilson(0, 0, label)
+    p, (se, g) = x.mean(), _cluster_error(x, clusters)
+    n = p * (1 - p) / se**2 if se > 0 and 0 < p < 1 else g
+    return replace(wilson(p * n, n, label), n=len(x), method="Wilson over clusters")
 
 
 def nested_interval(x, clusters, label=""):

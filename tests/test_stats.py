@@ -52,6 +52,19 @@ def test_cluster_intervals_cover_and_ignoring_the_clusters_does_not():
     assert coverage(lambda rng: stats.mean_interval(clustered(rng)[1]), 0) < 0.88
 
 
+def test_share_of_clusters_covers_and_stays_between_0_and_1():
+    def hits(rng, chance=0.03):
+        ids, x = clustered(rng)
+        return stats.share_interval(x > np.sqrt(2) * norm.ppf(1 - chance), ids)
+
+    assert 0.92 < coverage(hits, 0.03, 1000) < 0.99
+    assert all(hits(np.random.default_rng(i)).low >= 0 for i in range(50))
+    never = stats.share_interval(np.zeros(150), np.repeat(np.arange(50), 3))
+    assert never.low == 0 and 0.05 < never.high < 0.09 and never.n == 150
+    loose = stats.share_interval(np.tile([0, 1], 50), np.arange(100))
+    assert loose.low == pytest.approx(stats.wilson(50, 100).low, abs=1e-3)
+
+
 def test_nested_interval_covers_new_seeds_and_ignoring_the_seeds_does_not():
     def draw(rng, seeds=5, sd=0.15):
         ids = np.repeat(np.arange(100), 2)
