@@ -13,6 +13,7 @@ from .config import CLASSES
 from .splits import manifest_hash
 from .store import read_json, stage, write_json
 from .training import device, fit
+from .vae import widened
 
 NONE = len(CLASSES)  # the label that means "no class"
 
@@ -49,18 +50,13 @@ def expand_unet(unet, channels=8):
     New input columns and new output rows are zero. Source: paper, stage 2.
     """
     old = unet.config.in_channels
-    wide = UNet2DConditionModel.from_config(
-        dict(unet.config) | dict(in_channels=channels, out_channels=channels)
-    )
-    own = wide.state_dict()
-    same = {k: v for k, v in unet.state_dict().items() if own[k].shape == v.shape}
-    wide.load_state_dict(same, strict=False)
+    wide = widened(unet, in_channels=channels, out_channels=channels)
     wide.conv_in.weight.zero_()
     wide.conv_in.weight[:, :old] = unet.conv_in.weight
     for new, source in ((wide.conv_out.weight, unet.conv_out.weight), (wide.conv_out.bias, unet.conv_out.bias)):
         new.zero_()
         new[:old] = source
-    return wide.eval()
+    return wide
 
 
 class Denoiser(ModelMixin, ConfigMixin):

@@ -62,6 +62,17 @@ def new_vae(width, channels=4):
     return vae
 
 
+def widened(network, **channels):
+    """A new network of the same configuration but for its channels; weights of equal shape are kept."""
+    # what diffusers notes with underscores would put its own defaults back
+    config = {k: v for k, v in network.config.items() if not k.startswith("_")}
+    wide = type(network).from_config(config | channels)
+    own = wide.state_dict()
+    same = {k: v for k, v in network.state_dict().items() if own[k].shape == v.shape}
+    wide.load_state_dict(same, strict=False)
+    return wide.eval()
+
+
 def _place(new, old, rows, columns):
     """Copy an old convolution's weight into the given rows and columns of a new one; bias too."""
     new.weight[torch.tensor(rows)[:, None], torch.tensor(columns)[None]] = old.weight
@@ -77,12 +88,8 @@ def expand_vae(vae, channels=8, seed=0):
     Source: paper, stage 1 (4 to 8 latent channels).
     """
     old = vae.config.latent_channels
-    config = dict(vae.config) | dict(latent_channels=channels)
     torch.manual_seed(seed)
-    wide = AutoencoderKL.from_config(config)
-    own = wide.state_dict()
-    same = {k: v for k, v in vae.state_dict().items() if own[k].shape == v.shape}
-    wide.load_state_dict(same, strict=False)
+    wide = widened(vae, latent_channels=channels)
     first = list(range(old))
     moments = first + [channels + i for i in first]  # means, then log variances
     hidden = list(range(vae.encoder.conv_out.in_channels))
@@ -96,7 +103,7 @@ def expand_vae(vae, channels=8, seed=0):
             _place(layer, getattr(vae, name), index, index)
     wide.decoder.conv_in.weight.zero_()
     _place(wide.decoder.conv_in, vae.decoder.conv_in, list(range(wide.decoder.conv_in.out_channels)), first)
-    return wide.eval()
+    return wide
 
 
 @torch.no_grad()
