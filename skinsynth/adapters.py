@@ -43,7 +43,8 @@ class Injection(nn.Module):
 
     def __init__(self, inner, levels, tokens, scale=1.0):
         super().__init__()
-        self.levels, self.tokens, self.scale = levels, tokens, scale
+        self.levels, self.tokens = levels, tokens
+        self.scale, self.strength = scale, 1.0  # as trained; while sampling, 1 as trained, 0 off
         self.to_out = nn.Linear(inner, inner, bias=False)
         nn.init.zeros_(self.to_out.weight)
 
@@ -51,10 +52,10 @@ class Injection(nn.Module):
         query = attn.to_q(hidden_states)
         label, rest = encoder_hidden_states[:, :1], encoder_hidden_states[:, 1:]
         out = attn.to_out[0](_attend(attn, query, attn.to_k(label), attn.to_v(label)))
-        if rest.shape[1] == 0 or not self.levels or self.scale == 0:
+        if rest.shape[1] == 0 or not self.levels or self.strength == 0:
             return out
         own = [rest[:, k * self.tokens : (k + 1) * self.tokens] for k in self.levels]
-        return out + self.scale * self.to_out(self.read(attn, query, own))
+        return out + self.scale * self.strength * self.to_out(self.read(attn, query, own))
 
 
 class LevelAttention(Injection):

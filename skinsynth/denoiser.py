@@ -90,11 +90,11 @@ class Denoiser(ModelMixin, ConfigMixin):
         assert not extra and all(".processor." in k for k in missing)
         return model
 
-    def set_scale(self, scale):
+    def set_strength(self, strength):
         """Weight of the adapters while sampling: 1 as trained, 0 off."""
         for m in self.unet.modules():
             if isinstance(m, adapters.Injection):
-                m.scale = scale
+                m.strength = strength
 
     def forward(self, z, t, label, tokens=None, keep=None):
         context = self.classes(label.view(len(label), -1)).sum(1, keepdim=True)

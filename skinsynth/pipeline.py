@@ -44,13 +44,14 @@ class SkinPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self, labels, seeds=None, *, num_images=1, guidance_scale=3.0, steps=16, reference=None,
-        reference_scale=1.0, eta=0.0, start=None,
+        reference_scale=1.0, adapter_strength=1.0, eta=0.0, start=None,
     ):  # fmt: skip
         """`num_images` images of each label: uint8 (N,H,W,3), N = labels * num_images.
 
         labels: class names, or "none"; seeds: N ints, by default 0, 1, ... for each label;
         reference: float16 tokens (N,L,T,D) of reference images (clip.image_tokens), or None;
-        guidance_scale, reference_scale: of the class and of the reference, 1 is no guidance; start: latents (N,C,h,w) to use instead of noise.
+        guidance_scale, reference_scale: of the class and of the reference, 1 is no guidance;
+        adapter_strength: 1 as trained, 0 off; start: latents (N,C,h,w) to use instead of noise.
         Raises UserError on an unknown class or another number of seeds or references than of images.
         """
         wrong = set(labels) - {*CLASSES, "none"}
@@ -67,6 +68,7 @@ class SkinPipeline(DiffusionPipeline):
         z = (noise_of(seeds, shape) if start is None else start).to(where)
         label = torch.tensor([NONE if c == "none" else CLASSES.index(c) for c in labels], device=where)
         kept = {} if reference is None else dict(tokens=torch.from_numpy(np.asarray(reference)).to(where))
+        self.denoiser.set_strength(adapter_strength)
         self.scheduler.set_timesteps(steps, device=where)
         noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds] if eta else None
         extra = dict(eta=eta, generator=noise) if eta else {}

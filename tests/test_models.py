@@ -186,7 +186,7 @@ def test_dropped_tokens_and_scale_zero_add_nothing(adapted):
     assert (plain - model(z, t, label, tokens, torch.zeros(2))).abs().max() < 1e-6
     half = model(z, t, label, tokens, torch.tensor([1.0, 0.0]))
     assert (half[0] - given[0]).abs().max() < 1e-5 and (half[1] - plain[1]).abs().max() < 1e-5
-    model.set_scale(0)
+    model.set_strength(0)
     assert torch.equal(plain, model(z, t, label, tokens))
 
 
@@ -264,6 +264,16 @@ def test_guidance_acts_on_all_channels(pipe):
     assert (mild - (without + 2 * (reference - without) + 3 * (base - reference))).abs().max() < 1e-4
     assert (plain - (without + 3 * (alone - without))).abs().max() < 1e-4
     assert ((guided - base).abs().amax((0, 2, 3)) > 1e-5).all()
+
+
+def test_adapters_have_a_strength_while_sampling(pipe):
+    tokens = _inputs(2)[3].half().numpy()
+    drawn = lambda **how: pipe(["mel", "df"], [7, 8], steps=2, **how).astype(int)  # noqa: E731
+    full, half, off = (drawn(reference=tokens, adapter_strength=k) for k in (1.0, 0.5, 0.0))
+    plain = drawn(reference=np.zeros_like(tokens), adapter_strength=0.0)
+    assert abs(full - half).max() > 1 and abs(full - off).max() > 1
+    assert abs(off - plain).max() <= 1, "switched off, the reference does not matter"
+    assert abs(drawn(reference=tokens) - full).max() <= 1, "as trained by default, whatever came before"
 
 
 def test_saved_pipeline_gives_the_same_images(pipe, tmp_path):
