@@ -6,7 +6,6 @@ from .errors import UserError
 from .versions import VERSIONS
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")  # HAM10000's codes, alphabetical
-CHOICES = dict(version=tuple(VERSIONS), selection=("norm", "grid"), injection=("attention", "residual"))
 PAD_CLASSES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 
 
@@ -67,6 +66,13 @@ PROFILES = {
 }
 
 
+def choices(name):
+    """The values that a field with names may have."""
+    from . import adapters, clip  # here, because they import torch
+
+    return tuple(dict(version=VERSIONS, selection=clip.SELECTIONS, injection=adapters.INJECTIONS)[name])
+
+
 def configure(profile="micro", **overrides):
     """Configuration of a profile with some fields replaced.
 
@@ -83,7 +89,7 @@ def configure(profile="micro", **overrides):
             raise UserError(
                 f"parameter {name} should be {wanted.__name__}, got {type(value).__name__} {value!r}"
             )
-    for name, known in CHOICES.items():
-        if overrides.get(name, known[0]) not in known:
-            raise UserError(f"unknown {name} {overrides[name]!r}; choose one of: {', '.join(known)}")
+    for name in {"version", "selection", "injection"} & set(overrides):
+        if overrides[name] not in choices(name):
+            raise UserError(f"unknown {name} {overrides[name]!r}; choose one of: {', '.join(choices(name))}")
     return replace(PROFILES[profile], **overrides)

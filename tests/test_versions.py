@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skinsynth import adapters, clip, config, denoiser, pipeline
+from skinsynth import adapters, config, denoiser, pipeline
 from skinsynth.errors import UserError
 from skinsynth.versions import PAPER, RECOMMENDED, RELEASED, RUNGS, VERSIONS, ladder
 
@@ -32,8 +32,7 @@ def test_versions_are_named_in_the_configuration():
     with pytest.raises(UserError, match="unknown version 'theirs'; choose one of: recommended, paper, released"):
         config.configure("micro", version="theirs")
     assert [v.levels for v in VERSIONS.values()] == [None, None, (1, 2, 3)]
-    assert config.CHOICES["injection"] == tuple(adapters.INJECTIONS)
-    assert config.CHOICES["selection"] == tuple(clip.SELECTIONS)
+    assert config.configure("micro", injection="residual", selection="grid").injection == "residual"
     with pytest.raises(UserError, match="unknown injection 'adapter'; choose one of: attention, residual"):
         config.configure("micro", injection="adapter")
 
