@@ -81,7 +81,7 @@ class LevelResidual(Injection):
         super().__init__(inner, levels, tokens, scale)
         self.side = math.isqrt(tokens - 1)
         if self.side**2 != tokens - 1:
-            raise UserError(f"injection 'residual' needs patches on a square grid, got {tokens - 1}: set tokens = 'grid'")
+            raise UserError(f"injection 'residual' needs patches on a square grid, got {tokens - 1}: set selection = 'grid'")
         self.to_v = nn.Linear(width, inner, bias=False)
 
     def read(self, attn, query, own):

@@ -114,7 +114,7 @@ def train_arm(
 
 @stage("linear-probe")
 def linear_probe(out, *, arm, images, records, samples, vae, pad, clip, seed):
-    """Logistic regression on frozen CLIP embeddings: the cheap third classifier. As train_arm."""
+    """Logistic regression on frozen CLIP embeddings: the cheap second classifier. As train_arm."""
     (x, y, weights), table = _arm(arm, images, records, samples, vae, seed)
     encoder = load_clip(clip)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))

@@ -92,4 +92,7 @@ def configure(profile="micro", **overrides):
     for name in {"version", "selection", "injection"} & set(overrides):
         if overrides[name] not in choices(name):
             raise UserError(f"unknown {name} {overrides[name]!r}; choose one of: {', '.join(choices(name))}")
-    return replace(PROFILES[profile], **overrides)
+    made = replace(PROFILES[profile], **overrides)
+    if made.injection == "residual" and made.selection != "grid":
+        raise UserError("injection 'residual' places tokens where they lie: set selection = 'grid' as well")
+    return made

@@ -131,7 +131,7 @@ def copy_rate(scores, threshold, label=""):
 class Checker:
     """A calibrated search for copies of one set's train images; made by `checker`."""
 
-    spaces: list  # features of the train images searched, one array for each space
+    spaces: list  # features of all train images, one array for each space
     scales: list
     rows: np.ndarray  # their rows in the set
     limit: Calibration
@@ -146,7 +146,8 @@ class Checker:
 
 def checker(images, records, encode):
     """Calibrate on a set: one photograph of each train lesion that has several is asked for its
-    siblings (positives), validation images are asked for anything (negatives).
+    siblings (positives), validation images are asked for anything (negatives). The search itself
+    then sees all train images.
 
     images: uint8 (N,H,H,3); records: its table; encode: images -> features. Raises UserError where
     fewer than eight lesions have a second photograph.
@@ -156,9 +157,8 @@ def checker(images, records, encode):
     query = train[(names.duplicated(keep=False) & ~names.duplicated()).to_numpy()]
     if len(query) < 8:
         raise UserError(f"only {len(query)} train lesions have a second photograph: too few to calibrate copies")
-    rows = np.setdiff1d(train, query)
-    spaces = describe(images[rows], encode)
+    spaces = describe(images[np.setdiff1d(train, query)], encode)
     sibling, unseen = (describe(images[x], encode, turned=True) for x in (query, held))
     scales = spread(spaces, unseen)
     limit = calibrate(nearest(spaces, sibling, scales)[0], nearest(spaces, unseen, scales)[0])
-    return Checker(spaces, scales, rows, limit, len(query), encode)
+    return Checker(describe(images[train], encode), scales, train, limit, len(query), encode)

@@ -158,7 +158,7 @@ def soften(x, rng):
 
 def strong(x, rng):
     """Strong classical augmentation, each image on its own: any rotation, mirrored or not, scale,
-    saturation, contrast and brightness by up to a fifth, softness, noise."""
+    saturation and contrast by up to a quarter, brightness by up to a tenth, softness, noise."""
     u = torch.rand(6, len(x), generator=rng)
     times = lambda k: 0.8 * 1.25 ** (2 * u[k])  # 0.8 to 1.25  # noqa: E731
     along, across = torch.stack([(2 * torch.pi * u[0]).cos(), (2 * torch.pi * u[0]).sin()]) / times(1)

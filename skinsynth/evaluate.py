@@ -71,7 +71,10 @@ def evaluate(run, cfg, folder):
         {"class": c, "n": e.n, "originals": original[(records.dx[test] == c).to_numpy()].mean()} | stats.columns({"samples": e})
         for c, e in shares.items()
     ])
-    near = copies.checker(images, records, lambda x: encoders.micro_features(judge.measure, x))
+    try:
+        near = copies.checker(images, records, lambda x: encoders.micro_features(judge.measure, x))
+    except UserError as reason:
+        return tables | {"copies": pd.DataFrame([{"images": str(folder), "copies": f"not computed: {reason}"}])}
     sets = {"held-out test images (chance)": images[target], str(folder): samples}
     rates = {k: copies.copy_rate(near(x)[0], near.limit.threshold) for k, x in sets.items()}
     tables["copies"] = pd.DataFrame([

@@ -107,13 +107,18 @@ def fd_difference(real, a, b, label=""):
     )
 
 
-def excess_share(real, fake, floor, far):
+def excess_share(real, fake, floor, far, seed=0):
     """Of the way from the floor to a set that is plainly wrong, how much lies between real and fake.
 
     (FD(fake) - FD(floor)) / (FD(far) - FD(floor)), all to `real`: 0 is as near as other originals, 1
-    as far as `far`. Jackknife over the groups of all four sets.
+    as far as `far`. All sets are cut to equal numbers, since the distance's bias depends on them;
+    real and fake have the same classes in the same order (`matched`). Jackknife over the groups of
+    all four sets.
     """
-    sets = (real, fake, floor, far)
+    same, fewer = matched(real.labels, floor.labels, seed)
+    n, rng = min(len(fewer), len(far.labels)), np.random.default_rng([seed, 1])
+    cut = rng.permutation(len(fewer))[:n]
+    sets = (real[same[cut]], fake[same[cut]], floor[fewer[cut]], far[rng.permutation(len(far.labels))[:n]])
     ends = np.cumsum([len(x.labels) for x in sets])[:-1]
 
     def statistic(keep):
@@ -121,7 +126,7 @@ def excess_share(real, fake, floor, far):
         a, b, c = (metrics.frechet_distance(own, other) for other in others)
         return (a - b) / (c - b)
 
-    return stats.jackknife(statistic, np.concatenate([x.groups for x in sets]), n=len(fake.labels))
+    return stats.jackknife(statistic, np.concatenate([x.groups for x in sets]), n=n)
 
 
 def is_ratio(a, b, label=""):

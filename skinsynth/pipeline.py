@@ -184,7 +184,7 @@ def plan(n, classes=CLASSES, first_seed=0):
 def provenance_check(samples, records):
     """Refuse samples whose generator was trained under another split than `records`' manifest."""
     facts = read_json(samples / "provenance.json")
-    if facts["manifest"] != manifest_hash(records):
+    if facts.get("manifest") != manifest_hash(records):
         raise UserError(
             f"{samples.path.name}: its generator was trained under another split than this test set; "
             "it may have seen test lesions. Sample again from a model of this split"

@@ -187,6 +187,8 @@ def partly_interpolated(run, cfg, folder):
 
 def synthetic(run, cfg, arm="RS", dose=1.0):
     """What an arm of classify.ARMS adds to the originals: 3 dose cfg.samples images of each class."""
+    if arm not in classify.ARMS:
+        raise UserError(f"unknown arm {arm!r}; known: {', '.join(classify.ARMS)}")
     n = max(2, round(3 * dose * cfg.samples))
     if arm == "O" and cfg.real:
         raise UserError("arm O needs fresh images of known truth: only the phantom has them")
@@ -197,7 +199,7 @@ def synthetic(run, cfg, arm="RS", dose=1.0):
 
 
 def linear_probe(run, cfg, arm, samples):
-    """The third classifier of Tables 3 and 4: a linear one on CLIP embeddings."""
+    """The second classifier of Tables 3 and 4: a linear one on CLIP embeddings."""
     return classify.linear_probe(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
         vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),

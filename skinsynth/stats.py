@@ -71,7 +71,7 @@ def share_interval(x, clusters, label=""):
     if len(x) == 0:
         return wilson(0, 0, label)
     p, (se, g) = x.mean(), _cluster_error(x, clusters)
-    n = p * (1 - p) / se**2 if se > 0 and 0 < p < 1 else g
+    n = p * (1 - p) / se**2 if se > 1e-9 and 0 < p < 1 else g
     return replace(wilson(p * n, n, label), n=len(x), method="Wilson over clusters")
 
 

@@ -115,13 +115,12 @@ def aim_new_channels(wide, old, x):
     channel. Decoder columns stay zero, so the function stays what it was. Random rows learn too, but
     in the same time they gained a third as much (phantom, validation split).
     """
-    seen = []
-    layer = wide.encoder.conv_out
+    seen, layer = [], wide.encoder.conv_out
     hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    known = wide.encode(x).latent_dist.mode()[:, :old]
+    parts = [wide.encode(part.to(wide.device)).latent_dist.mode()[:, :old] for part in x.split(16)]
     hook.remove()
     flat = lambda t: t.transpose(0, 1).flatten(1).T  # (cells, channels)  # noqa: E731
-    features, known = flat(seen[0]), flat(known)
+    features, known = flat(torch.cat(seen)), flat(torch.cat(parts))
     mean, strongest = features.mean(0), known.std(0).max()
     features, known = features - mean, known - known.mean(0)
     rest = features - known @ torch.linalg.lstsq(known, features).solution
@@ -178,9 +177,13 @@ def load_vae(made):
     return vae.to(device()).eval(), LatentFormat(tuple(facts["mean"]), tuple(facts["std"]))
 
 
+def _spread(images, n):
+    """At most n images from all over a set, whose table may be sorted by class."""
+    return images[np.unique(np.linspace(0, len(images) - 1, n).astype(int))]
+
+
 def _finish(out, vae, images):
-    vae = vae.to(device()).eval()
-    sample = images[:: max(1, len(images) // 512)]
+    vae, sample = vae.to(device()).eval(), _spread(images, 512)
     raw = LatentFormat((0.0,) * vae.config.latent_channels, (1.0,) * vae.config.latent_channels)
     write_json(out / "latent_format.json", asdict(LatentFormat.measure(encode(vae, raw, sample))))
     vae.save_pretrained(out / "vae")
@@ -220,16 +223,17 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, b
     table = records_of(records)
     split = table.split.to_numpy()
     pixels, unseen = (load_array(images / "images.npy")[split == name] for name in ("train", "val"))
+    unseen = _spread(unseen, 128)
     weights = encoders.balanced_weights(labels_of(table[split == "train"], CLASSES))
     vae, _ = load_vae(start)
     if channels != vae.config.latent_channels:
-        old, vae = vae.config.latent_channels, expand_vae(vae.cpu(), channels, seed)
-        aim_new_channels(vae, old, to_tensor(pixels[:256]))
+        old, vae = vae.config.latent_channels, expand_vae(vae.cpu(), channels, seed).to(device())
+        aim_new_channels(vae, old, to_tensor(_spread(pixels, 256)))
     net = encoders.load_encoder(perceptual)
     fit(
         vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=lr,
         seed=seed, ema=0.99, accumulate=accumulate, weights=weights,
-        check=lambda model: validation_error(model, unseen[:128]),
+        check=lambda model: validation_error(model, unseen),
         desc=f"VAE {channels} channels",
     )  # fmt: skip
     _finish(out, vae, pixels)

@@ -33,6 +33,8 @@ def test_versions_are_named_in_the_configuration():
         config.configure("micro", version="theirs")
     assert [v.levels for v in VERSIONS.values()] == [None, None, (1, 2, 3)]
     assert config.configure("micro", injection="residual", selection="grid").injection == "residual"
+    with pytest.raises(UserError, match="set selection = 'grid'"):
+        config.configure("micro", injection="residual")
     with pytest.raises(UserError, match="unknown injection 'adapter'; choose one of: attention, residual"):
         config.configure("micro", injection="adapter")
 
