@@ -120,16 +120,18 @@ def aim_new_channels(wide, old, x):
     parts = [wide.encode(part.to(wide.device)).latent_dist.mode()[:, :old] for part in x.split(16)]
     hook.remove()
     flat = lambda t: t.transpose(0, 1).flatten(1).T  # (cells, channels)  # noqa: E731
-    features, known = flat(torch.cat(seen)), flat(torch.cat(parts))
+    # in double precision and with signs fixed, so that the rows are the same in every run
+    features, known = flat(torch.cat(seen)).double(), flat(torch.cat(parts)).double()
     mean, strongest = features.mean(0), known.std(0).max()
     features, known = features - mean, known - known.mean(0)
     rest = features - known @ torch.linalg.lstsq(known, features).solution
     new = wide.config.latent_channels - old
     rows = torch.linalg.eigh(rest.T @ rest)[1][:, -new:].T
+    rows *= rows.gather(1, rows.abs().argmax(1, keepdim=True)).sign()
     rows *= strongest / (features @ rows.T).std(0)[:, None]
     at = slice(old, old + new)  # the means; the log variances stay
-    layer.weight[at], layer.weight[at, :, 1, 1] = 0, rows
-    layer.bias[at] = -rows @ mean
+    layer.weight[at], layer.weight[at, :, 1, 1] = 0, rows.float()
+    layer.bias[at] = (-rows @ mean).float()
 
 
 def vae_loss(images, perceptual):
