@@ -1,6 +1,7 @@
 """Arrays and tables on disk, and the one door between uint8 images and tensors."""
 
 import errno
+import hashlib
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,27 @@ def save_array(path, array):
             if error.errno is None:  # numpy's report of a short write names neither cause nor file
                 raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
             raise
+
+
+def stream_array(path, n, parts):
+    """Write `n` rows that come in parts into one file, so that memory holds one part; returns load_array."""
+    with atomic(path) as temporary:
+        out, done = None, 0
+        for rows in parts:
+            if out is None:
+                out = np.lib.format.open_memmap(temporary, "w+", rows.dtype, (n, *rows.shape[1:]))
+            out[done : done + len(rows)] = rows
+            done += len(rows)
+        out.flush()
+    return load_array(path)
+
+
+def content_hash(array, *more):
+    """SHA-256 of an array's shape and bytes, read in parts, and of further strings."""
+    digest = hashlib.sha256(repr((array.shape, str(array.dtype), more)).encode())
+    for i in range(0, len(array), 256):
+        digest.update(np.ascontiguousarray(array[i : i + 256]))
+    return digest.hexdigest()[:24]
 
 
 def load_array(path):

@@ -84,23 +84,23 @@ def _arm(arm, images, records, samples, vae, seed):
     return arm_data(arm, real, _synthetic(samples, records), vae, seed), table
 
 
-def _answers(out, table, records, pad, answer):
-    """Save the class probabilities of val, test and PAD; metrics see original images as they are."""
+def _answers(out, table, records, others, answer):
+    """Save the class probabilities of val, test and other sets; metrics see original images as they are."""
     untouched, split = load_array(records / "images.npy"), table.split.to_numpy()
     for name in ("val", "test"):
         save_array(out / f"{name}.npy", answer(untouched[split == name]))
-    if pad is not None:
-        save_array(out / "pad.npy", answer(load_array(pad / "images.npy")))
+    for name, made in others.items():
+        save_array(out / f"{name}.npy", answer(load_array(made / "images.npy")))
 
 
 @stage("classifier")
 def train_arm(
-    out, *, arm, images, records, samples, vae, pad, backbone, start, steps, batch, seed
+    out, *, arm, images, records, samples, vae, others, backbone, start, steps, batch, seed
 ):
-    """One classifier: arm, seed. Writes its model and its probabilities on val, test and PAD.
+    """One classifier: arm, seed. Writes its model and its probabilities on val, test and other sets.
 
     images/records: the original set; samples: a folder of synthetic images (RSI: of partly
-    interpolated ones, O: of fresh phantom images); pad: the clinical set's stage, or None. Raises
+    interpolated ones, O: of fresh phantom images); others: stages of sets to be tested on, by name. Raises
     UserError when the samples' generator was trained under another split.
     """
     (x, y, weights), table = _arm(arm, images, records, samples, vae, seed)
@@ -109,11 +109,11 @@ def train_arm(
         change=strong if arm in ("R2", "RSA") else augment, desc=f"classifier {arm} seed {seed}",
     )  # fmt: skip
     model = load_classifier(out)
-    _answers(out, table, records, pad, lambda pixels: probabilities(model, pixels))
+    _answers(out, table, records, others, lambda pixels: probabilities(model, pixels))
 
 
 @stage("linear-probe")
-def linear_probe(out, *, arm, images, records, samples, vae, pad, clip, seed):
+def linear_probe(out, *, arm, images, records, samples, vae, others, clip, seed):
     """Logistic regression on frozen CLIP embeddings: the cheap second classifier. As train_arm."""
     (x, y, weights), table = _arm(arm, images, records, samples, vae, seed)
     encoder = load_clip(clip)
@@ -126,7 +126,7 @@ def linear_probe(out, *, arm, images, records, samples, vae, pad, clip, seed):
         p[:, model.classes_] = model.predict_proba(embed(encoder, pixels))
         return p
 
-    _answers(out, table, records, pad, answer)
+    _answers(out, table, records, others, answer)
 
 
 def sensitivity_at(y, score, specificity):

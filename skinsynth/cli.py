@@ -178,6 +178,24 @@ def classify(profile, data, arms, seeds):
 
 
 @cli.command()
+@click.argument("image")
+@profile_option
+@data_option
+@click.option("--alpha", "alphas", multiple=True, type=float, help="0 is pseudo-normal skin, 1 the lesion; can be repeated. By default 0, 0.1 ... 1.")
+@click.option("--mask", default="", help="Image file, white inside the lesion; by default the segmenter finds it.")
+@click.option("--out", default="counterfactual", show_default=True, help="Folder for the pictures.")
+def counterfactual(image, profile, data, alphas, mask, out):
+    """Walk a lesion's IMAGE to pseudo-normal skin (Fig 4). alpha is a direction, not a clinical severity."""
+    from . import recipe
+    from .chapters import data_folder
+    from .counterfactual import ALPHAS
+
+    cfg = configure(profile, data=data_folder(data, profile))
+    for path in recipe.counterfactual_of(Run(cfg.run), cfg, image, out, alphas or ALPHAS, mask or None):
+        click.echo(path)
+
+
+@cli.command()
 @click.argument("folder")
 @profile_option
 @data_option

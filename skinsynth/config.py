@@ -23,7 +23,7 @@ class Config:
     patches: int = 8  # patch tokens taken from each CLIP level, besides CLS
     selection: str = "norm"  # of patch tokens: "norm", those of largest norm, or "grid", pooled (clip.py)
     injection: str = "attention"  # of the levels into the UNet: "attention" or "residual" (adapters.py)
-    backbone: str = "test_resnet.r160_in1k"  # timm name of the classifiers' network
+    backbone: str = "test_resnet.r160_in1k"  # timm names of the classifiers' networks, commas between; the first judges
     size: int = 64  # image side; the latent's side is an eighth of it
     width: int = 32  # base "scratch": the dial of network sizes
     n_train: int = 2500  # phantom: images of the train + validation pool
@@ -38,6 +38,7 @@ class Config:
     unet_steps: int = 280  # fine-tuning of each denoiser
     unet_lr: float = 1.2e-3
     segment_steps: int = 200
+    inpainter: str = "best"  # of pseudo-normal skin: a name of inpaint.INPAINTERS, or the best there is
     classify_steps: int = 200
     classifier_seeds: int = 2
     samples: int = 40  # synthetic images a class and model
@@ -47,6 +48,10 @@ class Config:
     @property
     def real(self):
         return bool(self.data)
+
+    @property
+    def backbones(self):
+        return tuple(name.strip() for name in self.backbone.split(","))
 
     @property
     def run(self):
@@ -60,17 +65,18 @@ PROFILES = {
         Config("smoke", size=32, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
         Config("micro"),
         Config("ham64", batch=64, classifier_seeds=3, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
-        Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k", batch=64, classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
-        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, vae_lr=2e-5, unet_steps=40000, unet_lr=5e-5, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+        Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k,convnextv2_atto.fcmae_ft_in1k", batch=64, classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k,convnext_tiny.in12k_ft_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, vae_lr=2e-5, unet_steps=40000, unet_lr=5e-5, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
     )
 }
 
 
 def choices(name):
     """The values that a field with names may have."""
-    from . import adapters, clip  # here, because they import torch
+    from . import adapters, clip, inpaint  # here, because they import torch
 
-    return tuple(dict(version=VERSIONS, selection=clip.SELECTIONS, injection=adapters.INJECTIONS)[name])
+    known = dict(version=VERSIONS, selection=clip.SELECTIONS, injection=adapters.INJECTIONS)
+    return tuple((known | dict(inpainter=("best", *inpaint.INPAINTERS)))[name])
 
 
 def configure(profile="micro", **overrides):
@@ -89,7 +95,7 @@ def configure(profile="micro", **overrides):
             raise UserError(
                 f"parameter {name} should be {wanted.__name__}, got {type(value).__name__} {value!r}"
             )
-    for name in {"version", "selection", "injection"} & set(overrides):
+    for name in {"version", "selection", "injection", "inpainter"} & set(overrides):
         if overrides[name] not in choices(name):
             raise UserError(f"unknown {name} {overrides[name]!r}; choose one of: {', '.join(choices(name))}")
     made = replace(PROFILES[profile], **overrides)

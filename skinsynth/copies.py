@@ -5,16 +5,20 @@ calibrated on photographs: two of one lesion (positives), and unseen lesions (ne
 """
 
 from dataclasses import dataclass
+from itertools import combinations
 
-import cv2
 import numpy as np
+import pandas as pd
 
 from .errors import UserError
 from .measures import auc_interval
+from .pixels import jpeg
 from .splits import descriptors
 from .stats import Estimate, wilson
 
 BLOCK = 1024
+OTHERS = 10  # next nearest images that a copy has to stand out from
+ENOUGH = 99  # negatives from which a rate of 1 % can be set
 
 
 def augmented(images):
@@ -30,7 +34,7 @@ def planted(images, quality=75):
     """Copies as a careless generator makes them: each image turned or flipped, then JPEG and back."""
     views, rows = augmented(images), np.arange(len(images))
     turned = views[rows % 8, rows]
-    return np.stack([cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1) for x in turned])
+    return jpeg(turned, quality)
 
 
 def describe(images, encode, turned=False):
@@ -55,13 +59,15 @@ def _spaces(features):
     return out
 
 
-def nearest(train_features, features, scales=None):
+def nearest(train_features, features, scales=None, others=0):
     """Nearest training image by cosine similarity: (score (N,), its index (N,)).
 
     train_features: (M, D), or a list with one such array for each feature space. features: (N, D),
     or (8, N, D) from `augmented` images, of which the best counts; a list in the same way.
     scales: one number a space; with several spaces the score is the sum of the similarities, each
     divided by its scale (see `spread`), for the same training image and the same side.
+    others: the mean score of that many next nearest images is taken away, so that an image that
+    resembles many is no copy of any.
     """
     train, query = _spaces(train_features), _spaces(features)
     scales = np.ones(len(train)) if scales is None else np.asarray(scales, float)
@@ -70,15 +76,34 @@ def nearest(train_features, features, scales=None):
     # the sum of scaled cosines is one inner product of the joined vectors
     gallery = np.concatenate([t[0] / s for t, s in zip(train, scales, strict=True)], 1)
     sides = np.concatenate(query, 2)
-    score, index = np.full(sides.shape[1], -np.inf), np.zeros(sides.shape[1], int)
-    for side in sides:
-        for i in range(0, len(side), BLOCK):
-            near = side[i : i + BLOCK] @ gallery.T
-            best, rows = near.argmax(1), np.arange(i, min(i + BLOCK, len(side)))
-            value = near[np.arange(len(best)), best]
-            better = value > score[rows]
-            score[rows[better]], index[rows[better]] = value[better], best[better]
+    score, index = np.empty(sides.shape[1]), np.empty(sides.shape[1], int)
+    for i in range(0, sides.shape[1], BLOCK):
+        near = np.max([side[i : i + BLOCK] @ gallery.T for side in sides], 0)
+        index[i : i + BLOCK] = near.argmax(1)
+        score[i : i + BLOCK] = near.max(1)
+        if others:
+            k = min(others, near.shape[1] - 1)
+            score[i : i + BLOCK] -= np.sort(near, 1)[:, -k - 1 : -1].mean(1)
     return score, index
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Features turned so that the training images spread equally along their first components."""
+
+    mean: np.ndarray
+    turn: np.ndarray  # (D, components)
+
+    @classmethod
+    def fit(cls, features, components=100):
+        """features: (N, D). At most as many components as half the images can tell."""
+        mean = features.mean(0)
+        _, size, rows = np.linalg.svd(features - mean, full_matrices=False)
+        k = int(min(components, (size > 1e-3 * size[0]).sum(), max(1, len(features) // 2)))
+        return cls(mean, rows[:k].T / size[:k] * np.sqrt(len(features)))
+
+    def __call__(self, features):
+        return (features - self.mean) @ self.turn
 
 
 def spread(train_features, features):
@@ -98,6 +123,15 @@ class Calibration:
     fpr: float  # the rate it holds in expectation: the one asked for, or more if negatives are few
 
 
+def _rank(n, fpr):
+    return min(int(np.ceil((n + 1) * (1 - fpr) - 1e-9)), n)
+
+
+def threshold(negative, fpr=0.01):
+    """Score that a new negative exceeds with probability fpr at most, or the highest one seen."""
+    return float(np.sort(negative)[_rank(len(negative), fpr) - 1])
+
+
 def calibrate(positive, negative, fpr=0.01):
     """Threshold above which a score counts as a copy, at a false-positive rate on new images.
 
@@ -106,16 +140,15 @@ def calibrate(positive, negative, fpr=0.01):
     negative exceeds with probability fpr at most; with n < 1 / fpr - 1 negatives it is the highest
     one, and the rate it holds is 1 / (n + 1).
     """
-    positive, negative = np.asarray(positive, float), np.sort(np.asarray(negative, float))
+    positive, negative = np.asarray(positive, float), np.asarray(negative, float)
     n = len(negative)
     if len(positive) < 2 or n < 2:
         raise UserError(
             f"calibration needs 2 positives and negatives or more, got {len(positive)} and {n}"
         )
-    rank = min(int(np.ceil((n + 1) * (1 - fpr) - 1e-9)), n)
-    threshold = float(negative[rank - 1])
+    limit = threshold(negative, fpr)
     auc = auc_interval(positive, negative, "same lesion against unseen lesion")
-    return Calibration(threshold, auc, float((positive > threshold).mean()), 1 - rank / (n + 1))
+    return Calibration(limit, auc, float((positive > limit).mean()), 1 - _rank(n, fpr) / (n + 1))
 
 
 def copy_rate(scores, threshold, label=""):
@@ -134,14 +167,43 @@ class Checker:
     spaces: list  # features of all train images, one array for each space
     scales: list
     rows: np.ndarray  # their rows in the set
-    limit: Calibration
-    pairs: int  # same-lesion pairs the threshold was set with
-    encode: object
+    limit: Calibration  # of all classes together
+    own: dict  # class: its own threshold, where the class has the negatives for it
+    lesions: int  # with a sibling in the gallery, on which the threshold was checked
+    pairs: Estimate  # AUC of the similarity: same-lesion pairs against strangers of the same class
+    describe: object
+
+    def thresholds(self, classes):
+        """Threshold of each image (N,) by its class: scores of naevi, which abound, differ by chance."""
+        return np.array([self.own.get(c, self.limit.threshold) for c in classes])
 
     def __call__(self, images):
         """(score (N,), row in the set of the nearest train image (N,)) of uint8 images."""
-        score, index = nearest(self.spaces, describe(np.asarray(images), self.encode, turned=True), self.scales)
+        score, index = nearest(self.spaces, self.describe(np.asarray(images), True), self.scales, OTHERS)
         return score, self.rows[index]
+
+
+def _pairs(lesions, classes, seed=0):
+    """Rows of all pairs of one lesion, and for each pair a stranger of the first one's class."""
+    rng, first, second, other = np.random.default_rng(seed), [], [], []
+    for rows in pd.Series(range(len(lesions))).groupby(np.asarray(lesions)).groups.values():
+        for i, j in combinations(rows, 2):
+            strangers = np.flatnonzero((classes == classes[i]) & (lesions != lesions[i]))
+            if len(strangers):
+                first, second, other = [*first, i], [*second, j], [*other, rng.choice(strangers)]
+    return np.array(first), np.array(second), np.array(other)
+
+
+def pair_auc(images, lesions, classes, describe, scales):
+    """How well the similarity tells two photographs of one lesion from two of different lesions (Estimate)."""
+    a, b, c = _pairs(np.asarray(lesions), np.asarray(classes))
+    sides = _spaces(describe(images[a], True))
+
+    def likeness(rows):
+        flat = _spaces(describe(images[rows]))
+        return sum((x * y[0]).sum(2) / s for x, y, s in zip(sides, flat, scales, strict=True)).max(0)
+
+    return auc_interval(likeness(b), likeness(c), "pairs of one lesion against pairs of two")
 
 
 def checker(images, records, encode):
@@ -153,12 +215,21 @@ def checker(images, records, encode):
     fewer than eight lesions have a second photograph.
     """
     train, held = (np.flatnonzero(records.split == name) for name in ("train", "val"))
+    lesions, classes = records.lesion_id.to_numpy(), records.dx.to_numpy()
     names = records.lesion_id[train]
     query = train[(names.duplicated(keep=False) & ~names.duplicated()).to_numpy()]
     if len(query) < 8:
         raise UserError(f"only {len(query)} train lesions have a second photograph: too few to calibrate copies")
-    spaces = describe(images[np.setdiff1d(train, query)], encode)
-    sibling, unseen = (describe(images[x], encode, turned=True) for x in (query, held))
+    white = [Whitening.fit(x) for x in describe(images[train], encode)]
+
+    def turn(x, turned=False):
+        return [w(f) for w, f in zip(white, describe(x, encode, turned), strict=True)]
+
+    spaces = turn(images[np.setdiff1d(train, query)])
+    sibling, unseen = (turn(images[x], True) for x in (query, held))
     scales = spread(spaces, unseen)
-    limit = calibrate(nearest(spaces, sibling, scales)[0], nearest(spaces, unseen, scales)[0])
-    return Checker(describe(images[train], encode), scales, train, limit, len(query), encode)
+    positive, negative = (nearest(spaces, x, scales, OTHERS)[0] for x in (sibling, unseen))
+    limit = calibrate(positive, negative)
+    own = {c: threshold(negative[classes[held] == c]) for c in set(classes) if (classes[held] == c).sum() >= ENOUGH}
+    pairs = pair_auc(images[train], lesions[train], classes[train], turn, scales)
+    return Checker(turn(images[train]), scales, train, limit, own, len(query), pairs, turn)

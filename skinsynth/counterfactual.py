@@ -1,46 +1,20 @@
 """From lesion to pseudo-normal skin: inpaint, encode both ends, interpolate (Fig 4, Fig 11)."""
 
-import cv2
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import torch
 
 from .arrays import load_array, save_array
+from .errors import UserError
+from .inpaint import FULL, dilate, inpaint
 from .pipeline import write_folder
 from .segment import load_segmenter, segment
 from .store import read_json, stage
 from .vae import decode, encode, load_vae
 
 ALPHAS = tuple(round(0.1 * k, 1) for k in range(11))
-
-
-def dilate(mask, share=0.05):
-    """Grow a mask by a share of the image side, so that the lesion's soft rim is inside."""
-    radius = max(1, round(share * mask.shape[0]))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
-    return cv2.dilate(mask.astype(np.uint8), kernel).astype(bool)
-
-
-def inpaint(image, mask):
-    """Pseudo-normal skin: fill the dilated mask from its surroundings (Telea), with skin grain.
-
-    image: uint8 (H,W,3); mask: bool (H,W), the lesion. Where the mask leaves no skin to copy from,
-    the image comes back unchanged. The grain is the skin's own fine structure, mirrored inward.
-    """
-    area = dilate(mask)
-    if not mask.any() or area.mean() > 0.95:
-        return image.copy()
-    radius = max(2, image.shape[0] // 16)
-    filled = cv2.inpaint(image, area.astype(np.uint8) * 255, radius, cv2.INPAINT_TELEA).astype(np.float32)
-    smooth = cv2.GaussianBlur(filled, (0, 0), max(1.0, image.shape[0] / 24))
-    skin = ~area
-    grain = image.astype(np.float32) - cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.5)
-    spread = grain[skin].std(0)
-    rng = np.random.default_rng(int(mask.sum()))
-    noise = cv2.GaussianBlur(rng.normal(size=image.shape).astype(np.float32), (0, 0), 0.7)
-    textured = smooth + noise / max(noise.std(), 1e-6) * spread
-    edge = cv2.GaussianBlur(area.astype(np.float32), (0, 0), 1.0)[..., None] * area[..., None]
-    return np.clip(image * (1 - edge) + textured * edge, 0, 255).round().astype(np.uint8)
 
 
 def lerp(normal, lesion, alpha):
@@ -59,37 +33,70 @@ def slerp(normal, lesion, alpha):
     return weight((1 - alpha) * one) * normal + weight(alpha * one) * lesion
 
 
+def ends(vae, segmenter, images, inpainter, masks=None):
+    """Both ends of the paths of uint8 images (N,H,W,3), encoded the same way.
+
+    masks: bool (N,H,W), by default the segmenter's. Returns (masks, pseudo-normal images uint8,
+    latents of these, latents of the images, function of latents -> uint8 images).
+    """
+    masks = segment(load_segmenter(segmenter), images) if masks is None else masks
+    normal = np.stack([inpaint(x, m, inpainter) for x, m in zip(images, masks, strict=True)])
+    model, latent_format = load_vae(vae)
+    return masks, normal, *(encode(model, latent_format, x) for x in (normal, images)), partial(decode, model, latent_format)
+
+
 @stage("interpolation")
-def interpolate(out, *, vae, segmenter, samples, rows, alphas=ALPHAS, spherical=False):
-    """Segment, inpaint, encode and interpolate samples `rows` of a folder of images.
+def interpolate(out, *, vae, segmenter, samples, rows, inpainter, alphas=ALPHAS, spherical=False):
+    """Segment, inpaint, encode and interpolate images `rows` of a stage that holds images.npy.
 
     Writes masks.npy (N,H,W), normal.npy (N,H,W,3) and path.npy (N, alphas, H,W,3). alpha = 1 is
     the lesion, alpha = 0 the pseudo-normal skin. alpha is a heuristic direction, not a severity.
     """
     images = load_array(samples / "images.npy")[np.asarray(rows)]
-    masks = segment(load_segmenter(segmenter), images)
-    normal = np.stack([inpaint(x, m) for x, m in zip(images, masks, strict=True)])
+    masks, normal, *latents, back = ends(vae, segmenter, images, inpainter)
     save_array(out / "masks.npy", masks)
     save_array(out / "normal.npy", normal)
-    model, latent_format = load_vae(vae)
-    ends = [encode(model, latent_format, x) for x in (normal, images)]
     between = slerp if spherical else lerp
-    path = [decode(model, latent_format, between(*ends, a)) for a in alphas]
-    save_array(out / "path.npy", np.stack(path, 1))
+    save_array(out / "path.npy", np.stack([back(between(*latents, a)) for a in alphas], 1))
 
 
 @stage("partly-interpolated")
-def partly_interpolated(out, *, samples, walk, rows, alphas):
-    """AI of Table 6 as a folder of samples: of `rows` each image gives way to a point on its own path.
+def partly_interpolated(out, *, vae, segmenter, samples, rows, alphas, inpainter):
+    """AI of Table 6 as a folder of samples: each image of `rows` gives way to a point on its own path.
 
-    walk: the interpolation of those rows; its alphas take turns. metadata.csv names them.
+    alphas take turns over the rows; metadata.csv names them.
     """
     pixels, meta = np.array(load_array(samples / "images.npy")), pd.read_csv(samples / "metadata.csv")
-    turn = np.arange(len(rows)) % len(alphas)
-    pixels[rows] = load_array(walk / "path.npy")[np.arange(len(rows)), turn]
+    turn = np.asarray(alphas)[np.arange(len(rows)) % len(alphas)]
+    *_, normal, lesion, back = ends(vae, segmenter, pixels[rows], inpainter)
+    pixels[rows] = back(lerp(normal, lesion, torch.tensor(turn, dtype=lesion.dtype).view(-1, 1, 1, 1)))
     meta["alpha"] = meta["alpha"].astype(float)
-    meta.loc[rows, "alpha"] = np.asarray(alphas)[turn]
+    meta.loc[rows, "alpha"] = turn
     write_folder(out, pixels, meta, read_json(samples / "provenance.json"))
+
+
+def of_image(image, mask, alphas, *, vae, segmenter, inpainter):
+    """The workflow of Fig 4 on one uint8 image (S,S,3): dict of name -> uint8 picture.
+
+    mask: bool (S,S), or None for the segmenter's. Raises UserError where no lesion is found, or so large
+    a one that no skin is left to copy from.
+    """
+    given = None if mask is None else mask[None]
+    masks, normal, *latents, back = ends(vae, segmenter, image[None], inpainter, given)
+    if not masks.any():
+        raise UserError("no lesion found in the image; give its mask with --mask")
+    if dilate(masks[0]).mean() > FULL:
+        raise UserError("the lesion fills the image, so there is no skin to copy from; give an image with skin around it")
+    path = {f"alpha_{a:.2f}": back(lerp(*latents, a))[0] for a in alphas}
+    return dict(image=image, mask=masks[0].astype(np.uint8) * 255, inpainted=normal[0]) | path
+
+
+def spread_of_paths(features):
+    """Variance of embeddings along paths (seeds, points, D): (between the seeds' means, within the seeds).
+
+    Traces of covariances; the within part is the mean over the seeds.
+    """
+    return float(features.mean(1).var(0, ddof=1).sum()), float(features.var(1, ddof=1).sum(1).mean())
 
 
 def variance(features, rows=slice(None)):

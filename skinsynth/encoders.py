@@ -132,11 +132,6 @@ def in_batches(function, images, batch=128):
     ])  # fmt: skip
 
 
-def micro_features(measure, images):
-    """Features behind every number named -micro: uint8 (N,H,W,3) -> float64 (N,64)."""
-    return in_batches(load_encoder(measure).embed, images).astype(np.float64)
-
-
 def augment(x, rng):
     """Random flips and quarter turns, one for each image: the symmetries of dermatoscopy."""
     turns = torch.randint(0, 8, (len(x),), generator=rng).tolist()
@@ -177,10 +172,11 @@ def _is_head(model, name):
 
 
 def new_classifier(backbone, classes, start=None):
-    """A timm backbone by name with a fresh head; start: a backbone stage whose weights it takes."""
+    """A timm backbone by name with a fresh head; start: a folder whose weights it takes, but the head."""
     model = timm.create_model(backbone, num_classes=classes)
     if start is not None:
-        missing, extra = model.load_state_dict(load_file(start / "model.safetensors"), strict=False)
+        state = {k: v for k, v in load_file(start / "model.safetensors").items() if not _is_head(model, k)}
+        missing, extra = model.load_state_dict(state, strict=False)
         assert not extra and all(_is_head(model, k) for k in missing)
     return model
 

@@ -54,7 +54,7 @@ def evaluate(run, cfg, folder):
         provenance_check(Stage(Path(folder), ""), made)
     records, images = arrays.records_of(made), arrays.load_array(made / "images.npy")
     test, train = (np.flatnonzero(records.split == name) for name in ("test", "train"))
-    judge = panel.Judge(recipe.encoder("measure"), recipe.probe(run, cfg))
+    judge = panel.Judge(run, recipe.encoder("measure"), recipe.probe(run, cfg))
     rows, take = panel.matched(records.dx[test], of_class, cfg.seed)
     if len(take) < 10:
         raise UserError(f"{folder}: {len(take)} images match a class of the test split; 10 or more are needed")
@@ -72,11 +72,11 @@ def evaluate(run, cfg, folder):
         for c, e in shares.items()
     ])
     try:
-        near = copies.checker(images, records, lambda x: encoders.micro_features(judge.measure, x))
+        near = copies.checker(images, records, lambda x: encoders.in_batches(judge.encoder.embed, x))
     except UserError as reason:
         return tables | {"copies": pd.DataFrame([{"images": str(folder), "copies": f"not computed: {reason}"}])}
-    sets = {"held-out test images (chance)": images[target], str(folder): samples}
-    rates = {k: copies.copy_rate(near(x)[0], near.limit.threshold) for k, x in sets.items()}
+    sets = {"held-out test images (chance)": (images[target], records.dx[target]), str(folder): (samples, of_class)}
+    rates = {k: copies.copy_rate(near(x)[0], near.thresholds(classes)) for k, (x, classes) in sets.items()}
     tables["copies"] = pd.DataFrame([
         {"images": k, "n": e.n, "AUC of the score": near.limit.auc.value} | stats.columns({"share counted as copies": e})
         for k, e in rates.items()

@@ -66,11 +66,11 @@ def _along(dark, length):
     return best
 
 
-def _hairs(seed, candidate, length, width, grey, red):
+def _hairs(seed, candidate, length, width, grey, red, purity):
     """Components of `candidate` that are hairs: long, thin, much of them `seed`, black and not brown.
 
-    A tangle of crossing hairs is not thin but very long. grey, red: black-hat of each; a hair is as
-    dark in red as in grey, melanin and blood are not.
+    A tangle of crossing hairs is not thin but very long. grey, red: black-hat of each; a dark hair is
+    as dark in red as in grey (purity: their least ratio), melanin and blood are not.
     """
     n, label, box, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
     area = box[:, cv2.CC_STAT_AREA]
@@ -78,7 +78,7 @@ def _hairs(seed, candidate, length, width, grey, red):
     keep = (reach >= length) & ((area <= width * reach) | (reach >= 3 * length))
     keep &= np.bincount(label[seed & candidate], minlength=n) >= 0.4 * area
     in_red, in_grey = (np.bincount(label.ravel(), x.ravel(), n) for x in (red, grey))
-    keep &= in_red >= 0.95 * in_grey
+    keep &= in_red >= purity * in_grey
     keep[0] = False
     return keep[label]
 
@@ -89,13 +89,27 @@ def _blackhat(channel, kernel, scale):
     return cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, disc)
 
 
-def dullrazor(image, *, kernel=None, threshold=None, length=None, radius=None):
+def _find(image, kernel, threshold, length, scale, purity):
+    """(grey, its black-hat, mask of thin dark lines) of an RGB image."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # the image is RGB: BGR2GRAY swaps the weights
+    blackhat = _blackhat(grey, kernel, scale)
+    # vessels and brown structures are bright in red; hair is dark in every channel
+    red = _blackhat(np.ascontiguousarray(image[..., 0]), kernel, scale)
+    dark = cv2.min(blackhat, red)
+    seed = _along(dark, _odd(21 * scale, 9)) >= 1.5 * threshold
+    found = _hairs(seed, dark >= threshold, length, 0.8 * kernel, blackhat, red, purity)
+    flank = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return grey, blackhat, found | (flank & (_blackhat(grey, kernel + 2, scale) >= threshold / 2))
+
+
+def dullrazor(image, *, kernel=None, threshold=None, length=None, radius=None, light=False):
     """Remove dark hair from one uint8 RGB image (H, W, 3) of any size; returns `HairSteps`.
 
     kernel: width in pixels of the black-hat, more than a hair's (9 at 600x450, scaled, at least 3);
     threshold: black-hat in grey levels from which a pixel counts (10, at 64 px 8); length: shortest
     hair in pixels; radius: Telea's neighbourhood in pixels (6 at 600x450, scaled, at least 2).
-    None: from the resolution. Raises UserError on another dtype or shape.
+    None: from the resolution. light: also thin light lines, which the method of the paper does not see
+    (white top-hat: the same search in the negative); notebook 01 shows what it costs. Raises UserError on another dtype or shape.
     """
     _check(image)
     image = np.ascontiguousarray(image)
@@ -104,18 +118,25 @@ def dullrazor(image, *, kernel=None, threshold=None, length=None, radius=None):
     # a hair narrower than a pixel keeps only its share of the contrast
     threshold = 10 * min(1, 0.75 + scale / 2) if threshold is None else threshold
     length = length or max(7, 40 * scale)
-    radius = radius or max(2, 6 * scale)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # the image is RGB: BGR2GRAY swaps the weights
-    blackhat = _blackhat(grey, kernel, scale)
-    # vessels and brown structures are bright in red; hair is dark in every channel
-    red = _blackhat(np.ascontiguousarray(image[..., 0]), kernel, scale)
-    dark = cv2.min(blackhat, red)
-    seed = _along(dark, _odd(21 * scale, 9)) >= 1.5 * threshold
-    found = _hairs(seed, dark >= threshold, length, 0.8 * kernel, blackhat, red)
-    flank = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    mask = found | (flank & (_blackhat(grey, kernel + 2, scale) >= threshold / 2))
-    inpainted = cv2.inpaint(image, mask.astype(np.uint8), radius, cv2.INPAINT_TELEA)
-    return HairSteps(grey, blackhat, mask, inpainted)
+    grey, blackhat, mask = _find(image, kernel, threshold, length, scale, 0.95)
+    if light:  # fair hair is yellow: in red it stands out less than in grey
+        mask |= _find(255 - image, kernel, threshold, length, scale, 0.4)[2]
+    return HairSteps(grey, blackhat, mask, fill(image, mask, radius))
+
+
+def fill(image, mask, radius=None):
+    """The image (H, W, 3) with the pixels of a hair mask filled from around (Telea 2004)."""
+    radius = radius or max(2, 6 * min(image.shape[:2]) / REFERENCE)
+    return cv2.inpaint(image, mask.astype(np.uint8), radius, cv2.INPAINT_TELEA)
+
+
+def textbook(image):
+    """DullRazor with the values of the textbook at 600x450, for comparison: same arguments and result."""
+    _check(image)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    blackhat = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((9, 9), np.uint8))
+    mask = cv2.GaussianBlur(blackhat, (3, 3), 0) > 10
+    return HairSteps(grey, blackhat, mask, fill(image, mask, 6))
 
 
 def remove(images):

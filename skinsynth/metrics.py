@@ -26,7 +26,7 @@ from .measures import (  # noqa: F401  one name for everything that measures
     shortcut_audit,
     texture_energy,
 )
-from .standard import NotComputed, inception_features, lpips_standard  # noqa: F401
+from .standard import NotComputed, inception, lpips_standard  # noqa: F401
 from .stats import jackknife
 
 BLOCK = 1024  # rows at a time: memory grows with N, not with N squared

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import encoders, metrics, stats
-from .standard import NotComputed, inception_features
+from .arrays import content_hash, load_array, stream_array
+from .config import CLASSES
+from .standard import INCEPTION, NotComputed, inception
+from .store import code_hash
+from .training import device
 from .vae import round_trip
+
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -26,24 +32,33 @@ class Judge:
     """Turns images into Features: Inception where its weights are, the micro encoder otherwise.
 
     names: how the distances must be called in a table, so that no stand-in bears a standard name.
+    The same pixels are measured once in a run: features lie under run.root/features, and are read
+    from there, memory-mapped.
     """
 
-    def __init__(self, measure, probe, device="cpu"):
-        self.measure, self.probe, self.device = measure, encoders.load_classifier(probe), device
-        blank = np.zeros((2, 32, 32, 3), np.uint8)
-        self.reason = inception_features(blank, device=device)
-        self.inception = not isinstance(self.reason, NotComputed)
+    def __init__(self, run, measure, probe):
+        self.folder = run.root / "features"
+        self.encoder, self.probe = encoders.load_encoder(measure), encoders.load_classifier(probe)
+        self.network = inception(device())
+        self.inception = not isinstance(self.network, NotComputed)
         self.names = ("FID", "KID", "IS") if self.inception else ("FD-micro", "KID-micro", "IS-probe")
+        self.key = INCEPTION if self.inception else f"{measure.key} {probe.key} {code_hash('encoders')}"
+
+    def _measure(self, images):
+        """(features, probabilities) of a few images."""
+        if self.inception:
+            return self.network(images)
+        return encoders.in_batches(self.encoder.embed, images), encoders.probabilities(self.probe, images)
 
     def __call__(self, images, labels, ids):
         """images uint8 (N,H,W,3), labels (N,) codes, ids (N,) lesions or seeds."""
-        if self.inception:
-            found = inception_features(images, device=self.device)
-            features, probabilities = found["pool"], found["probs"]
-        else:
-            features = encoders.micro_features(self.measure, images)
-            probabilities = encoders.probabilities(self.probe, images)
-        return Features(features, probabilities, np.asarray(labels), stats.make_groups(np.asarray(ids)))
+        path = self.folder / f"{content_hash(images, self.key)}.npy"
+        if not path.exists():
+            parts = (self._measure(images[i : i + BATCH]) for i in range(0, len(images), BATCH))
+            stream_array(path, len(images), (np.concatenate(both, 1).astype(np.float32) for both in parts))
+        found, classes = load_array(path), 1008 if self.inception else len(CLASSES)
+        groups = stats.make_groups(np.asarray(ids))
+        return Features(found[:, :-classes], found[:, -classes:], np.asarray(labels), groups)
 
 
 def matched(real_labels, fake_labels, seed=0):

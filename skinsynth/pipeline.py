@@ -44,14 +44,16 @@ class SkinPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self, labels, seeds=None, *, num_images=1, guidance_scale=3.0, steps=16, reference=None,
-        reference_scale=1.0, adapter_strength=1.0, eta=0.0, start=None,
+        reference_scale=1.0, adapter_strength=1.0, eta=0.0, start=None, keep=None,
     ):  # fmt: skip
         """`num_images` images of each label: uint8 (N,H,W,3), N = labels * num_images.
 
         labels: class names, or "none"; seeds: N ints, by default 0, 1, ... for each label;
         reference: float16 tokens (N,L,T,D) of reference images (clip.image_tokens), or None;
         guidance_scale, reference_scale: of the class and of the reference, 1 is no guidance;
-        adapter_strength: 1 as trained, 0 off; start: latents (N,C,h,w) to use instead of noise.
+        adapter_strength: 1 as trained, 0 off; start: latents (N,C,h,w) to use instead of noise; keep:
+        (latents (N,C,h,w), cells (N,1,h,w) bool) of images that are to stay as they are in these cells
+        and are painted anew in the others (as RePaint, Lugmayr et al. 2022, without going back and forth).
         Raises UserError on an unknown class or another number of seeds or references than of images.
         """
         wrong = set(labels) - {*CLASSES, "none"}
@@ -72,9 +74,15 @@ class SkinPipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(steps, device=where)
         noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds] if eta else None
         extra = dict(eta=eta, generator=noise) if eta else {}
-        for t in self.scheduler.timesteps:
+        first = z
+        for i, t in enumerate(self.scheduler.timesteps):
             guess = self._guided(z, t.expand(len(z)), label, kept, guidance_scale, reference_scale)
             z = self.scheduler.step(guess, t, z, **extra).prev_sample
+            if keep is not None:
+                later = self.scheduler.timesteps[i + 1 : i + 2]
+                own = keep[0].to(where)
+                own = self.scheduler.add_noise(own, first, later.expand(len(z))) if len(later) else own
+                z = torch.where(keep[1].to(where), own, z)
         return to_uint8(self.latent_format.decode(self.vae, z))
 
     def _guided(self, z, t, label, kept, scale, reference_scale=1.0):

@@ -50,6 +50,12 @@ def to_square(image, size):
     return cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=how)
 
 
+def jpeg(images, quality):
+    """Images (N, H, W, 3) uint8 RGB as they come back from a JPEG file of that quality (1 to 100)."""
+    coded = (cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1] for x in np.asarray(images))
+    return np.stack([cv2.imdecode(x, cv2.IMREAD_COLOR)[..., ::-1] for x in coded])
+
+
 def _read_mask(path, size):
     """Mask (size, size) bool: a pixel counts when at least half of it is covered."""
     grey = _decode(path, lambda image: np.asarray(image.convert("L")))

@@ -5,20 +5,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from . import (
     assets,
     classify,
     clip,
     counterfactual,
+    data,
     denoiser,
     encoders,
+    inpaint,
     pipeline,
+    pixels,
     segment,
     sets,
+    standard,
     vae,
 )
 from .config import CLASSES
+from .counterfactual import ALPHAS
 from .errors import UserError
 from .store import atomic
 from .versions import VERSIONS
@@ -39,6 +45,12 @@ def records(run, cfg):
 
 def clinical(run, cfg):
     return sets.load_set(run, cfg, "pad")
+
+
+def others(run, cfg):
+    """Sets that classifiers are tested on without training: {name: stage}; isic where the user has it."""
+    isic = cfg.real and (Path(cfg.data) / "isic2018_test").is_dir()
+    return {name: sets.load_set(run, cfg, name) for name in ("pad", *["isic"] * isic)}
 
 
 def training_images(run, cfg, dehair=True):
@@ -148,16 +160,16 @@ def export_samples(run, cfg, folder, *, model, classes="", n=8, guidance=None, m
                 shutil.copy(source, target)
 
 
-def backbone(cfg):
-    """What classifiers start from: the bundled network where it is theirs, else nothing."""
-    return assets.bundled("backbone") if cfg.backbone == assets.BACKBONE else None
+def backbone(name):
+    """What a classifier starts from: the bundled network, timm's weights where they lie, else nothing."""
+    return assets.bundled("backbone") if name == assets.BACKBONE else standard.backbone_weights(name)
 
 
 def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
     return encoders.train_probe(
-        run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbone,
-        start=backbone(cfg), steps=4 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
+        run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbones[0],
+        start=backbone(cfg.backbones[0]), steps=4 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
     )  # fmt: skip
 
 
@@ -172,17 +184,53 @@ def interpolation(run, cfg, folder, rows, **choices):
     """The workflow of Fig 4 on rows of a folder of samples, through the 8-channel VAE."""
     return counterfactual.interpolate(
         run, vae=autoencoder(run, cfg, "8ch"), segmenter=segmenter(run, cfg), samples=folder,
-        rows=[int(r) for r in rows], **choices,
+        rows=[int(r) for r in rows], inpainter=inpainter(cfg), **choices,
     )  # fmt: skip
 
 
-def partly_interpolated(run, cfg, folder):
-    """AI of Table 6: the second half of each class's samples, moved along their paths."""
+def inpainter(cfg):
+    """Name of the method that makes pseudo-normal skin."""
+    return inpaint.best() if cfg.inpainter == "best" else cfg.inpainter
+
+
+def partly_interpolated(run, cfg, folder, share=0.5, alphas=ALPHAS[1:-1]):
+    """AI of Table 6: the last `share` of each class's samples, moved along their paths."""
     classes = pd.read_csv(folder / "metadata.csv")["class"]
-    second = classes.groupby(classes).cumcount() >= classes.groupby(classes).transform("size") // 2
-    rows, alphas = np.flatnonzero(second).tolist(), [k / 10 for k in range(1, 10)]
-    walk = interpolation(run, cfg, folder, rows, alphas=alphas)
-    return counterfactual.partly_interpolated(run, samples=folder, walk=walk, rows=rows, alphas=alphas)
+    kept = (1 - share) * classes.groupby(classes).transform("size")
+    rows = np.flatnonzero(classes.groupby(classes).cumcount() >= kept.round()).tolist()
+    return counterfactual.partly_interpolated(
+        run, vae=autoencoder(run, cfg, "8ch"), segmenter=segmenter(run, cfg), samples=folder, rows=rows,
+        alphas=list(alphas), inpainter=inpainter(cfg),
+    )  # fmt: skip
+
+
+def counterfactual_of(run, cfg, path, folder, alphas, mask=None):
+    """Pictures of the workflow of Fig 4 on a user's image, written into `folder`; returns their paths.
+
+    mask: an image file, white inside the lesion; by default the segmenter finds it. The image is cut to
+    its central square and scaled to the profile's size. Raises UserError as counterfactual.of_image.
+    """
+    image = pixels.read_rgb(path)
+    if min(image.shape[:2]) < 16:
+        raise UserError(f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too few; give an image of 16 or more each way")
+    if wrong := [a for a in alphas if not 0 <= a <= 1]:
+        raise UserError(f"alpha {wrong[0]:g} lies outside 0 (pseudo-normal skin) to 1 (the lesion)")
+    if mask is not None:
+        found = pixels.read_rgb(mask)
+        if not data.same_aspect(found.shape[1::-1], image.shape[1::-1]):
+            raise UserError(f"{mask}: of other proportions than {path}; give the mask of this image")
+        mask = pixels.to_square(found, cfg.size)[..., 0] > 127
+    try:
+        made = counterfactual.of_image(
+            pixels.to_square(image, cfg.size), mask, alphas, vae=autoencoder(run, cfg, "8ch"),
+            segmenter=segmenter(run, cfg), inpainter=inpainter(cfg),
+        )  # fmt: skip
+    except UserError as reason:
+        raise UserError(f"{path}: {reason}") from reason
+    for name, picture in made.items():
+        with atomic(Path(folder) / f"{name}.png") as part:
+            Image.fromarray(picture).save(part)
+    return [Path(folder) / f"{name}.png" for name in made]
 
 
 def synthetic(run, cfg, arm="RS", dose=1.0):
@@ -202,15 +250,15 @@ def linear_probe(run, cfg, arm, samples):
     """The second classifier of Tables 3 and 4: a linear one on CLIP embeddings."""
     return classify.linear_probe(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
-        vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
-        clip=assets.named(cfg.clip, "clip"), seed=cfg.seed,
+        vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg), clip=assets.named(cfg.clip, "clip"), seed=cfg.seed,
     )  # fmt: skip
 
 
-def classifier(run, cfg, arm, seed, samples):
-    """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ..."""
+def classifier(run, cfg, arm, seed, samples, network=None):
+    """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ...; network: a timm name."""
+    network = network or cfg.backbones[0]
     return classify.train_arm(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
-        vae=autoencoder(run, cfg, "8ch"), pad=clinical(run, cfg),
-        backbone=cfg.backbone, start=backbone(cfg), steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
+        vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg), backbone=network, start=backbone(network),
+        steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
     )  # fmt: skip

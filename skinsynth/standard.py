@@ -1,4 +1,4 @@
-"""The field's standard measuring networks, used only if their weights lie on this machine."""
+"""The field's standard networks, used only if their weights lie on this machine."""
 
 import hashlib
 import os
@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub import try_to_load_from_cache
 
 from .errors import UserError
+from .store import Stage
 
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # torch-fidelity's release v0.2.0
+# Suvorov et al. 2022 as TorchScript: Sanster/models, release add_big_lama
+LAMA = "big-lama.pt"
+LAMA_SHA = "344c77bbcb158f17dd143070d1e789f38a66c04202311ae3a25"  # its first digits
 ALEXNET = "alexnet-owt-7be5be79.pth"  # torchvision's, the backbone of lpips' default
 # the linear layers that the lpips package 0.1.4 brings along
 LPIPS_LINEAR = "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"
@@ -46,16 +51,30 @@ def find_weights(name):
         folders.insert(0, Path(os.environ["SKINSYNTH_WEIGHTS"]))
     for folder in folders:
         if (folder / name).is_file():
-            return _checked(folder / name, Path(name).stem.rsplit("-", 1)[1])
+            return _checked(folder / name, LAMA_SHA if name == LAMA else Path(name).stem.rsplit("-", 1)[1])
     return None
 
 
-@torch.no_grad()
-def inception_features(images, batch=32, device="cpu"):
-    """Inception-v3 features as torch-fidelity computes them, or NotComputed without its weights.
+def backbone_weights(name):
+    """timm's own weights of a backbone, or None: SKINSYNTH_WEIGHTS/<name>/ or the Hugging Face cache.
 
-    images: uint8 (N, H, W, 3). Returns dict(pool=(N, 2048) float64 for FID and KID,
-    probs=(N, 1008) float64 for the Inception score). Raises UserError on a wrong hash.
+    Returns a Stage that holds model.safetensors; its key is the file's SHA-256.
+    """
+    found = [Path(os.environ["SKINSYNTH_WEIGHTS"]) / name / "model.safetensors"] if os.environ.get("SKINSYNTH_WEIGHTS") else []
+    cached = try_to_load_from_cache(f"timm/{name}", "model.safetensors")
+    found += [Path(cached)] if isinstance(cached, str) else []
+    for path in found:
+        if path.is_file():
+            with open(path, "rb") as handle:
+                return Stage(path.parent, hashlib.file_digest(handle, "sha256").hexdigest()[:12])
+    return None
+
+
+def inception(device="cpu"):
+    """Inception-v3 as torch-fidelity runs it, or NotComputed without its weights.
+
+    Returns a function of uint8 images (n, H, W, 3) -> (pool (n, 2048) for FID and KID, probabilities
+    (n, 1008) for the Inception score), float32. Raises UserError on a wrong hash.
     """
     path = find_weights(INCEPTION)
     if path is None:
@@ -65,13 +84,13 @@ def inception_features(images, batch=32, device="cpu"):
     net = FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
     ).to(device)
-    pool, probs = [], []
-    for i in range(0, len(images), batch):
-        x = torch.from_numpy(np.array(images[i : i + batch])).permute(0, 3, 1, 2)
-        features, logits = net(x.to(device))
-        pool.append(features.double().cpu().numpy())
-        probs.append(logits.double().softmax(1).cpu().numpy())
-    return dict(pool=np.concatenate(pool), probs=np.concatenate(probs))
+
+    @torch.no_grad()
+    def measure(images):
+        features, logits = net(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).to(device))
+        return features.float().cpu().numpy(), logits.double().softmax(1).float().cpu().numpy()
+
+    return measure
 
 
 class StandardLPIPS(torch.nn.Module):

@@ -185,6 +185,13 @@ def _workplace(final, rank):
     return own
 
 
+def _fact(value):
+    """What an input counts as in a key: a stage by its own key, a dict by its values, others as they are."""
+    if isinstance(value, dict):
+        return {k: _fact(v) for k, v in value.items()}
+    return value.key if isinstance(value, Stage) else value
+
+
 def stage(name):
     """Make `f(out, *, **inputs)` a stage: `f(run, **inputs)` computes it once for each content.
 
@@ -204,11 +211,7 @@ def stage(name):
             bound = known.bind(None, **inputs)
             bound.apply_defaults()
             inputs = dict(list(bound.arguments.items())[1:])
-            facts = {
-                k: v.key if isinstance(v, Stage) else v
-                for k, v in inputs.items()
-                if not isinstance(v, Path)
-            }
+            facts = {k: _fact(v) for k, v in inputs.items() if not isinstance(v, Path)}
             text = json.dumps([name, facts, code_hash(module)], sort_keys=True)
             key = hashlib.sha256(text.encode()).hexdigest()[:12]
             final, rank, wait = run.stages / f"{name}-{key}", *processes()

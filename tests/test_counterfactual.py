@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skinsynth import counterfactual, phantom, segment
+from skinsynth import counterfactual, inpaint, phantom, segment
 
 
 def test_alpha_one_is_the_lesion_and_zero_the_skin():
@@ -32,17 +32,17 @@ def test_inpainting_comes_nearer_to_the_true_skin(dx):
         p = phantom.dermatoscopy(3, i, dx, 64)
         if p.mask.mean() > 0.6:
             continue
-        made = counterfactual.inpaint(p.clean, p.mask)
+        made = inpaint.inpaint(p.clean, p.mask)
         error = lambda x, p=p: ((x[p.mask] / 255 - p.normal[p.mask] / 255.0) ** 2).mean()  # noqa: E731
         gains.append(10 * np.log10(error(p.clean) / error(made)))
-        assert np.array_equal(made[~counterfactual.dilate(p.mask, 0.12)], p.clean[~counterfactual.dilate(p.mask, 0.12)])
+        assert np.array_equal(made[~inpaint.dilate(p.mask, 0.12)], p.clean[~inpaint.dilate(p.mask, 0.12)])
     assert np.median(gains) > 3
 
 
 def test_inpainting_leaves_an_image_without_a_lesion_alone():
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    assert np.array_equal(counterfactual.inpaint(image, np.zeros((16, 16), bool)), image)
-    assert np.array_equal(counterfactual.inpaint(image, np.ones((16, 16), bool)), image)
+    assert np.array_equal(inpaint.inpaint(image, np.zeros((16, 16), bool)), image)
+    assert np.array_equal(inpaint.inpaint(image, np.ones((16, 16), bool)), image)
 
 
 def test_dice_and_mask_report():

@@ -241,7 +241,7 @@ def test_lpips_grows_with_distortion_and_ignores_the_batch():
 def test_standard_networks_say_that_weights_are_absent(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("SKINSYNTH_WEIGHTS", raising=False)
-    for result in (metrics.lpips_standard(), metrics.inception_features(textures(0, 1))):
+    for result in (metrics.lpips_standard(), metrics.inception()):
         assert isinstance(result, metrics.NotComputed)
         assert str(result).startswith("not computed: weights absent")
 

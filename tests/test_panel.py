@@ -49,7 +49,7 @@ def skin():
 def test_collapsed_noisy_and_blue_generators_are_told_from_good_ones(skin):
     """One image repeated: precise, no recall; noise and BGR images: far beyond the floor."""
     images, classes = skin
-    net = lambda x: encoders.micro_features(assets.bundled("measure"), x)  # noqa: E731
+    net = lambda x: encoders.in_batches(encoders.load_encoder(assets.bundled("measure")).embed, x)  # noqa: E731
     real, other = net(images[::2]), net(images[1::2])
     collapsed = np.repeat(images[:1], len(real), 0).astype(int) + np.random.default_rng(0).integers(-1, 2, (len(real), 1, 1, 1))
     found = {k: v.mean() for k, v in metrics.prdc(real, net(collapsed.clip(0, 255).astype(np.uint8))).items()}
@@ -62,7 +62,8 @@ def test_collapsed_noisy_and_blue_generators_are_told_from_good_ones(skin):
 
 def test_failure_score_finds_planted_hair_and_colour(skin):
     images, classes = skin
-    score = failures.ExcessScore(images[::2], classes[::2])
+    embed = lambda x: encoders.in_batches(encoders.load_encoder(assets.bundled("measure")).embed, x)  # noqa: E731
+    score = failures.ExcessScore(images[::2], classes[::2], embed)
     plain = images[1::2][:10]
     usual = score(plain, classes[1::2][:10])
     striped = plain.copy()
@@ -70,10 +71,11 @@ def test_failure_score_finds_planted_hair_and_colour(skin):
         striped[:, 3:61, x] = (striped[:, 3:61, x] * 0.2).astype(np.uint8)
     green = plain.copy()
     green[..., 1] = np.minimum(255, green[..., 1].astype(int) + 90)
-    hair, _ = score.parts(striped, classes[1::2][:10])
-    _, colour = score.parts(green, classes[1::2][:10])
+    hair, _, features = score.parts(striped, classes[1::2][:10])
+    _, colour, _ = score.parts(green, classes[1::2][:10])
     assert np.median(hair) > np.max(score.parts(plain, classes[1::2][:10])[0])
     assert colour.min() > np.median(usual) and np.median(colour) > 2 * np.median(usual)
+    assert np.median(features) > np.median(score.parts(plain, classes[1::2][:10])[2])
 
 
 def test_architecture_shows_the_live_modules():

@@ -73,7 +73,7 @@ def test_samples_of_another_split_are_refused(run, folder):
         pipeline.provenance_check(folder, leaked)
     with pytest.raises(UserError, match="another split"):
         classify.train_arm(
-            run, arm="RS", images=leaked, records=leaked, samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, backbone=TINY.backbone,
+            run, arm="RS", images=leaked, records=leaked, samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, backbone=TINY.backbone,
             start=None, steps=1, batch=4, seed=0,
         )  # fmt: skip
 
@@ -124,7 +124,7 @@ def test_every_arm_trains_and_answers(run, folder):
     with pytest.raises(UserError, match="unknown arm 'X'"):
         classify.train_arm.__wrapped__(
             run.root, arm="X", images=None, records=None, samples=None, vae=None,
-            pad=None, backbone="", start=None, steps=1, batch=1, seed=0,
+            others={}, backbone="", start=None, steps=1, batch=1, seed=0,
         )  # fmt: skip
 
 
@@ -191,8 +191,8 @@ def test_no_classifier_sees_file_names(run, folder, tmp_path):
     table = table.assign(image_id=table.dx + "_" + table.index.astype(str), path=table.dx + ".png")
     table.to_csv(tmp_path / "telling" / "records.csv", index=False)
     telling = store.Stage(tmp_path / "telling", "telling")
-    options = dict(arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), pad=None, seed=0)
-    options |= dict(backbone=TINY.backbone, start=recipe.backbone(TINY), steps=3, batch=8)
+    options = dict(arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, seed=0)
+    options |= dict(backbone=TINY.backbone, start=recipe.backbone(TINY.backbone), steps=3, batch=8)
     a, b = (classify.train_arm(run, images=r, records=r, **options) for r in (honest, telling))
     assert np.array_equal(arrays.load_array(a / "test.npy"), arrays.load_array(b / "test.npy"))
 

@@ -82,18 +82,21 @@ def dermal_skin(canvas, rng, dark=None):
     return absorb(np.exp(tone.astype(np.float32) + shade[..., None]), brown, red)
 
 
-def draw_hair(rng, side, few=0.35, short=0.3, count=None):
+def draw_hair(rng, side, few=0.35, short=0.3, count=None, colour=None, thick=None):
     """Hair coverage (side, side) in 0-1 and its colour; bare with probability 1 - `few`.
 
-    `short`: share of short hairs; `count`: number of hairs, by default drawn.
+    `short`: share of short hairs; `count`: number of hairs; `colour`: rgb in 0-1; `thick`: width as a
+    share of the side (0.004 to 0.014); by default these are drawn.
     """
     canvas = Canvas(side, 1.0)
     hairy, n = rng.random() < few, int(lognormal(rng, 5, 0.9, 1, 50))
     n = n if count is None else count
     light, lean = rng.random() < 0.15, rng.uniform(0, 2 * np.pi)
     dark = rng.uniform(0.5, 1.0) * np.array([0.16, 0.12, 0.11]) + rng.uniform(0, 0.12)
-    colour = rng.uniform([0.72, 0.60, 0.42], [0.95, 0.88, 0.74]) if light else dark
-    thick = lognormal(rng, 0.0065, 0.3, 0.004, 0.014)
+    hue = rng.uniform([0.72, 0.60, 0.42], [0.95, 0.88, 0.74]) if light else dark
+    width = lognormal(rng, 0.0065, 0.3, 0.004, 0.014)
+    colour = hue if colour is None else np.asarray(colour)
+    thick = width if thick is None else thick
     if not hairy:
         return np.zeros((side, side), np.float32), colour
     t = np.linspace(0, 1, 16)[:, None]
