@@ -99,6 +99,12 @@ def configure(profile="micro", **overrides):
         if overrides[name] not in choices(name):
             raise UserError(f"unknown {name} {overrides[name]!r}; choose one of: {', '.join(choices(name))}")
     made = replace(PROFILES[profile], **overrides)
+    if "backbone" in overrides:
+        import timm
+
+        for name in made.backbones:
+            if not timm.is_model(name):
+                raise UserError(f"timm knows no network {name!r}; see timm.list_models()")
     if made.injection == "residual" and made.selection != "grid":
         raise UserError("injection 'residual' places tokens where they lie: set selection = 'grid' as well")
     return made

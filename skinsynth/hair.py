@@ -69,8 +69,8 @@ def _along(dark, length):
 def _hairs(seed, candidate, length, width, grey, red, purity):
     """Components of `candidate` that are hairs: long, thin, much of them `seed`, black and not brown.
 
-    A tangle of crossing hairs is not thin but very long. grey, red: black-hat of each; a dark hair is
-    as dark in red as in grey (purity: their least ratio), melanin and blood are not.
+    A tangle of crossing hairs is not thin but very long. grey, red: black-hat of grey and of a second
+    channel; a dark hair is as dark in red as in grey (purity: their least ratio), melanin and blood are not.
     """
     n, label, box, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
     area = box[:, cv2.CC_STAT_AREA]
@@ -89,17 +89,36 @@ def _blackhat(channel, kernel, scale):
     return cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, disc)
 
 
-def _find(image, kernel, threshold, length, scale, purity):
-    """(grey, its black-hat, mask of thin dark lines) of an RGB image."""
+def _grown(found, weak, length, width):
+    """`found` and the components of `weak` that go on where it was lost: much of them found, thin, long."""
+    n, label, box, _ = cv2.connectedComponentsWithStats((weak | found).astype(np.uint8), connectivity=8)
+    area = box[:, cv2.CC_STAT_AREA]
+    reach = np.hypot(box[:, cv2.CC_STAT_WIDTH], box[:, cv2.CC_STAT_HEIGHT])
+    keep = np.bincount(label[found], minlength=n) >= 0.4 * area
+    keep &= (area <= width * reach) | (reach >= 3 * length)
+    keep[0] = False
+    return found | keep[label]
+
+
+def _find(image, kernel, threshold, length, scale, channel, purity):
+    """(grey, its black-hat, mask of thin dark lines) of an RGB image.
+
+    channel: the lines have to be dark in it as well, at `purity` of their darkness in grey or more.
+    """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # the image is RGB: BGR2GRAY swaps the weights
     blackhat = _blackhat(grey, kernel, scale)
-    # vessels and brown structures are bright in red; hair is dark in every channel
-    red = _blackhat(np.ascontiguousarray(image[..., 0]), kernel, scale)
-    dark = cv2.min(blackhat, red)
-    seed = _along(dark, _odd(21 * scale, 9)) >= 1.5 * threshold
-    found = _hairs(seed, dark >= threshold, length, 0.8 * kernel, blackhat, red, purity)
-    flank = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return grey, blackhat, found | (flank & (_blackhat(grey, kernel + 2, scale) >= threshold / 2))
+    second = _blackhat(np.ascontiguousarray(image[..., channel]), kernel, scale)
+    dark = cv2.min(blackhat, second)
+    along = _along(dark, _odd(21 * scale, 9))
+    found = _hairs(along >= 1.5 * threshold, dark >= threshold, length, 0.8 * kernel, blackhat, second, purity)
+    if not found.any():
+        return grey, blackhat, found
+    found = _grown(found, (dark >= 0.4 * threshold) & (along >= 0.6 * threshold), length, kernel)
+    # a hair's rim is where the line has faded to a quarter of its darkness nearby
+    sharp = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel + 2,) * 2))
+    peak = cv2.dilate(np.where(found, sharp, 0).astype(np.uint8), np.ones((kernel, kernel), np.uint8))
+    near = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return grey, blackhat, near & (sharp >= np.maximum(0.25 * peak, 3))
 
 
 def dullrazor(image, *, kernel=None, threshold=None, length=None, radius=None, light=False):
@@ -118,9 +137,10 @@ def dullrazor(image, *, kernel=None, threshold=None, length=None, radius=None, l
     # a hair narrower than a pixel keeps only its share of the contrast
     threshold = 10 * min(1, 0.75 + scale / 2) if threshold is None else threshold
     length = length or max(7, 40 * scale)
-    grey, blackhat, mask = _find(image, kernel, threshold, length, scale, 0.95)
-    if light:  # fair hair is yellow: in red it stands out less than in grey
-        mask |= _find(255 - image, kernel, threshold, length, scale, 0.4)[2]
+    # vessels and brown structures are bright in red (channel 0); dark hair is dark in every channel
+    grey, blackhat, mask = _find(image, kernel, threshold, length, scale, 0, 0.95)
+    if light:  # fair hair stands out little, and in green (channel 1) more than in red
+        mask = mask | _find(255 - image, kernel, 0.7 * threshold, length, scale, 1, 0.9)[2]
     return HairSteps(grey, blackhat, mask, fill(image, mask, radius))
 
 

@@ -132,3 +132,31 @@ def test_the_threshold_holds_its_rate_on_new_images():
 def test_rate_takes_a_threshold_for_each_sample():
     e = copies.copy_rate([0.5, 0.5, 0.9], [0.4, 0.6, 0.8])
     assert e.value == pytest.approx(2 / 3) and e.low > 0
+
+
+def test_a_copy_stands_out_from_the_next_ones():
+    """An image that resembles many is no copy of any: the margin tells them apart, the likeness alone does not."""
+    rng = np.random.default_rng(0)
+    crowd = 1 + 0.05 * rng.normal(size=(30, 8))
+    alone = np.eye(8)[:4] * 5
+    train = np.concatenate([crowd, alone])
+    query = np.stack([np.ones(8), alone[0] + 0.05])
+    plain, margin = (copies.nearest(train, query, others=k)[0] for k in (0, 10))
+    assert plain[0] > 0.99 and plain[1] > 0.99
+    assert margin[0] < 0.05 < 0.5 < margin[1]
+
+
+def test_whitening_makes_training_features_even():
+    x = np.random.default_rng(0).normal(size=(200, 5)) @ np.diag([10, 5, 1, 0.1, 0.01]) + 3
+    y = copies.Whitening.fit(x)(x)
+    assert np.allclose(np.cov(y.T), np.eye(y.shape[1]) * 200 / 199, atol=1e-6) and np.allclose(y.mean(0), 0, atol=1e-9)
+
+
+def test_pairs_of_one_lesion_are_told_from_strangers():
+    images = textures(0, 40)
+    again = np.clip(images.astype(int) + np.random.default_rng(1).integers(-20, 21, images.shape), 0, 255).astype(np.uint8)
+    both, names = np.concatenate([images, again]), np.tile(np.arange(40), 2)
+    describe = lambda x, turned=False: copies.describe(x, pixels, turned)  # noqa: E731
+    same = copies.pair_auc(both, names, np.zeros(80), describe, [1, 1])
+    wrong = copies.pair_auc(both, np.concatenate([np.arange(40), np.roll(np.arange(40), 7)]), np.zeros(80), describe, [1, 1])
+    assert same.value > 0.95 and same.n == 80 and wrong.low < 0.5 < wrong.high + 0.05

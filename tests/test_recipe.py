@@ -7,9 +7,25 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
-from skinsynth import arrays, classify, config, denoiser, evaluate, pipeline, recipe, sets, store
+from skinsynth import (
+    arrays,
+    assets,
+    classify,
+    config,
+    denoiser,
+    encoders,
+    evaluate,
+    phantom,
+    pipeline,
+    recipe,
+    sets,
+    store,
+)
 from skinsynth.errors import UserError
 from skinsynth.versions import RELEASED
 
@@ -219,3 +235,68 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
         evaluate.read_folder(tmp_path / "noise", 32)
     with pytest.raises(UserError, match="no images found"):
         evaluate.read_folder(tmp_path / "nothing", 32)
+
+
+def test_a_backbone_takes_its_weights_where_they_lie(monkeypatch, tmp_path):
+    """timm's own file, head of 1,000 classes and all; without it the network starts from scratch."""
+    monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "none"))
+    name = "resnet18.a1_in1k"
+    assert recipe.backbone(name) is None
+    theirs = timm.create_model(name, pretrained=False)
+    (tmp_path / name).mkdir()
+    save_file(theirs.state_dict(), tmp_path / name / "model.safetensors")
+    start = recipe.backbone(name)
+    made = encoders.new_classifier(name, 7, start)
+    assert torch.equal(made.layer1[0].conv1.weight, theirs.layer1[0].conv1.weight) and made.fc.weight.shape[0] == 7
+    theirs.conv1.weight.data += 1
+    save_file(theirs.state_dict(), tmp_path / name / "model.safetensors")
+    assert recipe.backbone(name).key != start.key, "other weights are another stage"
+
+
+def test_several_networks_and_further_test_sets(run, folder):
+    cfg = replace(TINY, backbone="test_resnet.r160_in1k, test_vit.r160_in1k")
+    assert cfg.backbones == ("test_resnet.r160_in1k", "test_vit.r160_in1k")
+    with pytest.raises(UserError, match="timm knows no network 'resnet0'"):
+        config.configure(backbone="test_resnet.r160_in1k,resnet0")
+    other = dict(pad=recipe.clinical(run, TINY), isic=recipe.clinical(run, TINY))
+    made = classify.linear_probe(
+        run, arm="R0", images=recipe.records(run, TINY), records=recipe.records(run, TINY), samples=folder,
+        vae=recipe.autoencoder(run, TINY, "8ch"), others=other, clip=assets.bundled("clip"), seed=0,
+    )  # fmt: skip
+    assert np.array_equal(arrays.load_array(made / "pad.npy"), arrays.load_array(made / "isic.npy"))
+
+
+def test_a_users_image_walks_to_normal_skin(run, tmp_path):
+    """Any kind of file gives pictures or one clear line."""
+    drawn = phantom.dermatoscopy(5, 0, "nv", 64)
+    Image.fromarray(drawn.image).save(tmp_path / "lesion.png")
+    Image.fromarray(drawn.mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    go = lambda name, mask="mask.png", alphas=(0, 1): recipe.counterfactual_of(  # noqa: E731
+        run, TINY, tmp_path / name, tmp_path / "out", alphas, mask and tmp_path / mask)
+    made = go("lesion.png")
+    assert [p.name for p in made] == ["image.png", "mask.png", "inpainted.png", "alpha_0.00.png", "alpha_1.00.png"]
+    ends = [np.asarray(Image.open(p)).astype(float) for p in made]
+    assert np.abs(ends[2] - ends[0])[ends[1] > 127].mean() > 5, "the lesion is painted over"
+    kinds = dict(grey="L", rgba="RGBA", wide="RGB")
+    for name, mode in kinds.items():
+        Image.fromarray(drawn.image).convert(mode).save(tmp_path / f"{name}.png")
+        assert len(go(f"{name}.png")) == 5
+    Image.fromarray(np.asarray(Image.fromarray(drawn.image).convert("L")).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    assert len(go("deep.png")) == 5
+    bad = dict(tiny=(1, 1), thin=(7, 600))
+    for name, shape in bad.items():
+        Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(tmp_path / f"{name}.png")
+        with pytest.raises(UserError, match=f"{name}.png: .* pixels are too few"):
+            go(f"{name}.png", None)
+    Image.fromarray(np.zeros((45, 60), np.uint8)).save(tmp_path / "empty.png")
+    Image.fromarray(np.zeros((45, 60, 3), np.uint8)).save(tmp_path / "black.png")
+    with pytest.raises(UserError, match="black.png: no lesion found"):
+        go("black.png", "empty.png")
+    with pytest.raises(UserError, match="of other proportions"):
+        go("lesion.png", "empty.png")
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "full.png")
+    with pytest.raises(UserError, match="fills the image"):
+        go("lesion.png", "full.png")
+    with pytest.raises(UserError, match="alpha 2 lies outside"):
+        go("lesion.png", alphas=(2,))

@@ -1,0 +1,86 @@
+"""Pseudo-normal skin: each method against a truth, one interface, true formats where weights are absent."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from skinsynth import config, inpaint, phantom, standard
+from skinsynth.errors import UserError
+
+
+def lesions(n=6, size=64, dx="mel"):
+    drawn = [phantom.dermatoscopy(3, i, dx, size) for i in range(n)]
+    return [p for p in drawn if p.mask.mean() < 0.5]
+
+
+@pytest.mark.parametrize("method", ["telea", "harmonic"])
+def test_each_method_comes_nearer_to_the_true_skin(method):
+    gains = []
+    for p in lesions():
+        made = inpaint.inpaint(p.clean, p.mask, method)
+        error = lambda x, p=p: ((x[p.mask] / 255 - p.normal[p.mask] / 255.0) ** 2).mean()  # noqa: E731
+        gains.append(10 * np.log10(error(p.clean) / error(made)))
+        outside = ~inpaint.dilate(p.mask, 0.12)
+        assert np.array_equal(made[outside], p.clean[outside])
+    assert np.median(gains) > 6
+
+
+def test_harmonic_continues_a_slope():
+    """On a plane of brightness the smoothest surface is the plane; a fill with the mean is not."""
+    y, x = np.mgrid[:64, :64]
+    image = np.repeat((60 + 2 * x)[..., None], 3, -1).astype(np.uint8)
+    area = np.hypot(x - 30, y - 30) < 14
+    holed = np.where(area[..., None], 0, image).astype(np.uint8)
+    filled = inpaint.harmonic(holed, area)
+    assert np.abs(filled[area] - image[area]).max() < 6
+    corner = (x < 12) & (y < 12)  # the area touches the image's edge
+    assert np.abs(inpaint.harmonic(np.where(corner[..., None], 0, image).astype(np.uint8), corner)[corner] - image[corner]).mean() < 16
+
+
+def test_grain_of_the_skin_is_kept():
+    rng = np.random.default_rng(0)
+    image = np.clip(rng.normal(150, 6, (64, 64, 3)), 0, 255).astype(np.uint8)
+    mask = np.zeros((64, 64), bool)
+    mask[20:44, 20:44] = True
+    made = inpaint.inpaint(image, mask)
+    assert 0.5 < made[26:38, 26:38].std() / image.std() < 1.5
+
+
+def test_nothing_to_paint_leaves_the_image_alone():
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    for mask in (np.zeros((16, 16), bool), np.ones((16, 16), bool)):
+        assert np.array_equal(inpaint.inpaint(image, mask), image)
+    with pytest.raises(UserError, match="unknown inpainter 'magic'.*harmonic"):
+        inpaint.inpaint(image, np.eye(16, dtype=bool), "magic")
+    with pytest.raises(UserError, match="unknown inpainter"):
+        config.configure(inpainter="magic")
+
+
+class Paler(torch.nn.Module):
+    """A stand-in of LaMa's signature: (image, mask) -> image, sides in multiples of 8."""
+
+    def forward(self, image, mask):
+        assert image.shape[2] % 8 == 0 and image.shape[1] == 3 and mask.shape[1] == 1
+        assert float(image.max()) <= 1.0 and float(image.min()) >= 0.0
+        return image * (1 - mask) + mask * torch.tensor([0.8, 0.6, 0.4]).view(1, 3, 1, 1)
+
+
+def test_lama_is_read_from_torchscript_after_its_hash(monkeypatch, tmp_path):
+    monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
+    image, mask = np.full((30, 30, 3), 200, np.uint8), np.zeros((30, 30), bool)
+    mask[10:20, 10:20] = True
+    assert inpaint.best() == "telea"
+    with pytest.raises(UserError, match="needs big-lama.pt in SKINSYNTH_WEIGHTS"):
+        inpaint.inpaint(image, mask, "lama")
+    torch.jit.script(Paler()).save(str(tmp_path / "big-lama.pt"))
+    with pytest.raises(UserError, match="SHA-256"):
+        inpaint.inpaint(image, mask, "lama")
+    digest = hashlib.sha256((tmp_path / "big-lama.pt").read_bytes()).hexdigest()
+    monkeypatch.setattr(standard, "LAMA_SHA", digest[:50])
+    assert inpaint.best() == "lama"
+    made = inpaint.inpaint(image, mask, "lama")
+    assert np.abs(made[13:17, 13:17].astype(int) - [204, 153, 102]).max() <= 1, "RGB in, RGB out"
+    assert np.array_equal(made[:5], image[:5])
