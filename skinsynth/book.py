@@ -9,8 +9,11 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
+from PIL import Image, ImageOps
+
 from . import chapters, gates, store
 from . import run as runner
+from .claims import VERDICTS
 from .errors import UserError
 
 ITEMS = {  # item: (what it shows, notebook)
@@ -49,30 +52,43 @@ def badge(verdict):
     return f"{{bdg-{BADGE.get(verdict, 'muted')}}}`{verdict}`"
 
 
-def items_page(rows, data):
-    """The table of the twenty items: number, what it shows, notebook, verdicts, data."""
-    lines = ["| Item | What it shows | Notebook | Verdict | Data |", "|:--|:--|:--|:--|:--|"]
+def thumbnails(run, folder):
+    """Write a small picture of each figure, {item: file name}; what is cut away shows less of a wide figure."""
+    found = {}
+    for item in ITEMS:
+        files = sorted(run.figures.glob(f"fig{int(item[3:]):02d}*.png")) if item.startswith("fig") else []
+        if files:
+            with Image.open(files[0]) as picture, store.atomic(folder / f"{item}.png") as part:
+                small = ImageOps.fit(picture.convert("RGB"), (192, 120), centering=(0, 0))
+                small.quantize(64).save(part, optimize=True)
+            found[item] = f"{item}.png"
+    return found
+
+
+def items_page(rows, data, thumbs=None):
+    """The table of the twenty items: number, picture, what it shows, notebook, verdicts, data."""
+    lines = ["| Item | | What it shows | Notebook | Verdict | Data |", "|:--|:--|:--|:--|:--|:--|"]
+    thumbs = thumbs or {}
     for item, (shows, notebook) in ITEMS.items():
         count = Counter(r["verdict"] for r in rows if r["item"] == item)
         said = " ".join(
             f"{badge(v)}" + (f" × {n}" if n > 1 else "") for v, n in sorted(count.items())
         )
         link = f"[{notebook[:2]}](book/executed/{notebook}.ipynb)"
+        picture = f"![{title(item)}, small](book/generated/{thumbs[item]}){{width=96px}}" if item in thumbs else ""
         lines.append(
-            f"| [{title(item)}](#{item}) | {shows} | {link} | {said or 'no claim'} | {data} |"
+            f"| [{title(item)}](#{item}) | {picture} | {shows} | {link} | {said or 'no claim'} | {data} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def summary_page(rows, whole):
     """What holds here, in a few sentences, and on what data."""
-    count = Counter(r["verdict"] for r in rows)
-    found = ", ".join(f"{n} {v}" for v, n in count.most_common())
     minutes = sum(n["seconds"] for n in whole["notebooks"].values()) / 60
     text = (
         f"This book was made by the run `{whole['run']}` (profile `{whole['profile']}`) on "
         f"{whole['device']}; its notebooks took {minutes:.1f} minutes. "
-        f"Of {len(rows)} statements of the paper: {found}.\n"
+        f"The paper makes {len(rows)} statements that can be listed. What became of them here:\n"
     )
     if whole["data"] == "phantom":
         text += (
@@ -80,7 +96,12 @@ def summary_page(rows, whole):
             "drawn by a program, with known truth. It shows whether the method does what is "
             "said of it where the answer is known. It says nothing about HAM10000 or patients.\n:::\n"
         )
-    return text
+    cards = []
+    for verdict in VERDICTS:
+        items = Counter(r["item"] for r in rows if r["verdict"] == verdict)
+        links = ", ".join(f"[{title(i)}](#{i})" + (f" × {n}" if n > 1 else "") for i, n in items.items())
+        cards.append(f":::{{grid-item-card}} {items.total()} {verdict}\n{links or 'none'}\n:::\n")
+    return text + "\n::::{grid} 1 2 2 4\n:gutter: 2\n\n" + "".join(cards) + "::::\n"
 
 
 def reference_verdicts(root):
@@ -139,7 +160,7 @@ def write_pages(run, root):
     data = "phantom" if whole["data"] == "phantom" else "HAM10000"
     pages = {
         "summary": summary_page(rows, whole),
-        "items": items_page(rows, data),
+        "items": items_page(rows, data, thumbnails(run, root / "book" / "generated")),
         "claims": claims_page(rows, reference_verdicts(root)),
         "status": status_page(run, whole, runner.status(run, root=root)),
     }

@@ -8,7 +8,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from .arrays import labels_of, load_array, records_of, save_array
-from .clip import embed, load_clip
 from .config import CLASSES
 from .encoders import (
     augment,
@@ -113,20 +112,27 @@ def train_arm(
 
 
 @stage("linear-probe")
-def linear_probe(out, *, arm, images, records, samples, vae, others, clip, seed):
-    """Logistic regression on frozen CLIP embeddings: the cheap second classifier. As train_arm."""
-    (x, y, weights), table = _arm(arm, images, records, samples, vae, seed)
-    encoder = load_clip(clip)
+def linear_probe(out, *, arm, records, samples, embedded, others, seed):
+    """Logistic regression on frozen CLIP embeddings: the cheap second classifier. As train_arm, without R4.
+
+    embedded: dict of embeddings stages (clip.cache_embeddings), of the original set ("records") and of
+    the samples ("samples"); others: those of further sets.
+    """
+    if arm not in ARMS or arm == "R4":
+        raise UserError(f"no linear probe for arm {arm!r}; known: {', '.join(a for a in ARMS if a != 'R4')}")
+    table = records_of(records)
+    split, labels = table.split.to_numpy(), labels_of(table, CLASSES)
+    own, made = (load_array(embedded[name] / "embeddings.npy") for name in ("records", "samples"))
+    real = own[split == "train"], labels[split == "train"]
+    x, y, weights = arm_data(arm, real, (made, _synthetic(samples, records)[1]), None, seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
     drawn = {} if weights is None else dict(logisticregression__sample_weight=weights / weights.mean())
-    model.fit(embed(encoder, x), y, **drawn)
-
-    def answer(pixels):
-        p = np.zeros((len(pixels), len(CLASSES)), np.float32)
-        p[:, model.classes_] = model.predict_proba(embed(encoder, pixels))
-        return p
-
-    _answers(out, table, records, others, answer)
+    model.fit(x, y, **drawn)
+    sets = {name: own[split == name] for name in ("val", "test")}
+    for name, features in (sets | {k: load_array(v / "embeddings.npy") for k, v in others.items()}).items():
+        p = np.zeros((len(features), len(CLASSES)), np.float32)
+        p[:, model.classes_] = model.predict_proba(features)
+        save_array(out / f"{name}.npy", p)
 
 
 def sensitivity_at(y, score, specificity):

@@ -184,6 +184,12 @@ def embed(model, images, batch=128):
     return torch.cat(parts).double().cpu().numpy()
 
 
+@stage("embeddings")
+def cache_embeddings(out, *, clip, images):
+    """L2-normalised embeddings of all images of a stage, in its order."""
+    save_array(out / "embeddings.npy", embed(load_clip(clip), load_array(images / "images.npy")))
+
+
 def pca_maps(states):
     """First three principal components of each block's patch features as RGB in [0,1].
 

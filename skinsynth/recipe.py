@@ -248,9 +248,11 @@ def synthetic(run, cfg, arm="RS", dose=1.0):
 
 def linear_probe(run, cfg, arm, samples):
     """The second classifier of Tables 3 and 4: a linear one on CLIP embeddings."""
+    known = lambda made: clip.cache_embeddings(run, clip=assets.named(cfg.clip, "clip"), images=made)  # noqa: E731
     return classify.linear_probe(
-        run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
-        vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg), clip=assets.named(cfg.clip, "clip"), seed=cfg.seed,
+        run, arm=arm, records=records(run, cfg), samples=samples, seed=cfg.seed,
+        embedded=dict(records=known(records(run, cfg)), samples=known(samples)),
+        others={name: known(made) for name, made in others(run, cfg).items()},
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from conftest import ROOT, write_notebook
 from matplotlib import pyplot as plt
 from nbformat.v4 import new_code_cell, new_output
 
-from skinsynth import book, chapters, gates, store
+from skinsynth import book, chapters, claims, gates, store
 from skinsynth.errors import UserError
 
 
@@ -95,6 +95,8 @@ def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(site):
     front = (html / "index.html").read_text()
     assert "phantom" in front and front.count("book/executed/04_synthesis.html#") == 8
     assert "stale" in (html / "book" / "status.html").read_text()
+    assert front.count("small") >= 14 and len(list((site / "book" / "generated").glob("fig*.png"))) == 14
+    assert f"{len(claims.load())} not testable here" in front, "a run without evidence gives no verdict"
 
     start = time.perf_counter()
     assert book.build(root=site, say=said.append) == []

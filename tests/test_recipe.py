@@ -16,6 +16,7 @@ from skinsynth import (
     arrays,
     assets,
     classify,
+    clip,
     config,
     denoiser,
     encoders,
@@ -259,10 +260,11 @@ def test_several_networks_and_further_test_sets(run, folder):
     assert cfg.backbones == ("test_resnet.r160_in1k", "test_vit.r160_in1k")
     with pytest.raises(UserError, match="timm knows no network 'resnet0'"):
         config.configure(backbone="test_resnet.r160_in1k,resnet0")
-    other = dict(pad=recipe.clinical(run, TINY), isic=recipe.clinical(run, TINY))
+    known = lambda made: clip.cache_embeddings(run, clip=assets.bundled("clip"), images=made)  # noqa: E731
+    pad, records = known(recipe.clinical(run, TINY)), recipe.records(run, TINY)
     made = classify.linear_probe(
-        run, arm="R0", images=recipe.records(run, TINY), records=recipe.records(run, TINY), samples=folder,
-        vae=recipe.autoencoder(run, TINY, "8ch"), others=other, clip=assets.bundled("clip"), seed=0,
+        run, arm="R0", records=records, samples=folder, embedded=dict(records=known(records), samples=known(folder)),
+        others=dict(pad=pad, isic=pad), seed=0,
     )  # fmt: skip
     assert np.array_equal(arrays.load_array(made / "pad.npy"), arrays.load_array(made / "isic.npy"))
 

@@ -2,6 +2,7 @@
 
 import shutil
 
+import browser
 import pandas as pd
 import papermill
 import pytest
@@ -10,21 +11,33 @@ from conftest import ROOT, write_notebook
 from skinsynth import book, chapters, cli, store, versions
 from skinsynth import run as runner
 
+EXTRAS = {"parameters": {"extras": True}}
 
-@pytest.mark.book
-@pytest.mark.timeout(1200)
-def test_smoke_book_end_to_end(project):
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A project with the smoke book built, extras and all; what the run and the build said."""
+    project, patch = tmp_path_factory.mktemp("smoke"), pytest.MonkeyPatch()
+    for key, value in (("SKINSYNTH_ROOT", project), ("SKINSYNTH_RESULTS", project / "results"), ("PYTHONPATH", ROOT)):
+        patch.setenv(key, str(value))
+    for key in ("SKINSYNTH_DATA", "SKINSYNTH_RUN", "SKINSYNTH_QUIET"):
+        patch.delenv(key, raising=False)
     for name in ("_config.yml", "_toc.yml", "index.md"):
         shutil.copy(ROOT / name, project)
     skip = shutil.ignore_patterns("executed", "generated", "reference")
     shutil.copytree(ROOT / "book", project / "book", ignore=skip)
-    shutil.copytree(ROOT / "notebooks", project / "notebooks", dirs_exist_ok=True)
+    shutil.copytree(ROOT / "notebooks", project / "notebooks")
+    done = runner.run_notebooks("smoke", root=project, **EXTRAS)
+    yield project, tuple(done), book.build(root=project)
+    patch.undo()
 
-    extras = {"parameters": {"extras": True}}
-    done = runner.run_notebooks("smoke", root=project, **extras)
-    assert tuple(done) == chapters.NOTEBOOKS
-    assert book.build(root=project) == []
-    assert runner.run_notebooks("smoke", root=project, **extras) == []
+
+@pytest.mark.book
+@pytest.mark.timeout(1200)
+def test_smoke_book_end_to_end(smoke):
+    project, done, problems = smoke
+    assert done == chapters.NOTEBOOKS and problems == []
+    assert runner.run_notebooks("smoke", root=project, **EXTRAS) == []
     rungs = pd.read_csv(project / "results/smoke/tables/rungs.csv")
     assert list(rungs.model) == [name for name, _ in versions.ladder()]
     verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}
@@ -43,6 +56,18 @@ def test_smoke_book_end_to_end(project):
         options = {"cwd": str(project), "kernel_name": "python3", "progress_bar": False}
         papermill.execute_notebook(str(source), str(target), {"profile": "smoke"}, **options)
     assert (project / "results/scratch-smoke/tables/table1.csv").exists()
+
+
+@pytest.mark.book
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not browser.found(), reason="no Chromium on this machine")
+def test_a_browser_finds_nothing_wrong(smoke):
+    """Every page in light, dark and phone width: console, requests, alt texts, width, sliders, axe."""
+    site = smoke[0] / "_build" / "html"
+    assert browser.problems(site) == []
+    sizes = {p: p.stat().st_size for p in site.rglob("*") if p.is_file()}
+    assert sum(sizes.values()) < 40e6
+    assert max(n for p, n in sizes.items() if p.suffix == ".html") < 3e6
 
 
 @pytest.mark.parametrize(
