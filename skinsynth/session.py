@@ -172,6 +172,8 @@ class Session:
         shown = {"image/png": {"width": round(fig.get_figwidth() * 100)}}  # CSS pixels
         plt.close(fig)
         display({"image/png": png, "text/plain": name}, metadata=shown, raw=True)
+        if data is not None and not re.match(r"fig\d", name):  # items have `results`
+            self._link([path.with_suffix(".csv")])
 
     def table(self, name, frame, caption, fmt=None):
         """Write tables/<name>.csv and show it as a labelled, captioned table.
@@ -186,6 +188,8 @@ class Session:
         title = f"**Table {number[1]}{number[2]}.** {caption}" if number else caption
         body = table_markdown(frame, fmt)
         show(f":::{{table}} {title}\n:name: {name}\n\n{body}\n:::\n", f"{title}\n\n{body}\n")
+        if not number:
+            self._link([self.run.tables / f"{name}.csv"])
 
     def evidence(self, claim, parts, note=""):
         """Record what this run measured for a claim of the paper; see claims.record."""
@@ -201,13 +205,15 @@ class Session:
         from . import claims
 
         said = claims.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
-        files = self.files(item)
+        self._link(self.files(item), f"{said}\nImages: {self.source}, {self.cfg.size} pixels. Files: ")
+
+    def _link(self, files, said="File: "):
+        """Show links to files after some words, seen from the book's page and from the notebook in JupyterLab."""
         root, paths = chapters.project_root(), {}
-        for place in ("book/executed", "notebooks"):  # where the page lies: book, JupyterLab
+        for place in ("book/executed", "notebooks"):
             paths[place] = [(f.name, os.path.relpath(f, root / place)) for f in files]
         book = ", ".join(f"{{download}}`{n} <{p}>`" for n, p in paths["book/executed"])
         lab = ", ".join(f"[{n}]({p})" for n, p in paths["notebooks"])
-        said = f"{said}\nImages: {self.source}, {self.cfg.size} pixels. Files: "
         show(said + (book or "none"), said + (lab or "none"))
 
     def files(self, item):

@@ -1,8 +1,11 @@
 """Panel of metrics, failure score, architecture: planted faults are found, stand-ins named."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from skinsynth import (
     architecture,
@@ -15,6 +18,8 @@ from skinsynth import (
     panel,
     phantom,
     pipeline,
+    standard,
+    store,
     vae,
 )
 from skinsynth.training import device
@@ -93,3 +98,39 @@ def test_architecture_shows_the_live_modules():
     links = architecture.level_links(net)
     assert links["middle"] == (4,) and links["down 0"] == (0, 1)
     assert len(architecture.draw(traced, links).axes) == 1
+
+
+def test_inception_of_the_true_architecture_takes_its_own_name(monkeypatch, tmp_path):
+    """Random weights in torch-fidelity's file format: read after the hash, measured once, under FID's name."""
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state):
+            return None
+
+    torch.manual_seed(0)
+    torch.save({}, tmp_path / "none.pth")
+    names = ["2048", "logits_unbiased"]
+    theirs = Untrained("random", names, feature_extractor_weights_path=str(tmp_path / "none.pth"))
+    torch.save(theirs.state_dict(), tmp_path / "w.pth")
+    digest = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()[:8]
+    (tmp_path / "w.pth").rename(tmp_path / f"weights-{digest}.pth")
+    for module in (standard, panel):
+        monkeypatch.setattr(module, "INCEPTION", f"weights-{digest}.pth")
+    monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
+    torch.manual_seed(0)
+    encoders.save_module(tmp_path / "probe", encoders.new_classifier("test_resnet.r160_in1k", 7), dict(backbone="test_resnet.r160_in1k"))
+    judge = panel.Judge(store.Run("r"), assets.bundled("measure"), store.Stage(tmp_path / "probe", "p"))
+    assert judge.names == ("FID", "KID", "IS") and judge.inception
+    images = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
+    found = judge(images, ["nv"] * 5, range(5))
+    wanted, logits = theirs(torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert np.allclose(found.features, wanted, rtol=1e-4, atol=1e-5)
+    assert np.allclose(found.probabilities, logits.softmax(1), atol=1e-6)
+    monkeypatch.setattr(panel, "BATCH", 2)
+    (file,) = (tmp_path / "results/r/features").iterdir()
+    file.unlink()
+    again = judge(images, ["nv"] * 5, range(5))
+    assert np.allclose(found.features, again.features, atol=1e-5), "the batch changes nothing but float noise"
+    judge.network = None
+    assert np.array_equal(judge(images, ["nv"] * 5, range(5)).features, again.features), "read, not measured again"
