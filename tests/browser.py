@@ -54,7 +54,7 @@ def _sliders(page):
 def _page(page, base, name, mode, axe):
     """Problems of one page in one mode."""
     said, asked = [], []
-    page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: said.append(str(e)))
     page.on("request", lambda r: asked.append(r.url) if not r.url.startswith((base, "data:", "blob:")) else None)
     page.goto(base + name, wait_until="load")

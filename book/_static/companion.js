@@ -1,9 +1,11 @@
 // A click, Enter or space on a picture shows it enlarged in a dialog; sliders are left alone.
 document.addEventListener("DOMContentLoaded", () => {
+  // docutils calls the bibliography a list whose entries are no list items
+  document.querySelectorAll(".citation-list[role=list]").forEach((list) => list.removeAttribute("role"));
   const box = document.createElement("dialog");
   box.className = "ss-box";
   box.innerHTML =
-    '<form method="dialog"><button aria-label="Close enlarged image"><img alt=""></button></form><p></p>';
+    '<form method="dialog"><button aria-label="Close enlarged image"><img alt="Nothing enlarged"></button></form><p></p>';
   document.body.append(box);
   document.querySelectorAll(".bd-article figure img, .bd-article .cell_output img").forEach((im) => {
     if (im.closest(".ss-slider")) return;
