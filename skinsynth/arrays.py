@@ -23,14 +23,12 @@ def save_array(path, array):
 
 def stream_array(path, n, parts):
     """Write `n` rows that come in parts into one file, so that memory holds one part; returns load_array."""
-    with atomic(path) as temporary:
-        out, done = None, 0
-        for rows in parts:
-            if out is None:
-                out = np.lib.format.open_memmap(temporary, "w+", rows.dtype, (n, *rows.shape[1:]))
-            out[done : done + len(rows)] = rows
-            done += len(rows)
-        out.flush()
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        for i, rows in enumerate(parts):
+            if i == 0:  # not a memory map: that ends in a signal, not in an error, where the disk is full
+                kind = dict(descr=np.lib.format.dtype_to_descr(rows.dtype), fortran_order=False, shape=(n, *rows.shape[1:]))
+                np.lib.format.write_array_header_1_0(file, kind)
+            file.write(np.ascontiguousarray(rows).data)
     return load_array(path)
 
 

@@ -168,13 +168,15 @@ def classify(profile, data, arms, seeds):
     """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many."""
     from . import recipe
     from .chapters import data_folder
+    from .classify import PAPER_COLUMNS
 
     cfg = configure(profile, data=data_folder(data, profile))
     run = Run(cfg.run)
     for arm in arms or ("R0", "S", "M", "RS", "R1", "R3"):
-        for seed in seeds or range(cfg.classifier_seeds):
-            made = recipe.classifier(run, cfg, arm, seed, recipe.synthetic(run, cfg, arm))
-            click.echo(f"{arm} seed {seed}: {made.path}")
+        for network in cfg.backbones if arm in PAPER_COLUMNS else cfg.backbones[:1]:
+            for seed in seeds or range(cfg.classifier_seeds):
+                made = recipe.classifier(run, cfg, arm, seed, recipe.synthetic(run, cfg, arm), network)
+                click.echo(f"{arm} {network} seed {seed}: {made.path}")
 
 
 @cli.command()

@@ -100,11 +100,15 @@ def configure(profile="micro", **overrides):
             raise UserError(f"unknown {name} {overrides[name]!r}; choose one of: {', '.join(choices(name))}")
     made = replace(PROFILES[profile], **overrides)
     if "backbone" in overrides:
-        import timm
+        from .encoders import try_backbone
 
         for name in made.backbones:
-            if not timm.is_model(name):
-                raise UserError(f"timm knows no network {name!r}; see timm.list_models()")
+            try_backbone(name, made.size)
+    if made.inpainter == "lama" and "inpainter" in overrides:
+        from .standard import LAMA, find_weights
+
+        if find_weights(LAMA) is None:
+            raise UserError(f"inpainter 'lama' needs {LAMA} in SKINSYNTH_WEIGHTS or torch hub's cache; put it there or choose another")
     if made.injection == "residual" and made.selection != "grid":
         raise UserError("injection 'residual' places tokens where they lie: set selection = 'grid' as well")
     return made

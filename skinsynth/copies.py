@@ -14,20 +14,25 @@ from .errors import UserError
 from .measures import auc_interval
 from .pixels import jpeg
 from .splits import descriptors
-from .stats import Estimate, wilson
+from .stats import Estimate, jackknife, make_groups, share_interval
 
 BLOCK = 1024
 OTHERS = 10  # next nearest images that a copy has to stand out from
 ENOUGH = 99  # negatives from which a rate of 1 % can be set
 
 
-def augmented(images):
-    """The eight flips and rotations of each image. (N, H, W, 3), H = W. Returns (8, N, H, W, 3)."""
+def sides(images):
+    """The eight flips and rotations of images (N, H, H, 3), one after the other: views, not copies."""
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] != images.shape[2]:
         raise UserError(f"copies need square images (N, H, H, 3), got {images.shape}")
-    turned = [np.rot90(images, k, axes=(1, 2)) for k in range(4)]
-    return np.stack(turned + [x[:, :, ::-1] for x in turned])
+    for flipped in (images, images[:, ::-1]):
+        yield from (np.rot90(flipped, k, axes=(1, 2)) for k in range(4))
+
+
+def augmented(images):
+    """The eight `sides` of each image in one array (8, N, H, H, 3)."""
+    return np.stack(list(sides(images)))
 
 
 def planted(images, quality=75):
@@ -42,10 +47,9 @@ def describe(images, encode, turned=False):
 
     turned: of all flips and rotations, arrays (8, N, D).
     """
-    views = augmented(images) if turned else [np.asarray(images)]
     small = lambda x: descriptors(x).reshape(len(x), -1)  # noqa: E731
-    found = [np.stack([space(view) for view in views]) for space in (encode, small)]
-    return found if turned else [x[0] for x in found]
+    found = [(encode(view), small(view)) for view in (sides(images) if turned else [np.asarray(images)])]
+    return [np.stack(x) for x in zip(*found, strict=True)] if turned else list(found[0])
 
 
 def _spaces(features):
@@ -75,10 +79,12 @@ def nearest(train_features, features, scales=None, others=0):
         raise UserError("give as many feature spaces for the samples as for the training images")
     # the sum of scaled cosines is one inner product of the joined vectors
     gallery = np.concatenate([t[0] / s for t, s in zip(train, scales, strict=True)], 1)
-    sides = np.concatenate(query, 2)
-    score, index = np.empty(sides.shape[1]), np.empty(sides.shape[1], int)
-    for i in range(0, sides.shape[1], BLOCK):
-        near = np.max([side[i : i + BLOCK] @ gallery.T for side in sides], 0)
+    views = np.concatenate(query, 2)
+    score, index = np.empty(views.shape[1]), np.empty(views.shape[1], int)
+    for i in range(0, views.shape[1], BLOCK):
+        near = views[0, i : i + BLOCK] @ gallery.T
+        for view in views[1:]:
+            np.maximum(near, view[i : i + BLOCK] @ gallery.T, out=near)
         index[i : i + BLOCK] = near.argmax(1)
         score[i : i + BLOCK] = near.max(1)
         if others:
@@ -151,13 +157,14 @@ def calibrate(positive, negative, fpr=0.01):
     return Calibration(limit, auc, float((positive > limit).mean()), 1 - _rank(n, fpr) / (n + 1))
 
 
-def copy_rate(scores, threshold, label=""):
+def copy_rate(scores, threshold, label="", clusters=None):
     """Share of the samples whose score lies above the threshold, with Wilson's interval.
 
-    threshold: a number, or one for each sample (calibrated for its class).
+    threshold: a number, or one for each sample (calibrated for its class); clusters: (N,) ids of what
+    belongs together (photographs of one lesion), by default each sample is its own.
     """
     copied = np.asarray(scores) > np.asarray(threshold)
-    return wilson(int(copied.sum()), copied.size, label)
+    return share_interval(copied, np.arange(copied.size) if clusters is None else clusters, label)
 
 
 @dataclass(frozen=True)
@@ -169,13 +176,16 @@ class Checker:
     rows: np.ndarray  # their rows in the set
     limit: Calibration  # of all classes together
     own: dict  # class: its own threshold, where the class has the negatives for it
+    rest: float  # threshold of the other classes, set on their negatives together
+    found: float  # share of the siblings found at these thresholds
+    fpr: float  # the rate that the coarsest of these thresholds holds on unseen lesions
     lesions: int  # with a sibling in the gallery, on which the threshold was checked
     pairs: Estimate  # AUC of the similarity: same-lesion pairs against strangers of the same class
     describe: object
 
     def thresholds(self, classes):
         """Threshold of each image (N,) by its class: scores of naevi, which abound, differ by chance."""
-        return np.array([self.own.get(c, self.limit.threshold) for c in classes])
+        return np.array([self.own.get(c, self.rest) for c in classes])
 
     def __call__(self, images):
         """(score (N,), row in the set of the nearest train image (N,)) of uint8 images."""
@@ -196,14 +206,17 @@ def _pairs(lesions, classes, seed=0):
 
 def pair_auc(images, lesions, classes, describe, scales):
     """How well the similarity tells two photographs of one lesion from two of different lesions (Estimate)."""
-    a, b, c = _pairs(np.asarray(lesions), np.asarray(classes))
-    sides = _spaces(describe(images[a], True))
+    lesions = np.asarray(lesions)
+    a, b, c = _pairs(lesions, np.asarray(classes))
+    turned = _spaces(describe(images[a], True))
 
     def likeness(rows):
         flat = _spaces(describe(images[rows]))
-        return sum((x * y[0]).sum(2) / s for x, y, s in zip(sides, flat, scales, strict=True)).max(0)
+        return sum((x * y[0]).sum(2) / s for x, y, s in zip(turned, flat, scales, strict=True)).max(0)
 
-    return auc_interval(likeness(b), likeness(c), "pairs of one lesion against pairs of two")
+    same, strange = likeness(b), likeness(c)
+    value = lambda keep: auc_interval(same[keep], strange[keep]).value  # noqa: E731
+    return jackknife(value, make_groups(lesions[a]), "pairs of one lesion against pairs of two", len(a))
 
 
 def checker(images, records, encode):
@@ -230,6 +243,12 @@ def checker(images, records, encode):
     scales = spread(spaces, unseen)
     positive, negative = (nearest(spaces, x, scales, OTHERS)[0] for x in (sibling, unseen))
     limit = calibrate(positive, negative)
-    own = {c: threshold(negative[classes[held] == c]) for c in set(classes) if (classes[held] == c).sum() >= ENOUGH}
+    counts = pd.Series(classes[held]).value_counts()
+    own = {c: threshold(negative[classes[held] == c]) for c in counts.index[counts >= ENOUGH]}
+    others = negative[~np.isin(classes[held], list(own))]
+    rest, n = (threshold(others), len(others)) if len(others) > 1 else (limit.threshold, len(negative))
+    applied = np.array([own.get(c, rest) for c in classes[query]])
+    fpr = max(1 - _rank(k, 0.01) / (k + 1) for k in (n, *counts[counts >= ENOUGH]))
     pairs = pair_auc(images[train], lesions[train], classes[train], turn, scales)
-    return Checker(turn(images[train]), scales, train, limit, own, len(query), pairs, turn)
+    found = float((positive > applied).mean())
+    return Checker(turn(images[train]), scales, train, limit, own, rest, found, fpr, len(query), pairs, turn)

@@ -46,13 +46,13 @@ def ends(vae, segmenter, images, inpainter, masks=None):
 
 
 @stage("interpolation")
-def interpolate(out, *, vae, segmenter, samples, rows, inpainter, alphas=ALPHAS, spherical=False):
-    """Segment, inpaint, encode and interpolate images `rows` of a stage that holds images.npy.
+def interpolate(out, *, vae, segmenter, samples, rows, inpainter, alphas=ALPHAS, spherical=False, name="images"):
+    """Segment, inpaint, encode and interpolate images `rows` of a stage that holds <name>.npy.
 
     Writes masks.npy (N,H,W), normal.npy (N,H,W,3) and path.npy (N, alphas, H,W,3). alpha = 1 is
     the lesion, alpha = 0 the pseudo-normal skin. alpha is a heuristic direction, not a severity.
     """
-    images = load_array(samples / "images.npy")[np.asarray(rows)]
+    images = load_array(samples / f"{name}.npy")[np.asarray(rows)]
     masks, normal, *latents, back = ends(vae, segmenter, images, inpainter)
     save_array(out / "masks.npy", masks)
     save_array(out / "normal.npy", normal)
@@ -87,16 +87,17 @@ def of_image(image, mask, alphas, *, vae, segmenter, inpainter):
         raise UserError("no lesion found in the image; give its mask with --mask")
     if dilate(masks[0]).mean() > FULL:
         raise UserError("the lesion fills the image, so there is no skin to copy from; give an image with skin around it")
-    path = {f"alpha_{a:.2f}": back(lerp(*latents, a))[0] for a in alphas}
+    path = {f"alpha_{a:g}": back(lerp(*latents, a))[0] for a in alphas}
     return dict(image=image, mask=masks[0].astype(np.uint8) * 255, inpainted=normal[0]) | path
 
 
 def spread_of_paths(features):
     """Variance of embeddings along paths (seeds, points, D): (between the seeds' means, within the seeds).
 
-    Traces of covariances; the within part is the mean over the seeds.
+    Traces of covariances; the within part is the mean over the seeds. One seed alone has no between.
     """
-    return float(features.mean(1).var(0, ddof=1).sum()), float(features.var(1, ddof=1).sum(1).mean())
+    between = features.mean(1).var(0, ddof=1).sum() if len(features) > 1 else np.nan
+    return float(between), float(features.var(1, ddof=1).sum(1).mean())
 
 
 def variance(features, rows=slice(None)):

@@ -10,6 +10,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from .arrays import labels_of, load_array, records_of, to_tensor
 from .config import CLASSES
+from .errors import UserError
 from .store import atomic, read_json, stage, write_json
 from .training import device, fit
 
@@ -171,13 +172,26 @@ def _is_head(model, name):
     return name.startswith(model.default_cfg["classifier"] + ".")
 
 
+def try_backbone(name, size):
+    """Raise UserError where timm knows no such network, or it does not take images of `size` pixels."""
+    try:
+        timm.create_model(name, num_classes=2).eval()(torch.zeros(1, 3, size, size))
+    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"network {name!r} cannot be used at {size} pixels ({reason}); see timm.list_models()") from error
+
+
 def new_classifier(backbone, classes, start=None):
     """A timm backbone by name with a fresh head; start: a folder whose weights it takes, but the head."""
     model = timm.create_model(backbone, num_classes=classes)
     if start is not None:
         state = {k: v for k, v in load_file(start / "model.safetensors").items() if not _is_head(model, k)}
-        missing, extra = model.load_state_dict(state, strict=False)
-        assert not extra and all(_is_head(model, k) for k in missing)
+        try:
+            missing, extra = model.load_state_dict(state, strict=False)
+        except RuntimeError:  # sizes differ
+            missing, extra = ["sizes"], []
+        if wrong := [*extra, *(k for k in missing if not _is_head(model, k))]:
+            raise UserError(f"{start / 'model.safetensors'}: not the weights of {backbone} ({wrong[0]}); put the right file there")
     return model
 
 

@@ -16,6 +16,7 @@ class ExcessScore:
     deviations above the originals' mean. hair: share of pixels that the hair detector marks. colour:
     Mahalanobis distance of CIELAB means and deviations to the class's originals. features: distance
     of `embed`(images) (N,D) to the third nearest original of the class. The score is the largest.
+    `fitted` (3, N): the parts of the originals themselves, none of which is its own neighbour.
     """
 
     def __init__(self, images, classes, embed):
@@ -28,6 +29,7 @@ class ExcessScore:
             self.colour[c] = x.mean(0), np.linalg.inv(cov)
         raw = self._raw(images, classes, itself=1)
         self.mean, self.sd = raw.mean(1), np.maximum(raw.std(1), 1e-4)
+        self.fitted = (raw - self.mean[:, None]) / self.sd[:, None]
 
     def _raw(self, images, classes, itself=0):
         """(3, N). itself: 1 where the images are the originals, whose nearest neighbour they are."""

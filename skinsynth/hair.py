@@ -151,7 +151,7 @@ def fill(image, mask, radius=None):
 
 
 def textbook(image):
-    """DullRazor with the values of the textbook at 600x450, for comparison: same arguments and result."""
+    """DullRazor with the values of the textbook at 600x450, for comparison; returns `HairSteps`."""
     _check(image)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     blackhat = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, np.ones((9, 9), np.uint8))

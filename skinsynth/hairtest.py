@@ -65,12 +65,12 @@ def score(hairy, how=hair.dullrazor, **options):
 def erased(images, masks, how=hair.dullrazor, **options):
     """What hair removal costs where no hair is: (images (N,H,W,3) after, share (N,) of thin structure lost).
 
-    masks: the lesions. Thin structure is what a black-hat finds dark inside the lesion: pigment
-    network, streaks, vessels. nan where a lesion has none.
+    masks: the lesions. Thin structure is what one black-hat, the same for every method, finds dark inside
+    the lesion: pigment network, streaks, vessels. nan where a lesion has none.
     """
     found = [how(x, **options) for x in images]
     lost = []
-    for steps, mask in zip(found, masks, strict=True):
-        thin = (steps.blackhat >= 10) & mask
+    for image, steps, mask in zip(images, found, masks, strict=True):
+        thin = (hair.dullrazor(image).blackhat >= 10) & mask
         lost.append((thin & steps.mask).sum() / thin.sum() if thin.sum() >= 5 else np.nan)
     return np.stack([s.inpainted for s in found]), np.array(lost)

@@ -4,6 +4,9 @@ Each method fills an area of one image; what is the same for all stands in `inpa
 dilated, so that the lesion's soft rim is inside, and the seam is blended.
 """
 
+import functools
+import os
+
 import cv2
 import numpy as np
 import torch
@@ -71,13 +74,19 @@ def harmonic(image, area):
     return out + _grain(image, area, int(area.sum())) * area[..., None]
 
 
-@torch.no_grad()
-def lama(image, area):
-    """LaMa (Suvorov et al. 2022) as TorchScript from local weights; see `standard.LAMA`."""
+@functools.cache
+def _lama(folder):
+    """The network, read once; folder: SKINSYNTH_WEIGHTS, so that another one is looked into again."""
     path = find_weights(LAMA)
     if path is None:
         raise UserError(f"inpainter 'lama' needs {LAMA} in SKINSYNTH_WEIGHTS or torch hub's cache; put it there or choose another")
-    network = torch.jit.load(str(path), map_location=device()).eval()
+    return torch.jit.load(str(path), map_location=device()).eval()
+
+
+@torch.no_grad()
+def lama(image, area):
+    """LaMa (Suvorov et al. 2022) as TorchScript from local weights; see `standard.LAMA`."""
+    network = _lama(os.environ.get("SKINSYNTH_WEIGHTS"))
     h, w = area.shape
     pad = ((0, -h % 8), (0, -w % 8))
     x = (to_tensor(np.pad(image, (*pad, (0, 0)), mode="symmetric")[None]) + 1) / 2
@@ -102,10 +111,18 @@ def inpaint(image, mask, method="telea"):
     """
     if method not in INPAINTERS:
         raise UserError(f"unknown inpainter {method!r}; choose one of: {', '.join(INPAINTERS)}")
-    area = dilate(mask)
-    if not mask.any() or area.mean() > FULL:
+    area, rim = dilate(mask), vignette(image)
+    if not mask.any() or (area | rim).mean() > FULL:
         return image.copy()
-    return blend(image, INPAINTERS[method](image, area), area)
+    return blend(image, INPAINTERS[method](image, area | rim), area & ~rim)
+
+
+def vignette(image):
+    """Mask of the black corners that the dermatoscope's tube leaves: no skin to copy from, nothing to fill."""
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    dark = (grey < 0.35 * np.percentile(grey, 90)).astype(np.uint8)
+    label = cv2.connectedComponents(dark)[1]
+    return np.isin(label, np.unique(label[[0, 0, -1, -1], [0, -1, 0, -1]])) & (dark > 0)
 
 
 def blend(image, filled, area):
@@ -114,6 +131,7 @@ def blend(image, filled, area):
     return np.clip(image * (1 - edge) + filled * edge, 0, 255).round().astype(np.uint8)
 
 
+@torch.no_grad()
 def repaint(pipe, images, masks, seed=0, steps=16, batch=64):
     """The project's own diffusion model as inpainter, without class: uint8 (N,H,W,3) to the same.
 

@@ -42,7 +42,7 @@ class Judge:
         self.network = inception(device())
         self.inception = not isinstance(self.network, NotComputed)
         self.names = ("FID", "KID", "IS") if self.inception else ("FD-micro", "KID-micro", "IS-probe")
-        self.key = INCEPTION if self.inception else f"{measure.key} {probe.key} {code_hash('encoders')}"
+        self.key = f"{INCEPTION if self.inception else (measure.key, probe.key)} {code_hash('panel')}"
 
     def _measure(self, images):
         """(features, probabilities) of a few images."""

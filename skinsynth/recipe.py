@@ -197,7 +197,7 @@ def partly_interpolated(run, cfg, folder, share=0.5, alphas=ALPHAS[1:-1]):
     """AI of Table 6: the last `share` of each class's samples, moved along their paths."""
     classes = pd.read_csv(folder / "metadata.csv")["class"]
     kept = (1 - share) * classes.groupby(classes).transform("size")
-    rows = np.flatnonzero(classes.groupby(classes).cumcount() >= kept.round()).tolist()
+    rows = np.flatnonzero(classes.groupby(classes).cumcount() >= np.floor(kept)).tolist()
     return counterfactual.partly_interpolated(
         run, vae=autoencoder(run, cfg, "8ch"), segmenter=segmenter(run, cfg), samples=folder, rows=rows,
         alphas=list(alphas), inpainter=inpainter(cfg),
@@ -227,6 +227,8 @@ def counterfactual_of(run, cfg, path, folder, alphas, mask=None):
         )  # fmt: skip
     except UserError as reason:
         raise UserError(f"{path}: {reason}") from reason
+    if taken := [name for name in made if (Path(folder) / f"{name}.png").exists()]:
+        raise UserError(f"{Path(folder) / taken[0]}.png exists already; choose another folder with --out")
     for name, picture in made.items():
         with atomic(Path(folder) / f"{name}.png") as part:
             Image.fromarray(picture).save(part)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from .arrays import load_array, records_of, to_tensor
 from .encoders import augment, in_batches, save_module
 from .errors import UserError
+from .inpaint import FULL, dilate
 from .store import read_json, stage
 from .training import device, fit
 
@@ -113,10 +114,11 @@ def dice(a, b):
 
 
 def mask_report(masks):
-    """Counts of unusable masks: none found, under 1 % of the image, touching the border."""
+    """Counts of unusable masks: none found, under 1 % of the image, touching the border, and so large
+    that no skin is left to paint with."""
     share = masks.mean((1, 2))
     edge = masks[:, [0, -1]].any((1, 2)) | masks[:, :, [0, -1]].any((1, 2))
     return dict(
         n=len(masks), none=int((share == 0).sum()), too_small=int(((share > 0) & (share < 0.01)).sum()),
-        touches_border=int(edge.sum()),
+        touches_border=int(edge.sum()), fills_image=int(sum(dilate(m).mean() > FULL for m in masks)),
     )  # fmt: skip

@@ -81,10 +81,12 @@ def _page(page, base, name, mode, axe):
 
 
 def problems(site):
-    """Every page of a site in light, dark and phone width: list of "mode, page: problem"."""
+    """Every page of a site in light, dark and phone width: (list of "mode, page: problem", what was
+    looked at: counts of pages, sliders and pictures that a click enlarges)."""
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 
+    count = dict(pages=0, sliders=0, pictures=0)
     names, seen, axe = sorted(str(p.relative_to(site)) for p in site.rglob("*.html") if "_static" not in p.parts), [], Axe()
     with served(site) as base, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=found(), args=["--no-sandbox", "--disable-gpu"])
@@ -93,7 +95,10 @@ def problems(site):
             for name in names:
                 page = context.new_page()
                 seen += [f"{mode}, {name}: {p}" for p in _page(page, base, name, mode, axe)]
+                count["pages"] += 1
+                count["sliders"] += len(page.query_selector_all(".ss-slider input[type=range]"))
+                count["pictures"] += len(page.query_selector_all("img.ss-zoom"))
                 page.close()
             context.close()
         browser.close()
-    return seen
+    return seen, count

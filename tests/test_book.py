@@ -93,9 +93,9 @@ def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(site):
     assert "<strong>Figure 14.</strong>" in page and "caption-number" not in page
     assert 'id="fig14"' in page and "for JupyterLab" not in page
     front = (html / "index.html").read_text()
-    assert "phantom" in front and front.count("book/executed/04_synthesis.html#") == 8
+    assert "phantom" in front and front.count("book/executed/04_synthesis.html#") == 8 + 7
     assert "stale" in (html / "book" / "status.html").read_text()
-    assert front.count("small") >= 14 and len(list((site / "book" / "generated").glob("fig*.png"))) == 14
+    assert front.count(", small\"") >= 14 and len(list((site / "book" / "generated").glob("fig*.png"))) == 14
     assert f"{len(claims.load())} not testable here" in front, "a run without evidence gives no verdict"
 
     start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from skinsynth import copies
@@ -160,3 +161,24 @@ def test_pairs_of_one_lesion_are_told_from_strangers():
     same = copies.pair_auc(both, names, np.zeros(80), describe, [1, 1])
     wrong = copies.pair_auc(both, np.concatenate([np.arange(40), np.roll(np.arange(40), 7)]), np.zeros(80), describe, [1, 1])
     assert same.value > 0.95 and same.n == 80 and wrong.low < 0.5 < wrong.high + 0.05
+
+
+def test_the_checker_finds_planted_copies_among_2000_samples():
+    """The shipped search, whitening, margin, class thresholds and all: 200 copies in 2,000 samples."""
+    lesions = textures(0, 500)
+    again = np.clip(np.rot90(lesions[:60], axes=(1, 2)).astype(int) + 12, 0, 255).astype(np.uint8)  # a second photograph
+    unseen, fresh = textures(1, 300), textures(2, 1800)
+    images = np.concatenate([lesions, again, unseen])
+    names = [f"L{i}" for i in range(500)] + [f"L{i}" for i in range(60)] + [f"U{i}" for i in range(300)]
+    dx = np.where(np.arange(len(images)) % 5 == 0, "df", "nv")
+    records = pd.DataFrame({"lesion_id": names, "dx": dx, "split": ["train"] * 560 + ["val"] * 300})
+    near = copies.checker(images, records, pixels)
+    assert set(near.own) == {"nv"} and near.fpr == pytest.approx(1 / 61) and near.pairs.value > 0.95
+
+    copied = copies.planted(lesions[100:300])
+    samples, of_class = np.concatenate([copied, fresh]), np.array(["nv"] * 200 + ["nv", "df"] * 900)
+    score, match = near(samples)
+    found = score > near.thresholds(of_class)
+    assert found[:200].mean() >= 0.95 and (match[:200] == np.arange(100, 300)).mean() >= 0.95
+    assert found[200:].mean() <= 0.03
+    assert copies.copy_rate(score[200:], near.thresholds(of_class[200:])).value == found[200:].mean()

@@ -51,7 +51,7 @@ def test_dice_and_mask_report():
     b = np.zeros_like(a)
     b[0, 2:6, 2:6] = b[1, 4:8, 2:6] = True
     assert np.allclose(segment.dice(a, b), [1, 0.5, 1, 0])
-    assert segment.mask_report(a) == dict(n=4, none=1, too_small=0, touches_border=1)
+    assert segment.mask_report(a) == dict(n=4, none=1, too_small=0, touches_border=1, fills_image=0)
 
 
 def test_only_the_largest_region_is_kept():

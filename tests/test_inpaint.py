@@ -76,6 +76,10 @@ def test_lama_is_read_from_torchscript_after_its_hash(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="needs big-lama.pt in SKINSYNTH_WEIGHTS"):
         inpaint.inpaint(image, mask, "lama")
     torch.jit.script(Paler()).save(str(tmp_path / "big-lama.pt"))
+    with pytest.raises(UserError, match="needs big-lama.pt"):
+        monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path / "none"))
+        config.configure(inpainter="lama")
+    monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
     with pytest.raises(UserError, match="SHA-256"):
         inpaint.inpaint(image, mask, "lama")
     digest = hashlib.sha256((tmp_path / "big-lama.pt").read_bytes()).hexdigest()
@@ -84,3 +88,16 @@ def test_lama_is_read_from_torchscript_after_its_hash(monkeypatch, tmp_path):
     made = inpaint.inpaint(image, mask, "lama")
     assert np.abs(made[13:17, 13:17].astype(int) - [204, 153, 102]).max() <= 1, "RGB in, RGB out"
     assert np.array_equal(made[:5], image[:5])
+
+
+@pytest.mark.parametrize("method", ["telea", "harmonic"])
+def test_the_black_corners_of_the_tube_are_neither_copied_nor_filled(method):
+    rng = np.random.default_rng(0)
+    image = np.clip(rng.normal((205, 150, 140), 3, (64, 64, 3)), 0, 255).astype(np.uint8)
+    y, x = np.mgrid[:64, :64] - 31.5
+    corner, lesion = np.hypot(x, y) > 38, np.hypot(x - 12, y - 12) < 14
+    image[corner], image[lesion] = 8, (90, 50, 40)
+    assert np.array_equal(inpaint.vignette(image), corner), "the corners, and not the lesion"
+    made = inpaint.inpaint(image, lesion, method)
+    inside = inpaint.dilate(lesion) & ~inpaint.dilate(corner, 0.05)
+    assert made[inside].min() > 110 and made[corner].max() < 60

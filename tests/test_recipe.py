@@ -253,13 +253,17 @@ def test_a_backbone_takes_its_weights_where_they_lie(monkeypatch, tmp_path):
     theirs.conv1.weight.data += 1
     save_file(theirs.state_dict(), tmp_path / name / "model.safetensors")
     assert recipe.backbone(name).key != start.key, "other weights are another stage"
+    with pytest.raises(UserError, match="not the weights of resnet34"):
+        encoders.new_classifier("resnet34.a1_in1k", 7, start)
 
 
 def test_several_networks_and_further_test_sets(run, folder):
-    cfg = replace(TINY, backbone="test_resnet.r160_in1k, test_vit.r160_in1k")
-    assert cfg.backbones == ("test_resnet.r160_in1k", "test_vit.r160_in1k")
-    with pytest.raises(UserError, match="timm knows no network 'resnet0'"):
-        config.configure(backbone="test_resnet.r160_in1k,resnet0")
+    cfg = replace(TINY, backbone="test_resnet.r160_in1k, test_efficientnet.r160_in1k")
+    made = [arrays.load_array(recipe.classifier(run, cfg, "R0", 0, folder, name) / "test.npy") for name in cfg.backbones]
+    assert made[0].shape == made[1].shape and not np.array_equal(*made)
+    for name in ("resnet0", "resnet18.bogus", "test_vit.r160_in1k"):  # the last takes one size only
+        with pytest.raises(UserError, match=f"network '{name}' cannot be used at 64 pixels"):
+            config.configure(backbone=f"test_resnet.r160_in1k,{name}")
     known = lambda made: clip.cache_embeddings(run, clip=assets.bundled("clip"), images=made)  # noqa: E731
     pad, records = known(recipe.clinical(run, TINY)), recipe.records(run, TINY)
     made = classify.linear_probe(
@@ -275,9 +279,13 @@ def test_a_users_image_walks_to_normal_skin(run, tmp_path):
     Image.fromarray(drawn.image).save(tmp_path / "lesion.png")
     Image.fromarray(drawn.mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
     go = lambda name, mask="mask.png", alphas=(0, 1): recipe.counterfactual_of(  # noqa: E731
-        run, TINY, tmp_path / name, tmp_path / "out", alphas, mask and tmp_path / mask)
+        run, TINY, tmp_path / name, tmp_path / f"out-{name}", alphas, mask and tmp_path / mask)
     made = go("lesion.png")
-    assert [p.name for p in made] == ["image.png", "mask.png", "inpainted.png", "alpha_0.00.png", "alpha_1.00.png"]
+    with pytest.raises(UserError, match="exists already"):
+        go("lesion.png")
+    shutil.rmtree(tmp_path / "out-lesion.png")
+    made = go("lesion.png")
+    assert [p.name for p in made] == ["image.png", "mask.png", "inpainted.png", "alpha_0.png", "alpha_1.png"]
     ends = [np.asarray(Image.open(p)).astype(float) for p in made]
     assert np.abs(ends[2] - ends[0])[ends[1] > 127].mean() > 5, "the lesion is painted over"
     kinds = dict(grey="L", rgba="RGBA", wide="RGB")

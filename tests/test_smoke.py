@@ -64,7 +64,9 @@ def test_smoke_book_end_to_end(smoke):
 def test_a_browser_finds_nothing_wrong(smoke):
     """Every page in light, dark and phone width: console, requests, alt texts, width, sliders, axe."""
     site = smoke[0] / "_build" / "html"
-    assert browser.problems(site) == []
+    problems, seen = browser.problems(site)
+    assert problems == []
+    assert seen["pages"] >= 3 * 14 and seen["sliders"] == 3 * 3 and seen["pictures"] > 3 * 20
     sizes = {p: p.stat().st_size for p in site.rglob("*") if p.is_file()}
     assert sum(sizes.values()) < 40e6
     assert max(n for p, n in sizes.items() if p.suffix == ".html") < 3e6
