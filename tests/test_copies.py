@@ -160,7 +160,7 @@ def test_pairs_of_one_lesion_are_told_from_strangers():
     describe = lambda x, turned=False: copies.describe(x, pixels, turned)  # noqa: E731
     same = copies.pair_auc(both, names, np.zeros(80), describe, [1, 1])
     wrong = copies.pair_auc(both, np.concatenate([np.arange(40), np.roll(np.arange(40), 7)]), np.zeros(80), describe, [1, 1])
-    assert same.value > 0.95 and same.n == 80 and wrong.low < 0.5 < wrong.high + 0.05
+    assert same.value > 0.95 and same.n == 40 and wrong.low < 0.5 < wrong.high + 0.05
 
 
 def test_the_checker_finds_planted_copies_among_2000_samples():
