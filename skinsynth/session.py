@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -144,6 +144,7 @@ class Session:
     run: store.Run
     device: object  # torch.device
     started: float
+    others: list = field(default_factory=list)  # data of figures that are no item, for the footer
 
     @property
     def source(self):
@@ -172,8 +173,8 @@ class Session:
         shown = {"image/png": {"width": round(fig.get_figwidth() * 100)}}  # CSS pixels
         plt.close(fig)
         display({"image/png": png, "text/plain": name}, metadata=shown, raw=True)
-        if data is not None and not re.match(r"fig\d", name):  # items have `results`
-            self._link([path.with_suffix(".csv")])
+        if data is not None and not re.match(r"fig\d", name):  # items have `results`; a figure's cell shows nothing else
+            self.others.append(path.with_suffix(".csv"))
 
     def table(self, name, frame, caption, fmt=None):
         """Write tables/<name>.csv and show it as a labelled, captioned table.
@@ -238,4 +239,6 @@ class Session:
             "device": device()[1],
             "seconds": f"{seconds:.0f} (finished stages are not computed again)",
         }
+        if self.others:
+            self._link(self.others, "Data behind the other figures of this chapter: ")
         show("**Provenance.** " + "; ".join(f"{k}: {v}" for k, v in rows.items()) + ".\n")
