@@ -37,6 +37,8 @@ class Config:
     vae_lr: float = 1e-3  # largest learning rates, chosen on the validation split of the phantom
     unet_steps: int = 280  # fine-tuning of each denoiser
     unet_lr: float = 1.2e-3
+    rung_steps: int = 0  # fine-tuning of each denoiser of the ladder; 0: unet_steps
+    longest: int = 1000  # sampling steps; rungs of the ladder with more are left out
     segment_steps: int = 200
     inpainter: str = "best"  # of pseudo-normal skin: a name of inpaint.INPAINTERS, or the best there is
     classify_steps: int = 200
@@ -64,7 +66,7 @@ PROFILES = {
     for c in (
         Config("smoke", size=32, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
         Config("micro"),
-        Config("ham64", batch=64, classifier_seeds=3, vae_steps=1500, unet_steps=1500, segment_steps=800, classify_steps=1200, samples=150, sampling_steps=25),  # noqa: E501
+        Config("ham64", batch=64, classifier_seeds=3, vae_steps=1500, unet_steps=1200, rung_steps=250, longest=100, segment_steps=800, classify_steps=500, samples=80, sampling_steps=16),  # noqa: E501
         Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k,convnextv2_atto.fcmae_ft_in1k", batch=64, classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
         Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k,convnext_tiny.in12k_ft_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, vae_lr=2e-5, unet_steps=40000, unet_lr=5e-5, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
     )
