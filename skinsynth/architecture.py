@@ -81,9 +81,9 @@ def _arrow(axes, a, b, color="#444444", bend=0.0):
     axes.add_patch(FancyArrowPatch(a, b, color=color, connectionstyle=f"arc3,rad={bend}", **style))
 
 
-def draw(traced, links):
-    """Fig 1 from `trace` and `level_links`: stage 1 above, stage 2 below, CLIP beside the UNet."""
-    lanes = {k: list(zip(g.part, g["shape"], strict=True)) for k, g in traced.groupby("lane", sort=False)}
+def draw(data, links):
+    """Fig 1 from `trace` (data) and `level_links`: stage 1 above, stage 2 below, CLIP beside the UNet."""
+    lanes = {k: list(zip(g.part, g["shape"], strict=True)) for k, g in data.groupby("lane", sort=False)}
     latent = lanes["latent"][0][1]
     top = [("image", None), *lanes["encoder"], ("latent", latent), *lanes["decoder"]]
     unet, levels = lanes["unet"], lanes["clip"]

@@ -32,6 +32,45 @@ def stream_array(path, n, parts):
     return load_array(path)
 
 
+BLOCK = 1024  # rows that pass through memory at a time
+
+
+def blocks(n):
+    """Slices of BLOCK rows over n rows."""
+    return [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
+
+
+def map_array(path, function, array):
+    """Write function(block) of each block of rows of an array into one file; returns load_array."""
+    return stream_array(path, len(array), (function(array[part]) for part in blocks(len(array))))
+
+
+class Rows:
+    """Some rows of arrays, one after the other, read when they are asked for: memory holds no copy.
+
+    Rows((array, rows), ...): rows are numbers or a mask. Takes slices and arrays of numbers.
+    """
+
+    def __init__(self, *parts):
+        self.parts = [(a, np.arange(len(a))[rows]) for a, rows in parts]
+        self.ends = np.cumsum([0, *(len(rows) for _, rows in self.parts)])
+        self.shape, self.dtype = (int(self.ends[-1]), *self.parts[0][0].shape[1:]), self.parts[0][0].dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        index = np.arange(len(self))[index]
+        out = np.empty((len(index), *self.shape[1:]), self.dtype)
+        for (array, rows), start, end in zip(self.parts, self.ends, self.ends[1:], strict=False):
+            own = (index >= start) & (index < end)
+            out[own] = array[rows[index[own] - start]]
+        return out
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+
 def content_hash(array, *more):
     """SHA-256 of an array's shape and bytes, read in parts, and of further strings."""
     digest = hashlib.sha256(repr((array.shape, str(array.dtype), more)).encode())

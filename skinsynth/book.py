@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from . import chapters, gates, store
+from . import chapters, gates, reference, store
 from . import run as runner
 from .claims import VERDICTS
 from .errors import UserError
@@ -65,104 +65,141 @@ def thumbnails(run, folder):
     return found
 
 
-def items_page(rows, data, thumbs=None):
-    """The table of the twenty items: number, picture, what it shows, notebook, verdicts, data."""
-    lines = ["| Item | | What it shows | Notebook | Verdict | Data |", "|:--|:--|:--|:--|:--|:--|"]
+def verdicts(rows, item):
+    """Badges of an item's verdicts, with their numbers."""
+    count = Counter(r["verdict"] for r in rows if r["item"] == item)
+    said = " ".join(f"{badge(v)}" + (f" × {n}" if n > 1 else "") for v, n in sorted(count.items()))
+    return said or "no claim"
+
+
+def items_page(rows, whole, thumbs=None, others=()):
+    """The table of the twenty items: number, picture, what it shows, notebook, a column of verdicts for each run.
+
+    rows, whole: the ledger and the manifest of this build's run; others: [(rows, whole)] of published runs.
+    """
+    heads = ["Item", "", "What it shows", "Notebook", *(f"On {images_of(w)}" for _, w in ((rows, whole), *others))]
+    lines = ["| " + " | ".join(heads) + " |", "|" + ":--|" * len(heads)]
     thumbs = thumbs or {}
     for item, (shows, notebook) in ITEMS.items():
-        count = Counter(r["verdict"] for r in rows if r["item"] == item)
-        said = " ".join(
-            f"{badge(v)}" + (f" × {n}" if n > 1 else "") for v, n in sorted(count.items())
-        )
         link = f"[{notebook[:2]}](book/executed/{notebook}.ipynb)"
         picture = f"![{title(item)}, small](book/generated/{thumbs[item]}){{width=96px}}" if item in thumbs else ""
-        lines.append(
-            f"| [{title(item)}](#{item}) | {picture} | {shows} | {link} | {said or 'no claim'} | {data} |"
-        )
+        cells = [f"[{title(item)}](#{item})", picture, shows, link, verdicts(rows, item)]
+        cells += [f"{verdicts(found, item)} [see](#{w['run']}-{item})" for found, w in others]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def summary_page(rows, whole):
-    """What holds here, in a few sentences, and on what data."""
+def images_of(whole):
+    """What a run's images are, as a reader should read it."""
+    return "the phantom" if whole["data"] == "phantom" else "HAM10000"
+
+
+def cards(rows, prefix=""):
+    """Four cards, one a verdict, with links to the items; prefix: of the labels of a published run."""
+    found = []
+    for verdict in VERDICTS:
+        items = Counter(r["item"] for r in rows if r["verdict"] == verdict)
+        links = ", ".join(f"[{title(i)}](#{prefix}{i})" + (f" × {n}" if n > 1 else "") for i, n in items.items())
+        found.append(f":::{{grid-item-card}} {items.total()} {verdict}\n{links or 'none'}\n:::\n")
+    return "\n::::{grid} 1 2 2 4\n:gutter: 2\n\n" + "".join(found) + "::::\n"
+
+
+def summary_page(rows, whole, others=()):
+    """What holds here, in a few sentences, and on what data. Arguments as in items_page."""
+    text = f"The paper makes {len(rows)} statements that can be listed. What became of them:\n"
+    for found, published in others:
+        text += (
+            f"\n**On {images_of(published)}**, run `{published['run']}`: published, made once on {published['device']}; "
+            f"[its chapters](book/executed/{published['run']}/01_data.ipynb) stand in the second part.\n"
+            + cards(found, f"{published['run']}-")
+        )
     minutes = sum(n["seconds"] for n in whole["notebooks"].values()) / 60
-    text = (
-        f"This book was made by the run `{whole['run']}` (profile `{whole['profile']}`) on "
-        f"{whole['device']}; its notebooks took {minutes:.1f} minutes. "
-        f"The paper makes {len(rows)} statements that can be listed. What became of them here:\n"
+    text += (
+        f"\n**On {images_of(whole)}**, run `{whole['run']}`: made with this copy of the book on {whole['device']}; "
+        f"its notebooks took {minutes:.1f} minutes.\n" + cards(rows)
     )
     if whole["data"] == "phantom":
         text += (
-            "\n:::{warning}\nEvery picture and number of this run comes from the *phantom*: skin "
-            "drawn by a program, with known truth. It shows whether the method does what is "
-            "said of it where the answer is known. It says nothing about HAM10000 or patients.\n:::\n"
+            "\n:::{warning}\nThe *phantom* is skin drawn by a program, with known truth. It shows whether the method "
+            "does what is said of it where the answer is known. It says nothing about HAM10000 or patients.\n:::\n"
         )
-    cards = []
-    for verdict in VERDICTS:
-        items = Counter(r["item"] for r in rows if r["verdict"] == verdict)
-        links = ", ".join(f"[{title(i)}](#{i})" + (f" × {n}" if n > 1 else "") for i, n in items.items())
-        cards.append(f":::{{grid-item-card}} {items.total()} {verdict}\n{links or 'none'}\n:::\n")
-    return text + "\n::::{grid} 1 2 2 4\n:gutter: 2\n\n" + "".join(cards) + "::::\n"
+    return text
 
 
-def reference_verdicts(root):
-    """{run: {claim: verdict}} of the published runs in book/reference."""
-    found = sorted((root / "book" / "reference").glob("*/claims.json"))
-    return {p.parent.name: {row["id"]: row["verdict"] for row in store.read_json(p)} for p in found}
-
-
-def claims_page(rows, others=None):
-    """The ledger as one table, in the order of the paper's items; others: verdicts of other runs."""
+def ledger(rows, prefix="", others=()):
+    """The ledger of one run as a table, in the order of the paper's items; others: further columns of verdicts."""
     from .claims import finding, reason
 
-    others = others or {}
-    heads = ["Item", "The paper says", "This run", "Verdict", *(f"Run {name}" for name in others)]
+    others = [({r["id"]: r["verdict"] for r in found}, w["run"]) for found, w in others]
+    heads = ["Item", "The paper says", "This run", "Verdict", *(f"Run {name}" for _, name in others)]
     lines = ["| " + " | ".join(heads) + " |", "|" + ":--|" * len(heads)]
     for row in sorted(rows, key=lambda r: list(ITEMS).index(r["item"])):
         known = row["paper_value"] != "not available"
         said = row["statement"] + (f" *{row['paper_value']}.*" if known else "")
         found = "" if row["value"] is None else f"{finding(row)}: {row['quantity']}. "
-        link = f"[{title(row['item'])}](#{row['item']})"
+        link = f"[{title(row['item'])}](#{prefix}{row['item']})"
         cells = [link, said, found + reason(row), badge(row["verdict"])]
-        cells += [badge(verdicts[row["id"]]) if row["id"] in verdicts else "–" for verdicts in others.values()]
+        cells += [badge(known[row["id"]]) if row["id"] in known else "–" for known, _ in others]
         lines.append(
             "| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |"
         )
     return "\n".join(lines) + "\n"
 
 
-def status_page(run, whole, states):
-    """Notebooks with state, seconds and commit; versions and machine; the manifest itself."""
-    lines = [
-        "| Notebook | State | Seconds | Commit | Parameters changed |",
-        "|:--|:--|--:|:--|:--|",
+def claims_page(rows, whole, others=()):
+    """The ledgers of all runs, published ones first."""
+    parts = [
+        f"## Run {w['run']}: {images_of(w)}\n\nPublished; made at commit {w['commit'][:12]}.\n\n{ledger(found, w['run'] + '-')}"
+        for found, w in others
     ]
+    parts.append(f"## Run {whole['run']}: {images_of(whole)}\n\n{ledger(rows, '', others)}")
+    return "\n".join(parts)
+
+
+def _notebooks(whole, states, folder):
+    """Table of a run's notebooks: state, seconds, commit, parameters."""
+    lines = ["| Notebook | State | Seconds | Commit | Parameters changed |", "|:--|:--|--:|:--|:--|"]
     for name, entry in sorted(whole["notebooks"].items()):
         commit = entry["commit"][:12] + (" + local changes" if entry["dirty"] else "")
         given = ", ".join(f"{k} = {v}" for k, v in entry["parameters"].items()) or "none"
-        link = f"[{name}](executed/{name}.ipynb)"
+        link = f"[{name}]({folder}/{name}.ipynb)"
         lines.append(f"| {link} | {states[name]} | {entry['seconds']:.0f} | {commit} | {given} |")
+    return lines
+
+
+def status_page(run, whole, states, published=()):
+    """Notebooks with state, seconds and commit; versions and machine; the manifest itself; published runs.
+
+    published: [(Published, manifest, states, files of the library changed since)].
+    """
     versions = [f"| {k} | {v} |" for k, v in sorted(whole["versions"].items())]
     machine = [f"| {k} | {whole[k]} |" for k in ("device", "platform", "data", "profile")]
-    lines += ["", "| What | Value |", "|:--|:--|", *machine, *versions, ""]
-    manifest = os.path.relpath(runner.manifest_path(run), chapters.project_root() / "book")
-    ledger = os.path.relpath(run.root / "claims.json", chapters.project_root() / "book")
-    lines.append(
-        f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{ledger}>`."
-    )
+    lines = [*_notebooks(whole, states, "executed"), "", "| What | Value |", "|:--|:--|", *machine, *versions, ""]
+    where = chapters.project_root() / "book"
+    manifest, claims = (os.path.relpath(p, where) for p in (runner.manifest_path(run), run.root / "claims.json"))
+    lines.append(f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{claims}>`.")
+    for other, w, known, changed in published:
+        lines += ["", f"## Published run {other.name}", "", *_notebooks(w, known, f"executed/{other.name}"), ""]
+        lines.append(f"Made on {w['device']}, {w['platform']}, from {images_of(w)}. " + (
+            f"*Stale* notebooks: the library has changed since in {', '.join(changed)}." if changed else "The library has not changed since."
+        ))  # fmt: skip
+        files = [f"{{download}}`{n} <reference/{other.name}/{n}>`" for n in ("manifest.json", "claims.json")]
+        lines += ["", f"Files: {', '.join(files)}."]
     return "\n".join(lines) + "\n"
 
 
 def write_pages(run, root):
-    """Write book/generated/*.md from the run's results, and its claims.json."""
+    """Write book/generated/*.md from the run's results and the published ones, and its claims.json."""
     from . import claims
 
     rows, whole = claims.evaluate(run), runner.manifest(run)
-    data = "phantom" if whole["data"] == "phantom" else "HAM10000"
+    shown = [(p, runner.manifest(p), runner.status(p, root=root), reference.changed_since(p)) for p in reference.published(root)]
+    others = [(store.read_json(p.root / "claims.json"), manifest) for p, manifest, *_ in shown]
     pages = {
-        "summary": summary_page(rows, whole),
-        "items": items_page(rows, data, thumbnails(run, root / "book" / "generated")),
-        "claims": claims_page(rows, reference_verdicts(root)),
-        "status": status_page(run, whole, runner.status(run, root=root)),
+        "summary": summary_page(rows, whole, others),
+        "items": items_page(rows, whole, thumbnails(run, root / "book" / "generated"), others),
+        "claims": claims_page(rows, whole, others),
+        "status": status_page(run, whole, runner.status(run, root=root), shown),
     }
     for name, text in pages.items():
         with store.atomic(root / "book" / "generated" / f"{name}.md") as part:
@@ -210,8 +247,10 @@ def build(name="", pdf=False, root=None, say=print):
         if missing:
             raise UserError(f"run {run.name} lacks {', '.join(missing)}: run `skinsynth run` first")
         runner.publish(run, root)
+        problems = reference.pages(root)
+        problems += [f"{p.name}/{x}" for p in reference.published(root) for x in reference.picture_problems(p)]
         write_pages(run, root)
-        problems = list(gates.contract_problems(run))
+        problems += gates.contract_problems(run)
         problems += [f"{n}: {s}" for n, s in runner.status(run, root=root).items() if s == "failed"]
         for page in sorted((root / "book" / "executed").glob("*.ipynb")):
             problems += gates.notebook_problems(page)

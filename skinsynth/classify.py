@@ -7,7 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, ro
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .arrays import labels_of, load_array, records_of, save_array
+from .arrays import Rows, labels_of, load_array, records_of, save_array
 from .config import CLASSES
 from .encoders import (
     augment,
@@ -59,12 +59,12 @@ def arm_data(arm, real, synthetic, vae, seed):
         half = np.sort(rng.permutation(len(y))[: len(y) // 2])
         counts = np.bincount(np.delete(y, half), minlength=len(CLASSES))
         drawn = _replayed(ys, counts, rng)
-        return np.concatenate([x[half], xs[drawn]]), np.concatenate([y[half], ys[drawn]]), None
+        return Rows((x, half), (xs, drawn)), np.concatenate([y[half], ys[drawn]]), None
     if arm in ("R3", "R4"):
         rows = _replayed(y, np.bincount(ys, minlength=len(CLASSES)), rng)
-        extra = round_trip(vae, x[rows]) if arm == "R4" else x[rows]
-        return np.concatenate([x, extra]), np.concatenate([y, y[rows]]), None
-    return np.concatenate([x, xs]), np.concatenate([y, ys]), None  # RS, RSA, RSI, O
+        extra = (round_trip(vae, Rows((x, rows))), slice(None)) if arm == "R4" else (x, rows)
+        return Rows((x, slice(None)), extra), np.concatenate([y, y[rows]]), None
+    return Rows((x, slice(None)), (xs, slice(None))), np.concatenate([y, ys]), None  # RS, RSA, RSI, O
 
 
 def _synthetic(folder, records):
@@ -79,7 +79,7 @@ def _arm(arm, images, records, samples, vae, seed):
         raise UserError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
     table = records_of(records)
     train, labels = (table.split == "train").to_numpy(), labels_of(table, CLASSES)
-    real = load_array(images / "images.npy")[train], labels[train]
+    real = Rows((load_array(images / "images.npy"), train)), labels[train]
     return arm_data(arm, real, _synthetic(samples, records), vae, seed), table
 
 
@@ -127,7 +127,7 @@ def linear_probe(out, *, arm, records, samples, embedded, others, seed):
     x, y, weights = arm_data(arm, real, (made, _synthetic(samples, records)[1]), None, seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
     drawn = {} if weights is None else dict(logisticregression__sample_weight=weights / weights.mean())
-    model.fit(x, y, **drawn)
+    model.fit(np.asarray(x), y, **drawn)
     sets = {name: own[split == name] for name in ("val", "test")}
     for name, features in (sets | {k: load_array(v / "embeddings.npy") for k, v in others.items()}).items():
         p = np.zeros((len(features), len(CLASSES)), np.float32)

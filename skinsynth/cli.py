@@ -69,6 +69,19 @@ def book(name, pdf):
 @cli.command()
 @profile_option
 @data_option
+def publish(profile, data):
+    """Put a finished run into book/reference, without photographs, as the second part of the book."""
+    from . import reference
+    from .chapters import data_folder
+
+    cfg = configure(profile, data=data_folder(data, profile))
+    folder, withheld = reference.publish(Run(cfg.run), cfg)
+    click.echo(f"{folder}: {withheld} tiles show a photograph, or something too like one, and are left out")
+
+
+@cli.command()
+@profile_option
+@data_option
 def status(profile, data):
     """Say of each notebook whether its results are current."""
     from . import run as runner

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from .arrays import load_array, save_array, to_tensor
+from .arrays import load_array, map_array, to_tensor
 from .errors import UserError
 from .store import atomic, read_json, stage, write_json
 from .training import device, fit
@@ -170,7 +170,8 @@ def image_tokens(model, images, patches, selection="norm", batch=64):
 def cache_tokens(out, *, clip, images, patches, selection="norm"):
     """Multi-level tokens of all images of a set, in its order."""
     model = load_clip(clip)
-    save_array(out / "tokens.npy", image_tokens(model, load_array(images / "images.npy"), patches, selection))
+    made = lambda part: image_tokens(model, part, patches, selection)  # noqa: E731
+    map_array(out / "tokens.npy", made, load_array(images / "images.npy"))
 
 
 @torch.no_grad()
@@ -187,7 +188,8 @@ def embed(model, images, batch=128):
 @stage("embeddings")
 def cache_embeddings(out, *, clip, images):
     """L2-normalised embeddings of all images of a stage, in its order."""
-    save_array(out / "embeddings.npy", embed(load_clip(clip), load_array(images / "images.npy")))
+    model = load_clip(clip)
+    map_array(out / "embeddings.npy", lambda part: embed(model, part), load_array(images / "images.npy"))
 
 
 def pca_maps(states):

@@ -72,7 +72,7 @@ def partly_interpolated(out, *, vae, segmenter, samples, rows, alphas, inpainter
     pixels[rows] = back(lerp(normal, lesion, torch.tensor(turn, dtype=lesion.dtype).view(-1, 1, 1, 1)))
     meta["alpha"] = meta["alpha"].astype(float)
     meta.loc[rows, "alpha"] = turn
-    write_folder(out, pixels, meta, read_json(samples / "provenance.json"))
+    write_folder(out, len(pixels), [pixels], meta, read_json(samples / "provenance.json"))
 
 
 def of_image(image, mask, alphas, *, vae, segmenter, inpainter):

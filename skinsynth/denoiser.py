@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from . import adapters, encoders
-from .arrays import labels_of, load_array, records_of
+from .arrays import Rows, blocks, labels_of, load_array, records_of
 from .config import CLASSES
 from .splits import manifest_hash
 from .store import read_json, stage, write_json
@@ -155,14 +155,15 @@ def cell_masks(masks, side):
     """Lesion masks (N,S,S) -> share of lesion in each latent cell, float32 (N,side,side)."""
     n, size, _ = masks.shape
     f = size // side
-    return np.asarray(masks).reshape(n, side, f, side, f).mean((2, 4)).astype(np.float32)
+    parts = (masks[part].reshape(-1, side, f, side, f).mean((2, 4)) for part in blocks(n))
+    return np.concatenate([part.astype(np.float32) for part in parts])
 
 
 @stage("unet-pretrained")
 def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
     """A UNet that knows the attributes of generic skin and no diagnosis, as Stable Diffusion knows
     pictures. latents: a latents stage of the pre-trained VAE. The UNet alone is kept."""
-    z, scheduler = np.array(load_array(latents / "latents.npy")), micro_scheduler()
+    z, scheduler = Rows((load_array(latents / "latents.npy"), slice(None))), micro_scheduler()
     values, sizes = encoders.attribute_targets(generic)
     labels = values + np.cumsum([0, *sizes[:-1]])  # one vocabulary of all attributes
     torch.manual_seed(seed)
@@ -189,11 +190,11 @@ def train_denoiser(
     """
     table = records_of(records)
     rows = np.flatnonzero(table.split == "train")
-    z = np.array(load_array(latents / "latents.npy")[rows])
+    z = Rows((load_array(latents / "latents.npy"), rows))
     labels = labels_of(table.iloc[rows], CLASSES)
     masks = None
     if how["lesion_weight"] and (records / "masks.npy").exists():
-        masks = cell_masks(load_array(records / "masks.npy")[rows], z.shape[-1])
+        masks = cell_masks(Rows((load_array(records / "masks.npy"), rows)), z.shape[-1])
     unet = load_unet(start)
     if z.shape[1] != unet.config.in_channels:
         unet = expand_unet(unet, z.shape[1])
@@ -201,7 +202,7 @@ def train_denoiser(
     unet.register_to_config(sample_size=z.shape[-1])
     given = {}
     if tokens is not None:
-        cached = load_array(tokens / "tokens.npy")
+        cached = Rows((load_array(tokens / "tokens.npy"), rows))
         given = dict(levels=cached.shape[1], tokens=cached.shape[2], clip_width=cached.shape[3])
         given |= dict(reach=how["levels"], scale=how["adapter_weight"], injection=injection)
     model = Denoiser.build(unet, **given)
@@ -212,7 +213,7 @@ def train_denoiser(
     fit(
         model,
         diffusion_loss(
-            z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached[rows],
+            z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached,
             drop=how["drop"], target=how["target"], norm=how["norm"],
         ),
         len(z), out=out, steps=steps, batch=batch, lr=lr, seed=seed, ema=how["ema"], accumulate=accumulate,

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur
 
-from .arrays import labels_of, load_array, records_of, to_tensor
+from .arrays import Rows, labels_of, load_array, records_of, to_tensor
 from .config import CLASSES
 from .errors import UserError
 from .store import atomic, read_json, stage, write_json
@@ -242,7 +242,7 @@ def train_probe(out, *, images, records, backbone, start, steps, batch, seed):
     """The classifier that judges label fidelity: train images only, drawn by class, sharp or soft."""
     table = records_of(records)
     rows = (table.split == "train").to_numpy()
-    pixels, labels = load_array(images / "images.npy")[rows], labels_of(table[rows], CLASSES)
+    pixels, labels = Rows((load_array(images / "images.npy"), rows)), labels_of(table[rows], CLASSES)
     train_classifier(
         out, pixels, labels, backbone=backbone, start=start, steps=steps, batch=batch, seed=seed,
         weights=balanced_weights(labels), change=lambda x, rng: soften(augment(x, rng), rng), desc="probe",

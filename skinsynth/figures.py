@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Rectangle
 from PIL import Image
 
 CLASS_NAMES = {
@@ -31,6 +31,7 @@ CLASS_COLORS = {  # Okabe and Ito: told apart by colour-blind readers
 }
 DPI = 300  # of the files, as in style.mplstyle; pages show a third of it
 PAGE = 7.6  # inches a page is wide
+WITHHELD = "withheld"  # stands for a photograph that may not be published
 
 
 def use_style():
@@ -48,16 +49,18 @@ def frame(image):
     return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
 
 
-def grid(images, rows=(), columns=(), cell=1.1):
+def grid(images, rows=(), columns=(), cell=1.1, circles=()):
     """Figure of images, each pixel enlarged by one whole number and its colour untouched.
 
-    images: sequence of rows, each a sequence of uint8 images (H, W, 3) or (H, W), None for a gap.
-    rows, columns: labels (a line break is kept); cell: wanted side in inches.
-    Returns a Figure; figure.axes[r * number of columns + c] takes further marks, in pixels.
+    images: sequence of rows, each a sequence of uint8 images (H, W, 3) or (H, W), None for a gap,
+    WITHHELD for a photograph that may not be shown.
+    rows, columns: labels (a line break is kept); cell: wanted side in inches; circles: regions to
+    mark, each (row, column, x, y, radius) in pixels of the image. Returns a Figure.
     """
-    images = [[None if im is None else frame(im) for im in row] for row in images]
+    images = [[im if im is None or im is WITHHELD else frame(im) for im in row] for row in images]
     wide = max(map(len, images))
-    height, width = next(im.shape[:2] for row in images for im in row if im is not None)
+    sizes = [im.shape[:2] for row in images for im in row if im is not None and im is not WITHHELD]
+    height, width = sizes[0] if sizes else (64, 64)
     left = 18 + 20 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
     top, gap = 51 * max((str(c).count("\n") + 1 for c in columns), default=0), 12
     room = min(cell * DPI, (PAGE * DPI - left) / wide - gap)
@@ -70,8 +73,12 @@ def grid(images, rows=(), columns=(), cell=1.1):
             x, y = left + c * (w + gap), size[1] - top - (r + 1) * (h + gap) + gap
             axes = figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
             axes.axis("off")
-            if c < len(row) and row[c] is not None:
+            if c < len(row) and row[c] is WITHHELD:
+                _withheld(axes)
+            elif c < len(row) and row[c] is not None:
                 axes.imshow(row[c], interpolation="none", aspect="auto")
+            for x_, y_, radius in (mark[2:] for mark in circles if tuple(mark[:2]) == (r, c) and row[c] is not WITHHELD):
+                axes.add_patch(Circle((x_, y_), radius, fill=False, edgecolor="#D55E00", linewidth=1.4))
             if r == 0 and c < len(columns):
                 axes.set_title(columns[c], fontsize=8, loc="center", pad=2)
             if c == 0 and r < len(rows):
@@ -80,28 +87,17 @@ def grid(images, rows=(), columns=(), cell=1.1):
     return figure
 
 
-def circle(axes, x, y, radius, color="#D55E00"):
-    """Circle a region of an image; all in pixels of the image."""
-    axes.add_patch(Circle((x, y), radius, fill=False, edgecolor=color, linewidth=1.4))
+def _withheld(axes):
+    """An empty frame in the place of a photograph."""
+    axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="#EEEEEE", edgecolor="#888888", linewidth=0.6))
+    axes.text(0.5, 0.5, "photograph,\nnot published", transform=axes.transAxes, ha="center", va="center", fontsize=4.5, color="#444444")
 
 
-def forest(estimates, xlabel, axes=None, reference=0.0, colors=None):
-    """Estimates with their 95 % intervals, one a line, against a reference.
-
-    estimates: objects with value, low, high, n and label (stats.Estimate). Returns the Figure.
-    """
-    if axes is None:
-        _, axes = plt.subplots(figsize=(5.6, 0.5 + 0.3 * len(estimates)))
-    for y, e in enumerate(estimates):
-        color = colors[y] if colors else "#0072B2"
-        axes.plot([e.low, e.high], [y, y], color=color, solid_capstyle="butt")
-        axes.plot(e.value, y, "o", color=color)
-    if reference is not None:
-        axes.axvline(reference, color="#888888", linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(estimates)), [f"{e.label} (n = {e.n})" for e in estimates])
-    axes.set_ylim(len(estimates) - 0.5, -0.5)
-    axes.set_xlabel(xlabel)
-    return axes.figure
+def slider(images, label, values, alt, start=0):
+    """FrameSlider over a row of frames; a grid with empty frames where photographs are withheld."""
+    if any(frame is WITHHELD for frame in images[0]):
+        return grid(images, columns=values)
+    return FrameSlider(images[0], label, values, alt, start)
 
 
 def _png(image):

@@ -29,18 +29,86 @@ from .measures import (  # noqa: F401  one name for everything that measures
 from .standard import NotComputed, inception, lpips_standard  # noqa: F401
 from .stats import jackknife
 
-BLOCK = 1024  # rows at a time: memory grows with N, not with N squared
+BLOCK = 1024  # rows read at a time
+CELLS = 2**24  # distances held at a time: memory grows neither with N nor with N squared
 
 
 def _features(*sets):
-    sets = [np.asarray(s, np.float64) for s in sets]
+    """The sets as arrays (memory-mapped ones stay so), checked block by block."""
+    sets = [np.asarray(s) for s in sets]
     for s in sets:
         if s.ndim != 2 or len(s) < 2 or s.shape[1] != sets[0].shape[1]:
             shapes = ", ".join(str(s.shape) for s in sets)
             raise UserError(f"features need shape (N, D), N of 2 or more and one D; got {shapes}")
-        if not np.isfinite(s).all():
+        if not all(np.isfinite(x).all() for _, x in _blocks(s)):
             raise UserError("features contain nan or infinity; check the encoder's input")
     return sets
+
+
+def _blocks(x, rows=None):
+    """(first row, float64 block) of an array, or of some of its rows."""
+    n = len(x) if rows is None else len(rows)
+    for i in range(0, n, BLOCK):
+        part = slice(i, i + BLOCK)
+        yield i, np.asarray(x[part] if rows is None else x[rows[part]], np.float64)
+
+
+class _Moments:
+    """Number, sum and scatter of features about one origin, of all items or without some groups."""
+
+    def __init__(self, x, groups):
+        self.x, self.groups = x, np.asarray(groups)
+        self.origin = np.asarray(x[:BLOCK], np.float64).mean(0)  # far from it the scatter would lose digits
+        self.total = self._sums(None)
+
+    def _sums(self, rows):
+        n, d = 0, self.x.shape[1]
+        first, second = np.zeros(d), np.zeros((d, d))
+        for _, part in _blocks(self.x, rows):
+            part = part - self.origin
+            n, first = n + len(part), first + part.sum(0)
+            second += part.T @ part
+        return n, first, second
+
+    def without(self, gone):
+        """(mean, covariance) of the items whose group is not in `gone`."""
+        rows = np.flatnonzero(np.isin(self.groups, gone))
+        n, first, second = self.total
+        if len(rows):
+            n, first, second = (a - b for a, b in zip(self.total, self._sums(rows), strict=True))
+        mean = first / n
+        return self.origin + mean, (second - n * np.outer(mean, mean)) / (n - 1)
+
+
+def _frechet(f, g):
+    """Squared 2-Wasserstein distance of two Gaussians (mean, covariance)."""
+    (mean_f, cov_f), (mean_g, cov_g) = f, g
+    values, vectors = eigh(cov_f)
+    root = vectors * np.sqrt(values.clip(0))
+    cross = np.sqrt(eigvalsh(root.T @ cov_g @ root).clip(0)).sum()
+    return float(((mean_f - mean_g) ** 2).sum() + np.trace(cov_f) + np.trace(cov_g) - 2 * cross)
+
+
+def _frechet_of_few(f, g):
+    """The same from features of fewer images than dimensions: the trace from the smaller matrix."""
+    f, g = (np.asarray(x, np.float64) for x in (f, g))
+    a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (f, g))
+    return float(((f.mean(0) - g.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * svdvals(a @ b.T).sum())
+
+
+def _frechet_statistic(f, g, gf, gg):
+    """The distance as a function of the mask of items kept, whole groups of which are left out."""
+    f, g = _features(f, g)
+    n = len(f)
+    if f.shape[1] > min(n, len(g)):
+        return lambda keep: _frechet_of_few(f[keep[:n]], g[keep[n:]])
+    groups, of_f, of_g = np.concatenate([gf, gg]), _Moments(f, gf), _Moments(g, gg)
+
+    def statistic(keep):
+        gone = np.setdiff1d(groups, groups[keep])
+        return _frechet(of_f.without(gone), of_g.without(gone))
+
+    return statistic
 
 
 def frechet_distance(f, g):
@@ -49,26 +117,17 @@ def frechet_distance(f, g):
     f, g: (N, D), (M, D). |mu_f - mu_g|^2 + tr(C_f + C_g - 2 (C_f C_g)^(1/2)), Heusel et al. 2017;
     FID if the features are Inception's. Biased upwards by small N: compare only at equal N.
     """
-    f, g = _features(f, g)
-    mean = f.mean(0) - g.mean(0)
-    a = (f - f.mean(0)) / np.sqrt(len(f) - 1)
-    b = (g - g.mean(0)) / np.sqrt(len(g) - 1)
-    if f.shape[1] <= min(len(f), len(g)):
-        values, vectors = eigh(a.T @ a)
-        root = b @ (vectors * np.sqrt(values.clip(0)))
-        cross = np.sqrt(eigvalsh(root.T @ root).clip(0)).sum()
-    else:  # fewer images than dimensions: the same trace from the smaller matrix
-        cross = svdvals(a @ b.T).sum()
-    return float(mean @ mean + (a**2).sum() + (b**2).sum() - 2 * cross)
+    zeros = np.zeros(len(f), int), np.zeros(len(g), int)
+    return _frechet_statistic(f, g, *zeros)(np.ones(len(f) + len(g), bool))
 
 
 def _kernel_sums(x, y, gx, gy, k):
-    """Sums of the cubic kernel over pairs of groups (k, k), in blocks of rows."""
-    x = x / x.shape[1]
+    """Sums of the cubic kernel over pairs of groups (k, k), in blocks of both."""
     sums, hot = np.zeros((k, k)), np.eye(k)[gy]
-    for i in range(0, len(x), BLOCK):
-        rows = (x[i : i + BLOCK] @ y.T + 1) ** 3 @ hot
-        np.add.at(sums, gx[i : i + BLOCK], rows)
+    for i, rows in _blocks(x):
+        rows = rows / x.shape[1]
+        part = sum((rows @ columns.T + 1) ** 3 @ hot[j : j + BLOCK] for j, columns in _blocks(y))
+        np.add.at(sums, gx[i : i + BLOCK], part)
     return sums
 
 
@@ -78,7 +137,7 @@ def _kid_statistic(f, g, gf, gg):
     k, (gf, gg) = groups.max() + 1, np.split(groups, [len(f)])
     ff, gg_, fg = (_kernel_sums(*a, k) for a in ((f, f, gf, gf), (g, g, gg, gg), (f, g, gf, gg)))
     for sums, x, group in ((ff, f, gf), (gg_, g, gg)):  # a pair of an image with itself is no pair
-        diagonal = ((x**2).sum(1) / x.shape[1] + 1) ** 3
+        diagonal = np.concatenate([((part**2).sum(1) / x.shape[1] + 1) ** 3 for _, part in _blocks(x)])
         sums[np.diag_indices(k)] -= np.bincount(group, diagonal, minlength=k)
     nf, ng = (np.bincount(x, minlength=k) for x in (gf, gg))
 
@@ -113,8 +172,8 @@ def _statistic(metric, real, fake, real_groups, fake_groups):
     n = len(real)
     if len(real_groups) != n or len(fake_groups) != len(fake):
         raise UserError("each image needs a group: give groups of the same length as the features")
-    if metric is kid:
-        return _kid_statistic(real, fake, np.asarray(real_groups), np.asarray(fake_groups))
+    if fast := {kid: _kid_statistic, frechet_distance: _frechet_statistic}.get(metric):
+        return fast(real, fake, np.asarray(real_groups), np.asarray(fake_groups))
     return lambda keep: metric(real[keep[:n]], fake[keep[n:]])
 
 
@@ -153,12 +212,16 @@ def difference_with_interval(metric, real, a, b, real_groups, a_groups, b_groups
 
 def _distances(x, y):
     """Blocks of rows of the Euclidean distances between x and y: (first row, (rows, M))."""
-    centre = y.mean(0)  # far from the origin the differences of squares lose digits
-    x, y = x - centre, y - centre
-    squares = (y**2).sum(1)
-    for i in range(0, len(x), BLOCK):
-        part = x[i : i + BLOCK]
-        yield i, np.sqrt(((part**2).sum(1)[:, None] + squares - 2 * part @ y.T).clip(0))
+    centre = np.mean([part.mean(0) for _, part in _blocks(y)], 0)  # far from the origin the differences of squares lose digits
+    count = max(16, CELLS // len(y))
+    for i in range(0, len(x), count):
+        rows = np.asarray(x[i : i + count], np.float64) - centre
+        out = np.empty((len(rows), len(y)))
+        for j, part in _blocks(y):
+            part = part - centre
+            out[:, j : j + len(part)] = (part**2).sum(1) - 2 * rows @ part.T
+        out += (rows**2).sum(1)[:, None]
+        yield i, np.sqrt(out.clip(0, out=out), out=out)
 
 
 def _radii(x, k):
@@ -242,10 +305,28 @@ def inception_score(probs, splits=1):
     return float(np.mean(scores))
 
 
+def _score_statistic(probs, groups):
+    """ln of the score of the items kept, from sums over groups."""
+    groups = np.asarray(groups)
+    k, classes = groups.max() + 1, probs.shape[1]
+    n, own, sums = np.bincount(groups, minlength=k), np.zeros(k), np.zeros((k, classes))
+    for i, p in _blocks(probs):
+        p, rows = p.clip(1e-300), groups[i : i + BLOCK]
+        np.add.at(own, rows, (p * np.log(p)).sum(1))
+        np.add.at(sums, rows, p)
+
+    def statistic(keep):
+        kept = np.bincount(groups[keep], minlength=k) > 0
+        mean = sums[kept].sum(0) / n[kept].sum()
+        return own[kept].sum() / n[kept].sum() - (mean * np.log(mean)).sum()
+
+    return statistic
+
+
 def inception_score_interval(probs, groups, label=""):
     """The score with its delete-a-group jackknife interval. groups: (N,) group numbers."""
-    probs = np.asarray(probs)
-    return jackknife(lambda keep: inception_score(probs[keep]), groups, label)
+    log_score = _score_statistic(np.asarray(probs), groups)
+    return jackknife(lambda keep: np.exp(log_score(keep)), groups, label)
 
 
 def inception_score_ratio(a, b, a_groups, b_groups, label=""):
@@ -254,8 +335,10 @@ def inception_score_ratio(a, b, a_groups, b_groups, label=""):
     if len(a) != len(b):
         raise UserError(f"{len(a)} images against {len(b)}: the score's bias differs; give equal n")
 
+    of_a, of_b = _score_statistic(a, a_groups), _score_statistic(b, b_groups)
+
     def statistic(keep):
-        return np.log(inception_score(a[keep[:n]]) / inception_score(b[keep[n:]]))
+        return of_a(keep[:n]) - of_b(keep[n:])
 
     return jackknife(statistic, np.concatenate([a_groups, b_groups]), label, n)
 
@@ -266,7 +349,7 @@ def between_class_share(features, classes):
     features: (N, D); classes: (N,). The expectation by chance, about (classes - 1) / (N - 1), is
     taken away (epsilon squared), so that few images do not make classes look different.
     """
-    x, (names, y) = _features(features)[0], np.unique(classes, return_inverse=True)
+    x, (names, y) = np.asarray(_features(features)[0], np.float64), np.unique(classes, return_inverse=True)
     within = sum(((x[y == c] - x[y == c].mean(0)) ** 2).sum() for c in range(len(names)))
     total = ((x - x.mean(0)) ** 2).sum()
     if total == 0 or len(x) == len(names):

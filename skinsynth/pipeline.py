@@ -9,7 +9,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from . import clip
-from .arrays import load_array, records_of, save_array, to_uint8
+from .arrays import Rows, load_array, records_of, save_array, stream_array, to_uint8
 from .config import CLASSES
 from .denoiser import NONE, load_denoiser, trained_on
 from .errors import UserError
@@ -127,10 +127,11 @@ def references(mode, labels, seeds, tokens, records, seed):
     table, cached = records_of(records), load_array(tokens / "tokens.npy")
     if mode == "class-mean":
         train = (table.split == "train").to_numpy()
-        means = {c: cached[np.flatnonzero(train & (table.dx == c))].mean(0, dtype=np.float32) for c in set(labels)}
-        return np.stack([means[c] for c in labels]).astype(np.float16), [""] * len(labels)
+        known = sorted(set(labels))
+        means = [cached[np.flatnonzero(train & (table.dx == c))].mean(0, dtype=np.float32) for c in known]
+        return Rows((np.stack(means).astype(np.float16), [known.index(c) for c in labels])), [""] * len(labels)
     rows = clip.reference_rows(table, labels, seed, seeds)
-    return np.asarray(cached[rows]), table.image_id.iloc[rows].tolist()
+    return Rows((cached, rows)), table.image_id.iloc[rows].tolist()
 
 
 @stage("samples")
@@ -164,15 +165,17 @@ def sample(
     names = [f"{dx}/{k:05d}_{s:07d}.png" for k, (dx, s) in enumerate(zip(labels, seeds, strict=True))]
     facts = dict(guidance=guidance, model=model.key, reference=ids, alpha="")
     meta = pd.DataFrame({"file_name": names, "class": labels, "seed": seeds} | facts)
-    write_folder(out, np.concatenate([load_array(p) for p in parts]), meta, trained_on(model))
+    write_folder(out, len(labels), (load_array(part) for part in parts), meta, trained_on(model))
 
 
-def write_folder(out, pixels, meta, provenance):
-    """A folder of samples on disk; metadata.csv comes last: a folder without it is unfinished."""
-    for image, name in zip(pixels, meta.file_name, strict=True):
+def write_folder(out, n, parts, meta, provenance):
+    """A folder of n samples on disk; metadata.csv comes last: a folder without it is unfinished.
+
+    parts: arrays of images, one after the other; memory holds one.
+    """
+    for image, name in zip(stream_array(out / "images.npy", n, parts), meta.file_name, strict=True):
         with atomic(out / name) as part:
-            Image.fromarray(image).save(part, compress_level=1)
-    save_array(out / "images.npy", pixels)
+            Image.fromarray(np.asarray(image)).save(part, compress_level=1)
     write_json(out / "provenance.json", provenance)
     write_csv(out / "metadata.csv", meta)
 

@@ -128,6 +128,7 @@ def facts(profile, cfg, inputs):
         "device": session.device()[1],
         "threads": os.cpu_count(),
         "inputs": inputs,
+        "library": store.library_hashes(),
     }
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from .arrays import load_array, records_of, to_tensor
+from .arrays import Rows, load_array, records_of, to_tensor
 from .encoders import augment, in_batches, save_module
 from .errors import UserError
 from .inpaint import FULL, dilate
@@ -62,8 +62,7 @@ def train_segmenter(out, *, start, images, records, steps, batch, seed):
     if not (records / "masks.npy").exists():
         raise UserError("no lesion masks found: add HAM10000_segmentations_lesion_tschandl to ham10000/")
     rows = np.flatnonzero(records_of(records).split == "train")
-    pixels = load_array(images / "images.npy")[rows]
-    masks = load_array(records / "masks.npy")[rows]
+    pixels, masks = (Rows((load_array(made / f"{name}.npy"), rows)) for made, name in ((images, "images"), (records, "masks")))
     width = read_json(start / "config.json")["width"]
     _fit(out, load_segmenter(start), pixels, masks, width, steps, batch, seed)
 

@@ -1,6 +1,5 @@
 """What a notebook calls: checked parameters at its start, figures, tables and evidence after it."""
 
-import base64
 import math
 import os
 import re
@@ -151,30 +150,23 @@ class Session:
         """What the images are, as a reader should read it."""
         return "HAM10000 (real images)" if self.cfg.real else "phantom (drawn images)"
 
-    def figure(self, name, fig, data=None):
-        """Write figures/<name>.png (and .csv from `data`), and show exactly that file.
+    def figure(self, name, draw, *, data=None, photographs=False, **words):
+        """Draw a figure from what is written to disk, as figures/<name>.png, and show exactly that file.
 
-        fig: matplotlib Figure (closed afterwards) or figures.FrameSlider (its strip is the file).
-        data: DataFrame that the figure shows, None for pictures.
+        draw: a function that returns a Figure (closed afterwards) or a figures.FrameSlider (its strip is
+        the file). data: DataFrame that the figure shows, kept as <name>.csv, None for pictures;
+        photographs: which images show photographs, see drawings.keep; words: what `draw` takes.
         """
         from IPython.display import display
 
-        path = self.run.figures / f"{name}.png"
-        if data is not None:
-            store.write_csv(path.with_suffix(".csv"), data)
-        with store.atomic(path) as part:
-            fig.savefig(part)
-        if not hasattr(fig, "get_dpi"):
-            display(fig)
-            return
-        from matplotlib import pyplot as plt
+        from . import drawings
 
-        png = base64.b64encode(path.read_bytes()).decode()
-        shown = {"image/png": {"width": round(fig.get_figwidth() * 100)}}  # CSS pixels
-        plt.close(fig)
-        display({"image/png": png, "text/plain": name}, metadata=shown, raw=True)
+        folder = self.run.figures
+        drawings.keep(folder, name, draw, data, photographs=photographs if self.cfg.real else False, **words)
+        bundle, about = drawings.shown(folder, name, drawings.save(folder, name, draw))
+        display(bundle, metadata=about, raw=True)
         if data is not None and not re.match(r"fig\d", name):  # items have `results`; a figure's cell shows nothing else
-            self.others.append(path.with_suffix(".csv"))
+            self.others.append(folder / f"{name}.csv")
 
     def table(self, name, frame, caption, fmt=None):
         """Write tables/<name>.csv and show it as a labelled, captioned table.

@@ -7,7 +7,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from . import data, hair, phantom, splits
-from .arrays import load_array, records_of, save_array
+from .arrays import BLOCK, Rows, load_array, map_array, records_of, save_array, stream_array
 from .config import CLASSES
 from .errors import UserError
 from .store import atomic, folder_identity, stage, write_csv, write_json
@@ -50,6 +50,13 @@ def _limited(records, limit, seed):
     return pd.concat(kept).sort_index()
 
 
+def _stream(path, read, records, size, kept=None):
+    """Write what `read` makes of the records, of which `kept` are wanted, a block at a time."""
+    wanted = np.ones(len(records), bool) if kept is None else np.isin(records.index, kept)
+    starts = range(0, len(records), BLOCK)
+    stream_array(path, int(wanted.sum()), (read(records.iloc[i : i + BLOCK], size)[wanted[i : i + BLOCK]] for i in starts))
+
+
 @stage("images")
 def read_set(out, *, folder, identity, size, limit, seed, name):
     """One set as arrays: records.csv, images.npy (N,S,S,3), masks.npy (N,S,S), manifest.csv.
@@ -60,19 +67,19 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
     if records is None:
         raise UserError(f"{folder}: no {name} set found; see `skinsynth data verify`")
     records = records.reset_index(drop=True)
-    pixels = data.read_images(records, size)  # all of them: a broken file stops, whatever the limit
+    whole = records
     if name == "ham":
         splits.write_manifest(out / "manifest.csv", records)
         records = _limited(records, limit, seed)
     elif limit:
         records = records.groupby("dx").head(limit)
-    save_array(out / "images.npy", pixels[records.index])
+    _stream(out / "images.npy", data.read_images, whole, size, records.index)  # all: a broken file stops, whatever the limit
     records = records.reset_index(drop=True)
     if name == "ham" and (records.mask_path != "").all():
-        save_array(out / "masks.npy", data.read_masks(records, size))
+        _stream(out / "masks.npy", data.read_masks, records, size)
     if name == "ham" and (records.truth_dir != "").all():
         for kind in ("hair", "clean", "normal"):
-            save_array(out / f"{kind}.npy", data.read_truth(records, kind, size))
+            _stream(out / f"{kind}.npy", lambda rows, size, kind=kind: data.read_truth(rows, kind, size), records, size)
     with atomic(out / "records.csv") as part:
         records.to_csv(part, index=False)
 
@@ -102,7 +109,7 @@ def fresh_phantom(out, *, n, size, seed, records):
 def training_images(out, *, images, dehair):
     """The images of a set that networks are trained on: with hair removed, if so wished (Fig 14)."""
     pixels = load_array(images / "images.npy")
-    save_array(out / "images.npy", hair.remove(pixels) if dehair else np.asarray(pixels))
+    map_array(out / "images.npy", hair.remove if dehair else np.asarray, pixels)
 
 
 @stage("described")
@@ -113,7 +120,7 @@ def described_photographs(out, *, images, records):
     if not (records / "masks.npy").exists():
         raise UserError("no lesion masks found: add HAM10000_segmentations_lesion_tschandl to ham10000/")
     for kind, source in (("images", images), ("masks", records)):
-        save_array(out / f"{kind}.npy", load_array(source / f"{kind}.npy")[rows])
+        map_array(out / f"{kind}.npy", np.asarray, Rows((load_array(source / f"{kind}.npy"), rows)))
     facts = table.iloc[rows][["dx", "localization"]].fillna("unknown").to_dict("records")
     vocabulary = {k: sorted({row[k] for row in facts}) for k in ("dx", "localization")}
     captions = [f"{row['dx']} on the {row['localization']}" for row in facts]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
-UNHASHED = {"config", "store", "errors", "figures", "session", "chapters", "run", "cli", "book", "gates"}
-SITE = ("cli.py", "book.py", "gates.py", "compare.py")  # make pages, no numbers
+UNHASHED = {"config", "store", "errors", "figures", "plots", "drawings", "session", "chapters", "run", "cli", "book", "gates"}
+SITE = ("cli.py", "book.py", "gates.py", "compare.py", "reference.py")  # make pages, no numbers
 
 
 @contextmanager
@@ -146,13 +146,18 @@ def folder_identity(folder):
 
 
 @functools.cache
-def library_hash():
-    """Hash of all code that notebooks run, without docstrings and comments, and of the bundled models."""
+def library_hashes():
+    """{file: short hash} of all code that notebooks run, without docstrings and comments, and of the
+    bundled models."""
     files = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name not in SITE]
-    code = {str(p.relative_to(PACKAGE)): _plain(ast.parse(p.read_text())) for p in files}
-    models = sorted(p for p in (PACKAGE / "assets").rglob("*") if p.is_file())
-    code |= {str(p.relative_to(PACKAGE)): hashlib.sha256(p.read_bytes()).hexdigest() for p in models}
-    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
+    found = {p: _plain(ast.parse(p.read_text())).encode() for p in files}
+    found |= {p: p.read_bytes() for p in sorted((PACKAGE / "assets").rglob("*")) if p.is_file()}
+    return {str(p.relative_to(PACKAGE)): hashlib.sha256(text).hexdigest()[:12] for p, text in found.items()}
+
+
+def library_hash():
+    """Hash of `library_hashes`."""
+    return hashlib.sha256(json.dumps(library_hashes(), sort_keys=True).encode()).hexdigest()
 
 
 def processes():

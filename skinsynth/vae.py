@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
 from . import encoders
-from .arrays import labels_of, load_array, records_of, save_array, to_tensor, to_uint8
+from .arrays import Rows, labels_of, load_array, map_array, records_of, to_tensor, to_uint8
 from .config import CLASSES
 from .store import read_json, stage, write_json
 from .training import device, fit
@@ -214,7 +214,7 @@ def pretrained_vae(out, *, start, images, records):
     vae = AutoencoderKL.from_pretrained(
         str(start.path), subfolder="vae", use_safetensors=True, torch_dtype=torch.float32
     )
-    _finish(out, vae, load_array(images / "images.npy")[records_of(records).split.to_numpy() == "train"])
+    _finish(out, vae, Rows((load_array(images / "images.npy"), records_of(records).split.to_numpy() == "train")))
 
 
 @stage("vae")
@@ -224,7 +224,7 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, b
     even the mean error over the unbalanced split falls)."""
     table = records_of(records)
     split = table.split.to_numpy()
-    pixels, unseen = (load_array(images / "images.npy")[split == name] for name in ("train", "val"))
+    pixels, unseen = (Rows((load_array(images / "images.npy"), split == name)) for name in ("train", "val"))
     unseen = _spread(unseen, 128)
     weights = encoders.balanced_weights(labels_of(table[split == "train"], CLASSES))
     vae, _ = load_vae(start)
@@ -269,4 +269,5 @@ def cache_latents(out, *, vae, images, whiten=True):
     """Latents of all images of a set, in its order; whitened, or as the VAE gives them."""
     model, latent_format = load_vae(vae)
     latent_format = latent_format if whiten else latent_format.plain()
-    save_array(out / "latents.npy", encode(model, latent_format, load_array(images / "images.npy")).numpy())
+    encoded = lambda part: encode(model, latent_format, part).numpy()  # noqa: E731
+    map_array(out / "latents.npy", encoded, load_array(images / "images.npy"))

@@ -186,14 +186,17 @@ def test_page_gate(tmp_path):
     assert len(problems) == 7
 
 
-def test_ledger_has_a_column_for_each_published_run(tmp_path):
+def test_ledger_shows_published_runs_first_and_as_a_column():
     row = {"id": "table1-mse", "item": "table1", "statement": "Eight is better.", "paper_value": "not available", "note": "",
            "why": "The interval includes zero.", "verdict": "inconclusive", "value": None}  # fmt: skip
-    folder = tmp_path / "book/reference/ham64"
-    store.write_json(folder / "claims.json", [{"id": "table1-mse", "verdict": "reproduced"}])
-    others = book.reference_verdicts(tmp_path)
-    assert others == {"ham64": {"table1-mse": "reproduced"}}
-    head, _, line = book.claims_page([row, row | {"id": "table1-lpips"}], others).splitlines()[:3]
-    assert head.endswith("| Verdict | Run ham64 |") and line.count("reproduced") == 1
-    assert book.claims_page([row]).splitlines()[0].endswith("| Verdict |")
-    assert book.claims_page([row | {"id": "other"}], others).splitlines()[2].endswith("| – |")
+    here, there = ({"run": n, "data": d, "commit": "0123456789abcdef"} for n, d in (("micro", "phantom"), ("ham64", "data")))
+    others = [([row | {"verdict": "reproduced"}], there)]
+    rows = [row, row | {"id": "other"}]
+    first, second = book.claims_page(rows, here, others).split("## Run micro: the phantom")
+    assert "## Run ham64: HAM10000" in first and "0123456789ab." in first
+    assert "[Table\u00a01](#ham64-table1)" in first and "| Run" not in first and first.count("reproduced") == 1
+    head, _, line, without = second.strip().splitlines()
+    assert head.endswith("| Verdict | Run ham64 |") and "(#table1)" in line and line.count("reproduced") == 1
+    assert without.endswith("| – |")
+    assert "Run ham64" not in book.claims_page(rows, here)
+    assert "(#ham64-table1)" in book.cards(others[0][0], "ham64-") and "1 inconclusive" in book.cards([row])

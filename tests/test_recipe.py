@@ -120,7 +120,11 @@ def test_arms_have_the_right_images():
     x = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1).repeat(3, 3)
     y = np.array([5] * 16 + [0] * 4)
     xs, ys = x + 100, np.array([0] * 10 + [5] * 10)
-    arm = lambda name: classify.arm_data(name, (x, y), (xs, ys), None, 0)  # noqa: E731
+
+    def arm(name):
+        images, *rest = classify.arm_data(name, (x, y), (xs, ys), None, 0)
+        return np.asarray(images), *rest
+
     counts = lambda labels: np.bincount(labels, minlength=7)[[0, 5]].tolist()  # noqa: E731
     assert counts(arm("R0")[1]) == [4, 16] and arm("R0")[2] is None
     assert (arm("S")[0] >= 100).all()

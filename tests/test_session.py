@@ -9,7 +9,7 @@ import tqdm
 from conftest import write_notebook
 from matplotlib import pyplot as plt
 
-from skinsynth import chapters, figures, session
+from skinsynth import chapters, drawings, figures, plots, session, store
 from skinsynth.config import PROFILES
 from skinsynth.errors import UserError
 
@@ -85,16 +85,39 @@ def test_data_folder_is_found_from_the_project_and_names_the_run(project, monkey
     assert session.start("01_data", PLAIN).cfg.data == opened.cfg.data
 
 
-def test_figure_shows_exactly_the_file_and_keeps_its_data(project, shown):
+def test_figure_is_drawn_from_its_files_and_shows_exactly_that(project, shown):
     opened = session.start("02_vae", VAE)
-    figure, axes = plt.subplots(figsize=(3, 2))
-    axes.plot([0, 1])
-    opened.figure("fig05", figure, data=pd.DataFrame({"x": [1 / 3]}))
+    opened.figure("fig05", plots.curves, data=pd.DataFrame({"x": [1 / 3, 1], "y": [1, 2]}), x="x", y="y", size=(3, 2))
     file = opened.run.figures / "fig05.png"
     assert base64.b64decode(shown[0][0]["image/png"]) == file.read_bytes()
-    assert shown[0][1]["image/png"]["width"] == 300
-    assert file.with_suffix(".csv").read_text() == "x\n0.333333\n"
-    assert not plt.fignum_exists(figure.number)
+    assert shown[0][1]["image/png"]["width"] == 300 and shown[0][1]["skinsynth"] == {"figure": "fig05"}
+    assert file.with_suffix(".csv").read_text() == "x,y\n0.333333,1\n1,2\n"
+    assert not plt.get_fignums()
+    before = file.read_bytes()
+    drawings.save(opened.run.figures, "fig05")
+    assert file.read_bytes() == before
+    file.with_suffix(".csv").write_text("x,y\n0,1\n1,9\n")
+    drawings.save(opened.run.figures, "fig05")
+    assert file.read_bytes() != before
+
+
+def test_tiles_and_labels_come_back_from_disk(project, shown):
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    rows = [[*images[0]], [images[1, 0], None, images[1, 2, ..., 0] > 99]]
+    given = dict(images=rows, rows=("a", "b"), columns=np.arange(3), photographs=[[False], [True]], data=pd.DataFrame({"n": [1]}))
+    opened = session.start("02_vae", VAE)
+    opened.figure("fig05", figures.grid, **given)
+    recipe = store.read_json(opened.run.figures / "source/fig05.json")
+    assert recipe["tiles"]["photographs"] == [], "on the phantom nothing is a photograph"
+    drawings.keep(opened.run.figures, "fig05", figures.grid, **given)
+    recipe = store.read_json(opened.run.figures / "source/fig05.json")
+    assert recipe["tiles"]["photographs"] == [[1, 0], [1, 2]] and recipe["tiles"]["gaps"] == [[1, 1]]
+    found = drawings.tiles(opened.run.figures, "fig05")
+    assert np.array_equal(found[0], images[0]) and np.array_equal(found[1, 0], images[1, 0])
+    assert set(np.unique(found[1, 2])) == {0, 255} and recipe["words"] == {"rows": ["a", "b"], "columns": [0, 1, 2]}
+    store.write_json(opened.run.figures / "source/fig05.json", recipe | {"draw": "exec"})
+    with pytest.raises(UserError, match="fig05.json: drawn by 'exec', which is not in"):
+        drawings.draw(opened.run.figures, "fig05")
 
 
 def test_table_writes_csv_and_labelled_myst(project, shown):

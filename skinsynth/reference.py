@@ -1,0 +1,238 @@
+"""Published runs: what of a run may be shown without its data, and its chapters in the book."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import numpy as np
+
+from . import chapters, copies, drawings, encoders, figures, gates, recipe, store
+from . import run as runner
+from .arrays import load_array, records_of
+from .errors import UserError
+from .pixels import to_square
+
+LIMIT = 15e6  # bytes of a published run
+DRAWN_BY = ("drawings", "plots", "figures", "architecture")
+SAME = 30.0  # dB: a tile as near as this to a photograph is the photograph, or was made from it
+
+
+@dataclass(frozen=True)
+class Published(store.Run):
+    """A run in book/reference: figures, tables, ledger and manifest, without stages and photographs."""
+
+    @property
+    def root(self):
+        return chapters.project_root() / "book" / "reference" / self.name
+
+
+def published(root):
+    """The published runs, by name."""
+    found = sorted((Path(root) / "book" / "reference").glob("*/manifest.json"))
+    return [Published(path.parent.name) for path in found]
+
+
+class Photographs:
+    """All photographs of a run's data, to be recognised in any of their eight views."""
+
+    def __init__(self, run, cfg):
+        made = recipe.records(run, cfg)
+        images = load_array(made / "images.npy")
+        other = load_array(recipe.clinical(run, cfg) / "images.npy")
+        self.gallery = np.concatenate([self._small(images), self._small(other)])
+        encoder = encoders.load_encoder(recipe.encoder("measure"))
+        try:
+            self.near = copies.checker(images, records_of(made), lambda x: encoders.in_batches(encoder.embed, x))
+        except UserError:  # a handful of photographs is too few to calibrate with
+            self.near = None
+        self.classes = records_of(made).dx.to_numpy()
+
+    @staticmethod
+    def _small(images):
+        return np.stack([to_square(x, 32) for x in images]).reshape(len(images), -1).astype(np.float32) / 255
+
+    def shown(self, images):
+        """(N,) bool of square images: a photograph, what was made from one, or a copy by `copies`."""
+        own = (self.gallery**2).sum(1)
+        error = np.full(len(images), np.inf)
+        for view in copies.sides(images):
+            x = self._small(view)
+            error = np.minimum(error, ((x**2).sum(1)[:, None] + own - 2 * x @ self.gallery.T).min(1))
+        found = -10 * np.log10(np.maximum(error / self.gallery.shape[1], 1e-10)) > SAME
+        if self.near:
+            score, match = self.near(images)
+            found |= score > self.near.thresholds(self.classes[match])
+        return found
+
+
+def _copy(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _squares(picture):
+    """The square images that lie side by side in a picture (H, W, 3); none where it is no row of them."""
+    height, width = picture.shape[:2]
+    return picture.reshape(height, width // height, height, 3).swapaxes(0, 1) if width % height == 0 else picture[None][:0]
+
+
+def _publish_drawing(folder, name, target, photographs):
+    """Copy what a figure is drawn from, without photographs; returns the number of tiles withheld."""
+    given = store.read_json(folder / "source" / f"{name}.json")
+    if (table := folder / f"{name}.csv").exists():
+        _copy(table, target / table.name)
+    bad = set()
+    if shape := given.get("tiles"):
+        tiles = drawings.tiles(folder, name).copy()
+        gaps = {tuple(place) for place in shape["gaps"]}
+        bad = {tuple(place) for place in shape["photographs"]}
+        for r, c in set(np.ndindex(tiles.shape[:2])) - gaps - bad:
+            if photographs and photographs.shown(_squares(tiles[r, c])).any():
+                bad.add((r, c))
+        for place in bad:
+            tiles[place] = 255
+        shape["withheld"] = sorted(map(list, bad))
+        drawings.write_tiles(target, name, tiles)
+    store.write_json(target / "source" / f"{name}.json", given)
+    return len(bad)
+
+
+def _publish_page(path, name, target):
+    """Copy an executed notebook without its pictures; they are drawn anew for each build."""
+    page = nbformat.read(path, 4)
+    page = nbformat.from_dict(_renamed(page, f"../../results/{name}/", f"../../reference/{name}/"))
+    for i, cell in enumerate(page.cells):
+        if figure := cell.metadata.get("mystnb", {}).get("figure"):
+            figure["name"] = f"{name}-{figure['name']}"  # a name serves once in a book
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "figure" in output.get("metadata", {}).get("skinsynth", {}):
+                output["data"] = {"text/plain": output.metadata.skinsynth.figure}
+            elif "text/markdown" in data:
+                output["data"] = {"text/markdown": data["text/markdown"].replace("\n:name: ", f"\n:name: {name}-")}
+            elif any(kind.startswith("image/") for kind in data):
+                raise UserError(f"{path.name}, cell {i}: a picture that is not drawn by session.figure cannot be published")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(page, target)
+
+
+def _renamed(value, old, new):
+    """A JSON value with one text replaced in all its texts."""
+    if isinstance(value, dict):
+        return {k: _renamed(v, old, new) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_renamed(v, old, new) for v in value]
+    return value.replace(old, new) if isinstance(value, str) else value
+
+
+def publish(run, cfg, root=None):
+    """Write book/reference/<run> from a finished run; returns (folder, number of tiles withheld).
+
+    Tables, what figures are drawn from, ledger, manifest and notebooks without pictures. Tiles that
+    show a photograph, or anything too like one, are left out. Raises UserError where a notebook is not
+    current, or the whole is too large.
+    """
+    root = Path(root or chapters.project_root())
+    states = runner.status(run, cfg.data, root)
+    if wrong := [f"{name} is {state}" for name, state in states.items() if state != "current"]:
+        raise UserError(f"run {run.name} cannot be published: {', '.join(wrong)}; execute it first")
+    final = Published(run.name).root
+    part = final.with_name(f".{run.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    for path in (*sorted(run.tables.glob("*.csv")), run.root / "manifest.json"):
+        _copy(path, part / path.relative_to(run.root))
+    from .claims import evaluate
+
+    store.write_json(part / "claims.json", evaluate(run))
+    photographs = Photographs(run, cfg) if cfg.real else None
+    withheld = sum(
+        _publish_drawing(run.figures, path.stem, part / "figures", photographs)
+        for path in sorted((run.figures / "source").glob("*.json"))
+    )
+    for path in sorted((run.root / "executed").glob("*.ipynb")):
+        _publish_page(path, run.name, part / "notebooks" / path.name)
+    if (size := sum(p.stat().st_size for p in part.rglob("*") if p.is_file())) > LIMIT:
+        raise UserError(f"run {run.name}: {size / 1e6:.0f} MB to publish, {LIMIT / 1e6:.0f} MB at most; see {part}")
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(part, final)
+    return final, withheld
+
+
+def changed_since(run):
+    """Files of the library that differ from those that made a published run, by its manifest."""
+    before, now = runner.manifest(run).get("library", {}), store.library_hashes()
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def redraw(run):
+    """Draw every figure of a published run from its files, unless neither they nor the code have changed."""
+    figures.use_style()
+    names = sorted(p.stem for p in (run.figures / "source").glob("*.json"))
+    total = hashlib.sha256("".join(store.library_hashes()[f"{m}.py"] for m in DRAWN_BY).encode())
+    for path in sorted(p for p in run.figures.rglob("*") if p.suffix in (".csv", ".json") or p.parent.name == "source"):
+        total.update(path.name.encode() + path.read_bytes())
+    stamp = run.figures / "drawn.txt"
+    if stamp.exists() and stamp.read_text() == total.hexdigest() and all((run.figures / f"{n}.png").exists() for n in names):
+        return
+    for name in names:
+        drawings.save(run.figures, name)
+    stamp.write_text(total.hexdigest())
+
+
+def note(run, state):
+    """What stands at the top of each chapter of a published run."""
+    whole = runner.manifest(run)
+    changed = changed_since(run)
+    stale = "" if state == "current" else (
+        "\n\n**Stale**: since this run the notebook or the library has changed"
+        + (f" ({', '.join(changed[:6])}{' and others' if len(changed) > 6 else ''})" if changed else "") + ". The numbers are those of the commit named."
+    )  # fmt: skip
+    kind = "warning" if stale else "note"
+    return (
+        f":::{{{kind}}} Run {run.name}, published\nMade on {whole['device']} at commit {whole['commit'][:12]}, from {whole['data']}. "
+        "Its pictures are drawn from the files of the run each time this book is built. Photographs, and what a model made "
+        f"directly from one, are not published; with a copy of the data the run draws them.{stale}\n:::\n"
+    )
+
+
+def pages(root):
+    """Write the chapters of every published run to book/executed/<run>; returns their problems."""
+    problems = []
+    for run in published(root):
+        redraw(run)
+        states = runner.status(run, root=root)
+        for path in sorted((run.root / "notebooks").glob("*.ipynb")):
+            page = nbformat.read(path, 4)
+            for output in (o for cell in page.cells for o in cell.get("outputs", [])):
+                if name := output.get("metadata", {}).get("skinsynth", {}).get("figure"):
+                    kind = store.read_json(run.figures / "source" / f"{name}.json")["draw"]
+                    slider = drawings.draw(run.figures, name) if kind == "slider" else None
+                    output["data"], output["metadata"] = map(nbformat.from_dict, drawings.shown(run.figures, name, slider))
+            page.cells.insert(1, nbformat.v4.new_markdown_cell(note(run, states[path.stem])))
+            target = Path(root) / "book" / "executed" / run.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with store.atomic(target) as part:
+                nbformat.write(page, part)
+            problems += [f"{run.name}/{p}" for p in gates.notebook_problems(target)]
+    return problems
+
+
+def picture_problems(run):
+    """A published run: no picture in its notebooks, no tile where a photograph was."""
+    for path in sorted((run.root / "notebooks").glob("*.ipynb")):
+        text = path.read_text()
+        if "image/png" in text or "data:image" in text:
+            yield f"{path.name}: holds a picture; publish the run again"
+    for path in sorted((run.figures / "source").glob("*.json")):
+        shape = store.read_json(path).get("tiles", {})
+        if missing := [p for p in shape.get("photographs", []) if p not in shape["withheld"]]:
+            yield f"{path.name}: the photograph at {missing[0]} is not withheld; publish the run again"
+        for r, c in shape.get("withheld", []):
+            if (drawings.tiles(run.figures, path.stem)[r, c] != 255).any():
+                yield f"{path.with_suffix('.png').name}: a withheld tile at {[r, c]} is not empty; publish the run again"
+    for path in sorted(run.root.rglob("*")):
+        if path.suffix in (".npy", ".safetensors", ".jpg", ".pt"):
+            yield f"{path.name}: neither arrays nor weights belong in a published run"

@@ -1,0 +1,88 @@
+"""A published run holds no photograph, says when it is stale, and draws its figures from its files."""
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from skinsynth import copies, drawings, figures, phantom, reference, store
+from skinsynth.config import CLASSES
+from skinsynth.errors import UserError
+from skinsynth.pixels import jpeg
+
+
+def lesions(seed, n):
+    return np.stack([phantom.dermatoscopy(seed, i, CLASSES[i % 7], 64).clean for i in range(n)])
+
+
+@pytest.fixture
+def gallery():
+    """A search over 28 drawn lesions that stand for photographs, without calibration of copies."""
+    images = lesions(1, 28)
+    found = object.__new__(reference.Photographs)
+    found.gallery, found.near = found._small(images), None
+    return found, images
+
+
+def test_photographs_are_recognised_turned_and_coded_and_strangers_are_not(gallery):
+    found, images = gallery
+    assert found.shown(copies.planted(images, quality=75)).all()
+    assert not found.shown(lesions(2, 28)).any()
+
+
+def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
+    found, images = gallery
+    own = np.random.default_rng(2).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    beside = np.concatenate([own[0], images[7]], 1)  # a frame of a slider: two squares in a row
+    for name, rows, flags in (("grid", [[own[0], images[3], None], [own[1], own[2], jpeg(images[4:5], 80)[0]]], [[False], [True]]),
+                              ("frames", [[np.concatenate([own[0], own[1]], 1), beside]], False)):  # fmt: skip
+        drawings.keep(tmp_path / "run", name, figures.grid, images=rows, photographs=flags)
+        reference._publish_drawing(tmp_path / "run", name, tmp_path / "out", found)
+    shape = store.read_json(tmp_path / "out/source/grid.json")["tiles"]
+    assert shape["withheld"] == [[0, 1], [1, 0], [1, 1], [1, 2]], "the second row is flagged, [0, 1] is found"
+    tiles = drawings.tiles(tmp_path / "out", "grid")
+    assert np.array_equal(tiles[0, 0], own[0]) and all((tiles[r, c] == 255).all() for r, c in shape["withheld"])
+    assert store.read_json(tmp_path / "out/source/frames.json")["tiles"]["withheld"] == [[0, 1]]
+    figures.use_style()
+    drawings.save(tmp_path / "out", "grid")
+    before = np.asarray(Image.open(tmp_path / "out/grid.png").convert("RGB"))
+    assert (before == 238).all(-1).sum() > 4 * 300**2 / 2, "an empty frame stands in the place of each"
+
+
+def test_gate_finds_planted_photographs(project):
+    run = reference.Published("ham64")
+    images = [[np.full((8, 8, 3), k, np.uint8) for k in (10, 20)]]
+    drawings.keep(run.figures, "fig02", figures.grid, images=images, photographs=True)
+    store.write_json(run.root / "manifest.json", {})
+    (only,) = reference.picture_problems(run)
+    assert "fig02.json: the photograph at [0, 0] is not withheld" in only
+    path = run.figures / "source/fig02.json"
+    recipe = store.read_json(path)
+    recipe["tiles"]["withheld"] = [[0, 0], [0, 1]]
+    store.write_json(path, recipe)
+    assert sum("withheld tile" in p for p in reference.picture_problems(run)) == 2
+    drawings.write_tiles(run.figures, "fig02", np.full((1, 2, 8, 8, 3), 255, np.uint8))
+    assert list(reference.picture_problems(run)) == []
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", {"image/png": "x"})])])
+    (run.root / "notebooks").mkdir()
+    nbformat.write(page, run.root / "notebooks/01_data.ipynb")
+    (run.root / "weights.safetensors").write_text("")
+    assert [p.split(":")[0] for p in reference.picture_problems(run)] == ["01_data.ipynb", "weights.safetensors"]
+    assert [r.name for r in reference.published(project)] == ["ham64"]
+
+
+def test_a_picture_drawn_around_the_session_is_refused(tmp_path):
+    output = nbformat.v4.new_output("display_data", {"image/png": "x", "text/plain": "a"})
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])]), tmp_path / "x.ipynb")
+    with pytest.raises(UserError, match="x.ipynb, cell 0: a picture that is not drawn by session.figure"):
+        reference._publish_page(tmp_path / "x.ipynb", "ham64", tmp_path / "out.ipynb")
+
+
+def test_stale_runs_name_what_changed(project):
+    run = reference.Published("ham64")
+    now = store.library_hashes()
+    whole = dict(device="CPU", data="phantom", commit="0123456789abcdef", library=now)
+    store.write_json(run.root / "manifest.json", whole)
+    assert reference.changed_since(run) == [] and "Stale" not in reference.note(run, "current")
+    store.write_json(run.root / "manifest.json", whole | {"library": now | {"vae.py": "other"}})
+    assert reference.changed_since(run) == ["vae.py"] and "(vae.py)" in reference.note(run, "stale")
