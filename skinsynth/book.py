@@ -9,6 +9,7 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image, ImageOps
 
 from . import chapters, gates, reference, store
@@ -94,34 +95,35 @@ def images_of(whole):
     return "the phantom" if whole["data"] == "phantom" else "HAM10000"
 
 
-def cards(rows, prefix=""):
-    """Four cards, one a verdict, with links to the items; prefix: of the labels of a published run."""
-    found = []
+def tally(rows, prefix=""):
+    """{verdict: its number of statements, with links to the items}; prefix: of the labels of a published run."""
+    found = {}
     for verdict in VERDICTS:
         items = Counter(r["item"] for r in rows if r["verdict"] == verdict)
-        links = ", ".join(f"[{title(i)}](#{prefix}{i})" + (f" × {n}" if n > 1 else "") for i, n in items.items())
-        found.append(f":::{{grid-item-card}} {items.total()} {verdict}\n{links or 'none'}\n:::\n")
-    return "\n::::{grid} 1 2 2 4\n:gutter: 2\n\n" + "".join(found) + "::::\n"
+        links = ", ".join(f"[{title(i)}](#{prefix}{i})" + (f"\u00a0×\u00a0{n}" if n > 1 else "") for i, n in items.items())
+        found[verdict] = f"**{items.total()}**" + (f": {links}" if items else "")
+    return found
 
 
 def summary_page(rows, whole, others=()):
-    """What holds here, in a few sentences, and on what data. Arguments as in items_page."""
-    text = f"The paper makes {len(rows)} statements that can be listed. What became of them:\n"
-    for found, published in others:
+    """What holds here: a table of verdicts with a column for each run, and on what data. Arguments as in items_page."""
+    runs = [*((found, w, f"{w['run']}-") for found, w in others), (rows, whole, "")]
+    heads = [f"On {images_of(w)}" for _, w, _ in runs]
+    columns = [tally(found, prefix) for found, _, prefix in runs]
+    lines = [f"| {len(rows)} statements | " + " | ".join(heads) + " |", "|:--|" + ":--|" * len(runs)]
+    lines += [f"| {badge(v)} | " + " | ".join(c[v] for c in columns) + " |" for v in VERDICTS]
+    text = "\n".join(lines) + "\n"
+    for _, published in others:
         text += (
-            f"\n**On {images_of(published)}**, run `{published['run']}`: published, made once on {published['device']}; "
-            f"[its chapters](book/executed/{published['run']}/01_data.ipynb) stand in the second part.\n"
-            + cards(found, f"{published['run']}-")
+            f"\n{images_of(published)}: run `{published['run']}`, [published](book/executed/{published['run']}/01_data.ipynb), "
+            f"made once at {published['commit'][:12]} on {published['device']}."
         )
     minutes = sum(n["seconds"] for n in whole["notebooks"].values()) / 60
-    text += (
-        f"\n**On {images_of(whole)}**, run `{whole['run']}`: made with this copy of the book on {whole['device']}; "
-        f"its notebooks took {minutes:.1f} minutes.\n" + cards(rows)
-    )
+    text += f"\n{images_of(whole).capitalize()}: run `{whole['run']}`, made with this copy of the book on {whole['device']} in {minutes:.0f} minutes."
     if whole["data"] == "phantom":
         text += (
-            "\n:::{warning}\nThe *phantom* is skin drawn by a program, with known truth. It shows whether the method "
-            "does what is said of it where the answer is known. It says nothing about HAM10000 or patients.\n:::\n"
+            " The phantom is skin drawn by a program, with known truth. It shows whether the method does what is said of "
+            "it where the answer is known, and nothing about HAM10000 or patients.\n"
         )
     return text
 
@@ -185,7 +187,22 @@ def status_page(run, whole, states, published=()):
         ))  # fmt: skip
         files = [f"{{download}}`{n} <reference/{other.name}/{n}>`" for n in ("manifest.json", "claims.json")]
         lines += ["", f"Files: {', '.join(files)}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *benchmarks(chapters.project_root() / "bench" / "results")]) + "\n"
+
+
+def benchmarks(folder):
+    """Lines of a page with every table of measured speed and memory in a folder."""
+    lines = []
+    for path in sorted(folder.glob("*.csv")):
+        table = pd.read_csv(path)
+        lines += ["| What | Way | n | Value | Unit | The first is so many times as fast |", "|:--|:--|--:|--:|:--|--:|"]
+        for row in table.itertuples():
+            ratio = "\u2013" if pd.isna(row.ratio) else f"{row.ratio:.2f}"
+            lines.append(f"| {row.what} | {row.way} | {row.n:,} | {row.value:.3g} | {row.unit} | {ratio} |")
+        notes = [f"{row.what}: {row.note}." for row in table.itertuples() if isinstance(row.note, str)]
+        made = f"Measured on {table.device[0]} at commit {table.commit[0]}."
+        lines += ["", " ".join([*notes, made]), ""]
+    return ["", "## Benchmarks", "", "Each table was measured in one run with nothing beside it (`python bench/run.py`).", "", *lines] if lines else []
 
 
 def write_pages(run, root):

@@ -100,17 +100,20 @@ def _publish_drawing(folder, name, target, photographs):
     return len(bad)
 
 
-def _publish_page(path, name, target):
-    """Copy an executed notebook without its pictures; they are drawn anew for each build."""
+def _publish_page(path, name, target, here="../../results"):
+    """Copy an executed notebook without its pictures; they are drawn anew for each build.
+
+    here: the folder of results as the book's own pages link it.
+    """
     page = nbformat.read(path, 4)
-    page = nbformat.from_dict(_renamed(page, f"../../results/{name}/", f"../../reference/{name}/"))
+    page = nbformat.from_dict(_renamed(page, f"{here}/{name}/", f"../../reference/{name}/"))
     for i, cell in enumerate(page.cells):
         if figure := cell.metadata.get("mystnb", {}).get("figure"):
             figure["name"] = f"{name}-{figure['name']}"  # a name serves once in a book
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if "figure" in output.get("metadata", {}).get("skinsynth", {}):
-                output["data"] = {"text/plain": output.metadata.skinsynth.figure}
+            if mark := output.get("metadata", {}).get("skinsynth"):
+                output["data"], output["metadata"] = {"text/plain": mark["figure"]}, {"skinsynth": mark}
             elif "text/markdown" in data:
                 output["data"] = {"text/markdown": data["text/markdown"].replace("\n:name: ", f"\n:name: {name}-")}
             elif any(kind.startswith("image/") for kind in data):
@@ -153,7 +156,8 @@ def publish(run, cfg, root=None):
         for path in sorted((run.figures / "source").glob("*.json"))
     )
     for path in sorted((run.root / "executed").glob("*.ipynb")):
-        _publish_page(path, run.name, part / "notebooks" / path.name)
+        here = os.path.relpath(run.root.parent, root / "book" / "executed")
+        _publish_page(path, run.name, part / "notebooks" / path.name, here)
     if (size := sum(p.stat().st_size for p in part.rglob("*") if p.is_file())) > LIMIT:
         raise UserError(f"run {run.name}: {size / 1e6:.0f} MB to publish, {LIMIT / 1e6:.0f} MB at most; see {part}")
     shutil.rmtree(final, ignore_errors=True)
@@ -192,7 +196,7 @@ def note(run, state):
     )  # fmt: skip
     kind = "warning" if stale else "note"
     return (
-        f":::{{{kind}}} Run {run.name}, published\nMade on {whole['device']} at commit {whole['commit'][:12]}, from {whole['data']}. "
+        f":::{{admonition}} Run {run.name}, published\n:class: {kind}\n\nMade on {whole['device']} at commit {whole['commit'][:12]}, from {whole['data']}. "
         "Its pictures are drawn from the files of the run each time this book is built. Photographs, and what a model made "
         f"directly from one, are not published; with a copy of the data the run draws them.{stale}\n:::\n"
     )

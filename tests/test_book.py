@@ -199,4 +199,8 @@ def test_ledger_shows_published_runs_first_and_as_a_column():
     assert head.endswith("| Verdict | Run ham64 |") and "(#table1)" in line and line.count("reproduced") == 1
     assert without.endswith("| – |")
     assert "Run ham64" not in book.claims_page(rows, here)
-    assert "(#ham64-table1)" in book.cards(others[0][0], "ham64-") and "1 inconclusive" in book.cards([row])
+    whole = here | {"notebooks": {"01_data": {"seconds": 90}}, "device": "CPU"}
+    page = book.summary_page([row, row], whole, [(others[0][0], there | {"device": "GPU"})])
+    assert "| 2 statements | On HAM10000 | On the phantom |" in page and "in 2 minutes" in page
+    assert "`reproduced` | **1**: [Table\u00a01](#ham64-table1) | **0** |" in page
+    assert "`inconclusive` | **0** | **2**: [Table\u00a01](#table1)\u00a0×\u00a02 |" in page

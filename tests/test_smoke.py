@@ -3,12 +3,14 @@
 import shutil
 
 import browser
+import numpy as np
 import pandas as pd
 import papermill
 import pytest
 from conftest import ROOT, write_notebook
+from PIL import Image
 
-from skinsynth import book, chapters, cli, store, versions
+from skinsynth import book, chapters, cli, reference, store, versions
 from skinsynth import run as runner
 
 EXTRAS = {"parameters": {"extras": True}}
@@ -24,7 +26,7 @@ def smoke(tmp_path_factory):
         patch.delenv(key, raising=False)
     for name in ("_config.yml", "_toc.yml", "index.md"):
         shutil.copy(ROOT / name, project)
-    skip = shutil.ignore_patterns("executed", "generated", "reference")
+    skip = shutil.ignore_patterns("executed", "generated")
     shutil.copytree(ROOT / "book", project / "book", ignore=skip)
     shutil.copytree(ROOT / "notebooks", project / "notebooks")
     done = runner.run_notebooks("smoke", root=project, **EXTRAS)
@@ -70,6 +72,32 @@ def test_a_browser_finds_nothing_wrong(smoke):
     sizes = {p: p.stat().st_size for p in site.rglob("*") if p.is_file()}
     assert sum(sizes.values()) < 40e6
     assert max(n for p, n in sizes.items() if p.suffix == ".html") < 3e6
+
+
+@pytest.mark.book
+@pytest.mark.timeout(600)
+def test_a_published_run_is_drawn_from_its_files(smoke, monkeypatch):
+    """Every figure of the run comes back, pixel by pixel, from the files that are published."""
+    project = smoke[0]
+    assert cli.main(["publish", "--profile", "smoke"]) == 0
+    run = reference.Published("smoke")
+    assert list(reference.picture_problems(run)) == [] and reference.changed_since(run) == []
+    assert sum(p.stat().st_size for p in run.root.rglob("*") if p.is_file()) < reference.LIMIT
+    reference.redraw(run)
+    first = store.Run("smoke").figures
+    names = sorted(p.name for p in first.glob("*.png"))
+    assert len(names) > 25 and names == sorted(p.name for p in run.figures.glob("*.png"))
+    for name in names:
+        assert np.array_equal(*(np.asarray(Image.open(folder / name)) for folder in (first, run.figures))), name
+    before = {p: p.stat().st_mtime_ns for p in run.figures.glob("*.png")}
+    assert reference.pages(project) == []
+    assert before == {p: p.stat().st_mtime_ns for p in before}, "what has not changed is not drawn again"
+    for name in chapters.NOTEBOOKS:
+        own, page = (project / "book/executed" / folder / f"{name}.ipynb" for folder in ("", "smoke"))
+        assert own.read_text().count("image/png") == page.read_text().count("image/png")
+        assert "../../results" not in page.read_text() and "Run smoke, published" in page.read_text()
+    shutil.rmtree(run.root)
+    shutil.rmtree(project / "book/executed/smoke")
 
 
 @pytest.mark.parametrize(

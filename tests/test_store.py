@@ -5,9 +5,10 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
-from skinsynth import store
+from skinsynth import arrays, store
 
 
 @pytest.fixture
@@ -138,3 +139,18 @@ def test_a_short_write_of_an_array_says_that_the_disk_is_full(tmp_path):
     target = tmp_path / "x.npy"
     done = subprocess.run([sys.executable, "-c", code, target], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", str(target)] and not list(tmp_path.iterdir())
+
+
+def test_rows_read_what_the_arrays_hold_and_copy_nothing(tmp_path):
+    first = arrays.map_array(tmp_path / "a.npy", lambda x: x * 2, np.arange(2500 * 3).reshape(2500, 3))
+    second = np.arange(100, 109).reshape(3, 3)
+    whole = np.concatenate([first[[7, 2499, 0]], second[[True, False, True]]])
+    rows = arrays.Rows((first, [7, 2499, 0]), (second, np.array([True, False, True])))
+    assert len(rows) == 5 and rows.shape == (5, 3) and rows.dtype == whole.dtype
+    for index in (slice(None), slice(2, 4), np.array([4, 0, 0, 3]), np.array([], int), whole[:, 0] > 100):
+        assert np.array_equal(rows[index], whole[index])
+    assert np.array_equal(np.asarray(rows), whole) and np.asarray(rows, np.float32).dtype == np.float32
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.arange(2500 * 3).reshape(2500, 3) * 2)
+    assert rows.parts[0][0] is first, "a view, not a copy"
+    with pytest.raises(IndexError):
+        rows[np.array([5])]
