@@ -78,7 +78,7 @@ def items_page(rows, whole, thumbs=None, others=()):
 
     rows, whole: the ledger and the manifest of this build's run; others: [(rows, whole)] of published runs.
     """
-    heads = ["Item", "", "What it shows", "Notebook", *(f"On {images_of(w)}" for _, w in ((rows, whole), *others))]
+    heads = ["Item", "", "What it shows", "Notebook", *(f"On {images_of(w)}, run {w['run']}" for _, w in ((rows, whole), *others))]
     lines = ["| " + " | ".join(heads) + " |", "|" + ":--|" * len(heads)]
     thumbs = thumbs or {}
     for item, (shows, notebook) in ITEMS.items():
@@ -108,7 +108,7 @@ def tally(rows, prefix=""):
 def summary_page(rows, whole, others=()):
     """What holds here: a table of verdicts with a column for each run, and on what data. Arguments as in items_page."""
     runs = [*((found, w, f"{w['run']}-") for found, w in others), (rows, whole, "")]
-    heads = [f"On {images_of(w)}" for _, w, _ in runs]
+    heads = [f"On {images_of(w)}, run {w['run']}" for _, w, _ in runs]
     columns = [tally(found, prefix) for found, _, prefix in runs]
     lines = [f"| {len(rows)} statements | " + " | ".join(heads) + " |", "|:--|" + ":--|" * len(runs)]
     lines += [f"| {badge(v)} | " + " | ".join(c[v] for c in columns) + " |" for v in VERDICTS]
@@ -182,7 +182,8 @@ def status_page(run, whole, states, published=()):
     lines.append(f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{claims}>`.")
     for other, w, known, changed in published:
         lines += ["", f"## Published run {other.name}", "", *_notebooks(w, known, f"executed/{other.name}"), ""]
-        lines.append(f"Made on {w['device']}, {w['platform']}, from {images_of(w)}. " + (
+        lines.append(f"Made on {w['device']}, {w['platform']}, from {images_of(w)}. Its stages took {w['stage_seconds'] / 60:.0f} minutes; the seconds "
+                     "above are those of the last execution, which finds finished stages. " + (
             f"*Stale* notebooks: the library has changed since in {', '.join(changed)}." if changed else "The library has not changed since."
         ))  # fmt: skip
         files = [f"{{download}}`{n} <reference/{other.name}/{n}>`" for n in ("manifest.json", "claims.json")]

@@ -218,36 +218,14 @@ def _paragraph(row):
     size = row["smallest_detectable"]
     known = f" Smallest difference this n could have shown: {size:.2g}." if size else ""
     paper = "" if row["paper_value"] == "not available" else f" ({row['paper_value']})"
+    measured = "" if row["value"] is None else f"  Measured: {row['quantity']}: {finding(row)}.{known}\n"
     return (
         f"- The paper says: {row['statement']}{paper} *{row['source']}.*\n"
-        f"  This run: **{row['verdict']}**. {reason(row)}\n"
-        f"  Measured: {row['quantity']}: {finding(row)}.{known}\n"
+        f"  This run: **{row['verdict']}**. {reason(row)}\n{measured}"
     )
 
 
-def markdown(run, item=None, link="{{ref}}`{name} <{item}>`"):
-    """The ledger of a run as a MyST table, or as a list of the claims about one item.
-
-    item: "fig1" ... "table6"; None is the whole ledger. link: how an item is named in the table;
-    "{name}" for plain text.
-    """
-    rows = evaluate(run)
-    if item is not None:
-        found = [_paragraph(row) for row in rows if row["item"] == item]
-        return "".join(found) or f"The ledger holds no claim about {item_name(item)}.\n"
-    head = ("Item", "The paper says", "Paper's number", "This run", "Detectable", "Verdict", "Why")
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
-        size = row["smallest_detectable"]
-        cells = (
-            link.format(name=item_name(row["item"]), item=row["item"]),
-            row["statement"],
-            row["paper_value"],
-            f"{finding(row)}; {row['quantity']}",
-            f"{size:.2g}" if size else "—",
-            f"**{row['verdict']}**",
-            reason(row),
-        )
-        cells = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def markdown(run, item):
+    """What a run says of the claims about one item ("fig1" ... "table6"), as a Markdown list."""
+    found = [_paragraph(row) for row in evaluate(run) if row["item"] == item]
+    return "".join(found) or f"The ledger holds no claim about {item_name(item)}.\n"

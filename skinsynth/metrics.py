@@ -4,8 +4,6 @@ Features are float arrays (N, D). Names of stand-ins (FD-micro, KID-micro) are t
 functions know no encoder. Intervals delete whole groups (lesions, seeds) rather than resample.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.linalg import eigh, eigvalsh, svdvals
 
@@ -27,7 +25,7 @@ from .measures import (  # noqa: F401  one name for everything that measures
     texture_energy,
 )
 from .standard import NotComputed, inception, lpips_standard  # noqa: F401
-from .stats import jackknife
+from .stats import jackknife, within
 
 BLOCK = 1024  # rows read at a time
 CELLS = 2**24  # distances held at a time: memory grows neither with N nor with N squared
@@ -269,7 +267,7 @@ def prdc_with_interval(real, fake, real_groups, fake_groups, k=5):
         groups = fake_groups if _of_fakes(name) else real_groups
         e = jackknife(lambda keep, x=x: x[keep].mean(), groups, name)
         top = np.inf if name == "density" else 1.0  # the others are shares
-        out[name] = replace(e, low=max(e.low, 0.0), high=min(e.high, top))
+        out[name] = within(e, 0.0, top)
     return out
 
 

@@ -145,8 +145,11 @@ def publish(run, cfg, root=None):
     final = Published(run.name).root
     part = final.with_name(f".{run.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    for path in (*sorted(run.tables.glob("*.csv")), run.root / "manifest.json"):
+    for path in sorted(run.tables.glob("*.csv")):
         _copy(path, part / path.relative_to(run.root))
+    # a notebook executed again finds its stages; what they took is told apart
+    taken = sum(store.read_json(path)["seconds"] for path in run.stages.glob("*/stage.json"))
+    store.write_json(part / "manifest.json", runner.manifest(run) | {"stage_seconds": round(taken)})
     from .claims import evaluate
 
     store.write_json(part / "claims.json", evaluate(run))

@@ -190,6 +190,11 @@ def smallest_detectable(estimate):
     return float(half * (norm.ppf(LEVEL) + norm.ppf(0.8)) / norm.ppf(LEVEL))
 
 
+def within(estimate, low, high):
+    """The same estimate, its interval cut to the range that the number can have."""
+    return replace(estimate, low=max(estimate.low, low), high=min(estimate.high, high))
+
+
 def columns(estimates):
     """Flatten {name: Estimate} to the cells of a table's row: name, "name low", "name high"."""
     return {f"{k}{end}": v for k, e in estimates.items()
