@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from accelerate import PartialState
+
 from skinsynth import recipe, store
 from skinsynth.config import configure
 
@@ -16,3 +18,5 @@ run = store.Run(cfg.run)
 shutil.rmtree(recipe.samples(run, cfg, "8ch+ML", n=2, first=first + 500).path, ignore_errors=True)  # warms up
 made = recipe.samples(run, cfg, "8ch+ML", n=64, first=first)
 (folder / "seconds").write_text(str(store.read_json(made / "stage.json")["seconds"]))
+PartialState().wait_for_everyone()
+shutil.rmtree(made.path, ignore_errors=True)  # or the next benchmark would find it finished

@@ -98,9 +98,11 @@ def watch(task, n):
         os.environ["SKINSYNTH_RESULTS"] = folder
         watcher = threading.Thread(target=look)
         watcher.start()
-        TASKS[task](folder, n)
-        done.set()
-        watcher.join()
+        try:
+            TASKS[task](folder, n)
+        finally:
+            done.set()
+            watcher.join()
     return peak[0]
 
 

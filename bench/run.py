@@ -26,8 +26,9 @@ BENCHMARKS = dict(
 def main(names, out):
     if wrong := set(names) - set(BENCHMARKS):
         sys.exit(f"unknown benchmark {sorted(wrong)[0]!r}; known: {', '.join(BENCHMARKS)}")
+    commit, dirty = session.git_state()
     for name in names or BENCHMARKS:
-        table = pd.DataFrame(BENCHMARKS[name]()).assign(device=session.device()[1], commit=session.git_state()[0][:12])
+        table = pd.DataFrame(BENCHMARKS[name]()).assign(device=session.device()[1], commit=commit[:12] + " with local changes" * dirty)
         store.write_csv(Path(out) / f"{name}.csv", table)
         print(table.to_string(index=False))
 

@@ -116,10 +116,10 @@ def summary_page(rows, whole, others=()):
     for _, published in others:
         text += (
             f"\n{images_of(published)}: run `{published['run']}`, [published](book/executed/{published['run']}/01_data.ipynb), "
-            f"made once at {published['commit'][:12]} on {published['device']}."
+            f"made once at {published['commit'][:12]}{' with local changes' if published['dirty'] else ''} on {published['device']}."
         )
     minutes = sum(n["seconds"] for n in whole["notebooks"].values()) / 60
-    text += f"\n{images_of(whole).capitalize()}: run `{whole['run']}`, made with this copy of the book on {whole['device']} in {minutes:.0f} minutes."
+    text += f"\n{images_of(whole)[0].upper() + images_of(whole)[1:]}: run `{whole['run']}`, made with this copy of the book on {whole['device']} in {minutes:.0f} minutes."
     if whole["data"] == "phantom":
         text += (
             " The phantom is skin drawn by a program, with known truth. It shows whether the method does what is said of "
@@ -182,9 +182,9 @@ def status_page(run, whole, states, published=()):
     lines.append(f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{claims}>`.")
     for other, w, known, changed in published:
         lines += ["", f"## Published run {other.name}", "", *_notebooks(w, known, f"executed/{other.name}"), ""]
-        lines.append(f"Made on {w['device']}, {w['platform']}, from {images_of(w)}. Its stages took {w['stage_seconds'] / 60:.0f} minutes; the seconds "
+        lines.append(f"Made on {w['device']}, {w['platform']}, from {images_of(w)}. The stages in its folder took {w['stage_seconds'] / 60:.0f} minutes; the seconds "
                      "above are those of the last execution, which finds finished stages. " + (
-            f"*Stale* notebooks: the library has changed since in {', '.join(changed)}." if changed else "The library has not changed since."
+            f"*Stale* notebooks: the library has changed since in {', '.join(f'`{n}`' for n in changed)}." if changed else "The library has not changed since."
         ))  # fmt: skip
         files = [f"{{download}}`{n} <reference/{other.name}/{n}>`" for n in ("manifest.json", "claims.json")]
         lines += ["", f"Files: {', '.join(files)}."]

@@ -24,7 +24,7 @@ def keep(folder, name, draw, data=None, images=None, photographs=False, **words)
 
     draw: a function that returns the figure; it is given those of data and images that it takes, and
     the words. images: rows of uint8 images (H,W[,3]) of one size, None for a gap; photographs: bool,
-    which of them show a photograph or what a model made of one, broadcast to (rows, columns).
+    which of them show a photograph or a picture that a model made of one, broadcast to (rows, columns).
     """
     recipe = dict(draw=draw.__name__, words=json.loads(json.dumps(words, default=lambda number: number.tolist())))
     if data is not None:

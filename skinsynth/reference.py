@@ -1,7 +1,9 @@
 """Published runs: what of a run may be shown without its data, and its chapters in the book."""
 
 import hashlib
+import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from .pixels import to_square
 
 LIMIT = 15e6  # bytes of a published run
 DRAWN_BY = ("drawings", "plots", "figures", "architecture")
+PICTURE = re.compile(r'"image/|data:image|<svg')
 SAME = 30.0  # dB: a tile as near as this to a photograph is the photograph, or was made from it
 
 
@@ -31,7 +34,7 @@ class Published(store.Run):
 
 def published(root):
     """The published runs, by name."""
-    found = sorted((Path(root) / "book" / "reference").glob("*/manifest.json"))
+    found = sorted((Path(root) / "book" / "reference").glob("[!.]*/manifest.json"))
     return [Published(path.parent.name) for path in found]
 
 
@@ -56,6 +59,8 @@ class Photographs:
 
     def shown(self, images):
         """(N,) bool of square images: a photograph, what was made from one, or a copy by `copies`."""
+        if not len(images):
+            return np.zeros(0, bool)
         own = (self.gallery**2).sum(1)
         error = np.full(len(images), np.inf)
         for view in copies.sides(images):
@@ -100,13 +105,10 @@ def _publish_drawing(folder, name, target, photographs):
     return len(bad)
 
 
-def _publish_page(path, name, target, here="../../results"):
-    """Copy an executed notebook without its pictures; they are drawn anew for each build.
-
-    here: the folder of results as the book's own pages link it.
-    """
+def _publish_page(path, name, target):
+    """Copy an executed notebook without its pictures; they are drawn anew for each build."""
     page = nbformat.read(path, 4)
-    page = nbformat.from_dict(_renamed(page, f"{here}/{name}/", f"../../reference/{name}/"))
+    link = re.compile(rf"<[^<>`]*/{re.escape(name)}/(tables|figures)/")  # wherever the results lay
     for i, cell in enumerate(page.cells):
         if figure := cell.metadata.get("mystnb", {}).get("figure"):
             figure["name"] = f"{name}-{figure['name']}"  # a name serves once in a book
@@ -115,20 +117,25 @@ def _publish_page(path, name, target, here="../../results"):
             if mark := output.get("metadata", {}).get("skinsynth"):
                 output["data"], output["metadata"] = {"text/plain": mark["figure"]}, {"skinsynth": mark}
             elif "text/markdown" in data:
-                output["data"] = {"text/markdown": data["text/markdown"].replace("\n:name: ", f"\n:name: {name}-")}
-            elif any(kind.startswith("image/") for kind in data):
+                text = link.sub(rf"<../../reference/{name}/\1/", data["text/markdown"])
+                output["data"] = {"text/markdown": text.replace("\n:name: ", f"\n:name: {name}-")}
+            if PICTURE.search(json.dumps(output)):
                 raise UserError(f"{path.name}, cell {i}: a picture that is not drawn by session.figure cannot be published")
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(page, target)
 
 
-def _renamed(value, old, new):
-    """A JSON value with one text replaced in all its texts."""
-    if isinstance(value, dict):
-        return {k: _renamed(v, old, new) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_renamed(v, old, new) for v in value]
-    return value.replace(old, new) if isinstance(value, str) else value
+def _listed(root, run):
+    """Name a published run's chapters in _toc.yml, as a part of its own after the first."""
+    path = root / "_toc.yml"
+    text, files = path.read_text(), [f"book/executed/{run.name}/{name}" for name in chapters.NOTEBOOKS]
+    if files[0] not in text:
+        what = "HAM10000" if runner.manifest(run)["data"] != "phantom" else "the phantom"
+        part = f"  - caption: The same on {what}, run {run.name}\n    chapters:\n" + "".join(f"      - file: {f}\n" for f in files)
+        first = text.index("  - caption: ") + 1
+        second = text.index("  - caption: ", first)
+        with store.atomic(path) as temporary:
+            temporary.write_text(text[:second] + part + text[second:])
 
 
 def publish(run, cfg, root=None):
@@ -159,12 +166,12 @@ def publish(run, cfg, root=None):
         for path in sorted((run.figures / "source").glob("*.json"))
     )
     for path in sorted((run.root / "executed").glob("*.ipynb")):
-        here = os.path.relpath(run.root.parent, root / "book" / "executed")
-        _publish_page(path, run.name, part / "notebooks" / path.name, here)
+        _publish_page(path, run.name, part / "notebooks" / path.name)
     if (size := sum(p.stat().st_size for p in part.rglob("*") if p.is_file())) > LIMIT:
         raise UserError(f"run {run.name}: {size / 1e6:.0f} MB to publish, {LIMIT / 1e6:.0f} MB at most; see {part}")
     shutil.rmtree(final, ignore_errors=True)
     os.replace(part, final)
+    _listed(root, Published(run.name))
     return final, withheld
 
 
@@ -179,6 +186,7 @@ def redraw(run):
     figures.use_style()
     names = sorted(p.stem for p in (run.figures / "source").glob("*.json"))
     total = hashlib.sha256("".join(store.library_hashes()[f"{m}.py"] for m in DRAWN_BY).encode())
+    total.update((store.PACKAGE / "style.mplstyle").read_bytes())
     for path in sorted(p for p in run.figures.rglob("*") if p.suffix in (".csv", ".json") or p.parent.name == "source"):
         total.update(path.name.encode() + path.read_bytes())
     stamp = run.figures / "drawn.txt"
@@ -195,13 +203,14 @@ def note(run, state):
     changed = changed_since(run)
     stale = "" if state == "current" else (
         "\n\n**Stale**: since this run the notebook or the library has changed"
-        + (f" ({', '.join(changed[:6])}{' and others' if len(changed) > 6 else ''})" if changed else "") + ". The numbers are those of the commit named."
+        + (f" ({', '.join(f'`{n}`' for n in changed[:6])}{' and others' if len(changed) > 6 else ''})" if changed else "") + ". The numbers are those of the commit named."
     )  # fmt: skip
     kind = "warning" if stale else "note"
     return (
-        f":::{{admonition}} Run {run.name}, published\n:class: {kind}\n\nMade on {whole['device']} at commit {whole['commit'][:12]}, from {whole['data']}. "
-        "Its pictures are drawn from the files of the run each time this book is built. Photographs, and what a model made "
-        f"directly from one, are not published; with a copy of the data the run draws them.{stale}\n:::\n"
+        f":::{{admonition}} Run {run.name}, published\n:class: {kind}\n\nMade on {whole['device']} at commit {whole['commit'][:12]}{' with local changes' if whole['dirty'] else ''}, "
+        f"from {'drawn images' if whole['data'] == 'phantom' else 'HAM10000'}. Its pictures are drawn from the files of the run each time this book is built. "
+        "Photographs, pictures that a model made directly from one, and samples too like one are not published: empty frames "
+        f"stand in their place, and with a copy of the data the run draws them.{stale}\n:::\n"
     )
 
 
@@ -231,7 +240,7 @@ def picture_problems(run):
     """A published run: no picture in its notebooks, no tile where a photograph was."""
     for path in sorted((run.root / "notebooks").glob("*.ipynb")):
         text = path.read_text()
-        if "image/png" in text or "data:image" in text:
+        if PICTURE.search(text):
             yield f"{path.name}: holds a picture; publish the run again"
     for path in sorted((run.figures / "source").glob("*.json")):
         shape = store.read_json(path).get("tiles", {})

@@ -91,7 +91,7 @@ class Stage:
         return self.path / name
 
 
-def _plain(tree):
+def _without_prose(tree):
     """Drop docstrings, so that prose does not change a key (comments are not in the tree)."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -99,7 +99,14 @@ def _plain(tree):
             first = body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = body[1:]
-    return ast.dump(tree)
+    return tree
+
+
+def _same(node):
+    """A tree as JSON values that are equal under all versions of Python (ast.dump's text is not)."""
+    if isinstance(node, ast.AST):
+        return [type(node).__name__, {k: _same(v) for k, v in ast.iter_fields(node) if v not in (None, [])}]
+    return [_same(x) for x in node] if isinstance(node, list) else repr(node)
 
 
 @functools.cache
@@ -118,7 +125,7 @@ def _module(name):
                 file = PACKAGE.joinpath(*target.split("."))
                 if target and (file.with_suffix(".py").exists() or (file / "__init__.py").exists()):
                     found.add(target)
-    return _plain(tree), frozenset(found)
+    return ast.dump(_without_prose(tree)), frozenset(found)
 
 
 @functools.cache
@@ -150,7 +157,7 @@ def library_hashes():
     """{file: short hash} of all code that notebooks run, without docstrings and comments, and of the
     bundled models."""
     files = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name not in SITE]
-    found = {p: _plain(ast.parse(p.read_text())).encode() for p in files}
+    found = {p: json.dumps(_same(_without_prose(ast.parse(p.read_text())))).encode() for p in files}
     found |= {p: p.read_bytes() for p in sorted((PACKAGE / "assets").rglob("*")) if p.is_file()}
     return {str(p.relative_to(PACKAGE)): hashlib.sha256(text).hexdigest()[:12] for p, text in found.items()}
 

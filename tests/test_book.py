@@ -190,7 +190,7 @@ def test_page_gate(tmp_path):
 def test_ledger_shows_published_runs_first_and_as_a_column():
     row = {"id": "table1-mse", "item": "table1", "statement": "Eight is better.", "paper_value": "not available", "note": "",
            "why": "The interval includes zero.", "verdict": "inconclusive", "value": None}  # fmt: skip
-    here, there = ({"run": n, "data": d, "commit": "0123456789abcdef"} for n, d in (("micro", "phantom"), ("ham64", "data")))
+    here, there = ({"run": n, "data": d, "commit": "0123456789abcdef", "dirty": False} for n, d in (("micro", "phantom"), ("ham64", "data")))
     others = [([row | {"verdict": "reproduced"}], there)]
     rows = [row, row | {"id": "other"}]
     first, second = book.claims_page(rows, here, others).split("## Run micro: the phantom")

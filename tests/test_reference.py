@@ -1,5 +1,9 @@
 """A published run holds no photograph, says when it is stale, and draws its figures from its files."""
 
+import ast
+import hashlib
+import json
+
 import nbformat
 import numpy as np
 import pytest
@@ -68,11 +72,13 @@ def test_gate_finds_planted_photographs(project):
     nbformat.write(page, run.root / "notebooks/01_data.ipynb")
     (run.root / "weights.safetensors").write_text("")
     assert [p.split(":")[0] for p in reference.picture_problems(run)] == ["01_data.ipynb", "weights.safetensors"]
+    store.write_json(run.root.with_name(".other.part") / "manifest.json", {})  # left by a failure
     assert [r.name for r in reference.published(project)] == ["ham64"]
 
 
-def test_a_picture_drawn_around_the_session_is_refused(tmp_path):
-    output = nbformat.v4.new_output("display_data", {"image/png": "x", "text/plain": "a"})
+@pytest.mark.parametrize("data", [{"image/png": "x"}, {"text/html": "<img src='data:image/png;base64,x'>"}, {"text/html": "<svg/>"}])
+def test_a_picture_drawn_around_the_session_is_refused(tmp_path, data):
+    output = nbformat.v4.new_output("display_data", data | {"text/plain": "a"})
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])]), tmp_path / "x.ipynb")
     with pytest.raises(UserError, match="x.ipynb, cell 0: a picture that is not drawn by session.figure"):
         reference._publish_page(tmp_path / "x.ipynb", "ham64", tmp_path / "out.ipynb")
@@ -81,8 +87,16 @@ def test_a_picture_drawn_around_the_session_is_refused(tmp_path):
 def test_stale_runs_name_what_changed(project):
     run = reference.Published("ham64")
     now = store.library_hashes()
-    whole = dict(device="CPU", data="phantom", commit="0123456789abcdef", library=now)
+    whole = dict(device="CPU", data="phantom", commit="0123456789abcdef", dirty=False, library=now)
     store.write_json(run.root / "manifest.json", whole)
     assert reference.changed_since(run) == [] and "Stale" not in reference.note(run, "current")
     store.write_json(run.root / "manifest.json", whole | {"library": now | {"vae.py": "other"}})
-    assert reference.changed_since(run) == ["vae.py"] and "(vae.py)" in reference.note(run, "stale")
+    assert reference.changed_since(run) == ["vae.py"] and "(`vae.py`)" in reference.note(run, "stale")
+
+
+def test_hash_of_the_library_is_the_same_under_every_python():
+    """Known hash of a known tree: it must not depend on how a version of Python prints trees."""
+    tree = store._without_prose(ast.parse('def f(x, *, y=1):\n    "prose"\n    return [x, f"{y:.2f}", None, -1.5]\n'))
+    text = json.dumps(store._same(tree))
+    assert "prose" not in text and text.count("Name") == 2 and '"-1.5"' not in text
+    assert hashlib.sha256(text.encode()).hexdigest()[:12] == "6cb331c00341"
