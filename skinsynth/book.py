@@ -113,16 +113,16 @@ def summary_page(rows, whole, others=()):
     lines = [f"| {len(rows)} statements | " + " | ".join(heads) + " |", "|:--|" + ":--|" * len(runs)]
     lines += [f"| {badge(v)} | " + " | ".join(c[v] for c in columns) + " |" for v in VERDICTS]
     text = "\n".join(lines) + "\n"
-    for _, published in others:
+    for _, w in others:
         text += (
-            f"\n{images_of(published)}: run `{published['run']}`, [published](book/executed/{published['run']}/01_data.ipynb), "
-            f"made once at {published['commit'][:12]}{' with local changes' if published['dirty'] else ''} on {published['device']}."
+            f"\nRun `{w['run']}`, [published](book/executed/{w['run']}/01_data.ipynb), was made once on {w['device']}, at commit "
+            f"{w['commit'][:12]}{' with local changes' if w['dirty'] else ''}."
         )
     minutes = sum(n["seconds"] for n in whole["notebooks"].values()) / 60
-    text += f"\n{images_of(whole)[0].upper() + images_of(whole)[1:]}: run `{whole['run']}`, made with this copy of the book on {whole['device']} in {minutes:.0f} minutes."
+    text += f"\nRun `{whole['run']}` was made with this copy of the book, on {whole['device']}, in {minutes:.0f} minutes.\n"
     if whole["data"] == "phantom":
         text += (
-            " The phantom is skin drawn by a program, with known truth. It shows whether the method does what is said of "
+            "The *phantom* is skin drawn by a program, with known truth. It shows whether the method does what is said of "
             "it where the answer is known, and nothing about HAM10000 or patients.\n"
         )
     return text

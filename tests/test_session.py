@@ -86,13 +86,13 @@ def test_data_folder_is_found_from_the_project_and_names_the_run(project, monkey
 
 
 def test_figure_is_drawn_from_its_files_and_shows_exactly_that(project, shown):
-    opened = session.start("02_vae", VAE)
+    opened, others = session.start("02_vae", VAE), plt.get_fignums()
     opened.figure("fig05", plots.curves, data=pd.DataFrame({"x": [1 / 3, 1], "y": [1, 2]}), x="x", y="y", size=(3, 2))
     file = opened.run.figures / "fig05.png"
     assert base64.b64decode(shown[0][0]["image/png"]) == file.read_bytes()
     assert shown[0][1]["image/png"]["width"] == 300 and shown[0][1]["skinsynth"] == {"figure": "fig05"}
     assert file.with_suffix(".csv").read_text() == "x,y\n0.333333,1\n1,2\n"
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == others, "closed"
     before = file.read_bytes()
     drawings.save(opened.run.figures, "fig05")
     assert file.read_bytes() == before
