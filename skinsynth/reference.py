@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -214,6 +215,16 @@ def note(run, state):
     )
 
 
+def _shown(folder, name):
+    """(MIME bundle, metadata) of a redrawn figure; a slider whose photographs are withheld is a picture with its own alt text."""
+    given = store.read_json(folder / "source" / f"{name}.json")
+    if given["draw"] != "slider" or not given["tiles"]["withheld"]:
+        return drawings.shown(folder, name, drawings.draw(folder, name) if given["draw"] == "slider" else None)
+    bundle, about = drawings.shown(folder, name)
+    alt = escape(f"{given['words']['alt']}: empty frames, photographs are not published")
+    return {"text/html": f'<img alt="{alt}" style="width:100%" src="data:image/png;base64,{bundle["image/png"]}">', "text/plain": name}, about
+
+
 def pages(root):
     """Write the chapters of every published run to book/executed/<run>; returns their problems."""
     problems = []
@@ -224,9 +235,7 @@ def pages(root):
             page = nbformat.read(path, 4)
             for output in (o for cell in page.cells for o in cell.get("outputs", [])):
                 if name := output.get("metadata", {}).get("skinsynth", {}).get("figure"):
-                    kind = store.read_json(run.figures / "source" / f"{name}.json")["draw"]
-                    slider = drawings.draw(run.figures, name) if kind == "slider" else None
-                    output["data"], output["metadata"] = map(nbformat.from_dict, drawings.shown(run.figures, name, slider))
+                    output["data"], output["metadata"] = map(nbformat.from_dict, _shown(run.figures, name))
             page.cells.insert(1, nbformat.v4.new_markdown_cell(note(run, states[path.stem])))
             target = Path(root) / "book" / "executed" / run.name / path.name
             target.parent.mkdir(parents=True, exist_ok=True)

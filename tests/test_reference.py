@@ -47,7 +47,12 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
     tiles = drawings.tiles(tmp_path / "out", "grid")
     assert np.array_equal(tiles[0, 0], own[0]) and all((tiles[r, c] == 255).all() for r, c in shape["withheld"])
     assert store.read_json(tmp_path / "out/source/frames.json")["tiles"]["withheld"] == [[0, 1]]
+    drawings.keep(tmp_path / "run", "two", figures.slider, images=[[images[0], own[0]]], photographs=True, label="x", values=["a", "b"], alt="Two & more")
+    reference._publish_drawing(tmp_path / "run", "two", tmp_path / "out", None)
     figures.use_style()
+    drawings.save(tmp_path / "out", "two")
+    html = reference._shown(tmp_path / "out", "two")[0]["text/html"]
+    assert html.startswith('<img alt="Two &amp; more: empty frames, photographs are not published"')
     drawings.save(tmp_path / "out", "grid")
     before = np.asarray(Image.open(tmp_path / "out/grid.png").convert("RGB"))
     assert (before == 238).all(-1).sum() > 4 * 300**2 / 2, "an empty frame stands in the place of each"
