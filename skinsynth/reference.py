@@ -222,7 +222,7 @@ def _shown(folder, name):
         return drawings.shown(folder, name, drawings.draw(folder, name) if given["draw"] == "slider" else None)
     bundle, about = drawings.shown(folder, name)
     alt = escape(f"{given['words']['alt']}: empty frames, photographs are not published")
-    return {"text/html": f'<img alt="{alt}" style="width:100%" src="data:image/png;base64,{bundle["image/png"]}">', "text/plain": name}, about
+    return {"text/html": f'<img alt="{alt}" style="width:{about["image/png"]["width"]}px;max-width:100%" src="data:image/png;base64,{bundle["image/png"]}">', "text/plain": name}, about
 
 
 def pages(root):
