@@ -1,225 +1,33 @@
-"""The site: pages made from results, a strict build from a clean folder, and the gates."""
+"""The site: a strict build from a clean folder, and the gates."""
 
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
-from PIL import Image, ImageOps
-
-from . import chapters, gates, reference, store
+from . import chapters, claims, gates, pages, reference, store
 from . import run as runner
-from .claims import VERDICTS
 from .errors import UserError
 
-ITEMS = {  # item: (what it shows, notebook)
-    "fig1": ("Architecture, drawn from the live modules", "03_clip"),
-    "fig2": ("HAM10000: the seven classes and their counts", "01_data"),
-    "fig3": ("Every layer of the CLIP image encoder, as colours", "03_clip"),
-    "fig4": ("Interpolation, step by step", "05_interpolation"),
-    "fig5": ("Reconstruction with 4 and 8 latent channels", "02_vae"),
-    "fig6": ("Original, baseline and proposed for VASC and DF", "04_synthesis"),
-    "fig7": ("Samples of all seven classes", "04_synthesis"),
-    "fig8": ("PAD-UFES-20, and how far it lies from HAM10000", "04_synthesis"),
-    "fig9": ("Ablation in pictures", "04_synthesis"),
-    "fig10": ("Guidance: no class, and class at scale 1, 3, 5", "04_synthesis"),
-    "fig11": ("Samples along the interpolation coefficient", "05_interpolation"),
-    "fig12": ("CLIP space of random and interpolated samples", "05_interpolation"),
-    "fig13": ("Failures, found by a score", "04_synthesis"),
-    "fig14": ("DullRazor, step by step", "01_data"),
-    "table1": ("Reconstruction error with 4 and 8 channels", "02_vae"),
-    "table2": ("FID and IS, baseline against proposed", "04_synthesis"),
-    "table3": ("Classification with real and synthetic images", "06_downstream"),
-    "table4": ("The same classifiers on PAD-UFES-20, zero-shot", "06_downstream"),
-    "table5": ("FID and IS of the ablation", "04_synthesis"),
-    "table6": ("CLIP-space variance, random against interpolated", "05_interpolation"),
-}
-BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "warning"}
 SOURCES = ("_config.yml", "_toc.yml", "index.md", "book")
 COMMAND = "from jupyter_book.cli.main import main; main()"
 
 
-def title(item):
-    """fig5 -> Fig 5."""
-    return ("Fig\u00a0" if item.startswith("fig") else "Table\u00a0") + item.lstrip("figtable")
-
-
-def badge(verdict):
-    return f"{{bdg-{BADGE.get(verdict, 'muted')}}}`{verdict}`"
-
-
-def thumbnails(run, folder):
-    """Write a small picture of each figure, {item: file name}; what is cut away shows less of a wide figure."""
-    found = {}
-    for item in ITEMS:
-        files = sorted(run.figures.glob(f"fig{int(item[3:]):02d}*.png")) if item.startswith("fig") else []
-        if files:
-            with Image.open(files[0]) as picture, store.atomic(folder / f"{item}.png") as part:
-                small = ImageOps.fit(picture.convert("RGB"), (192, 120), centering=(0, 0))
-                small.quantize(64).save(part, optimize=True)
-            found[item] = f"{item}.png"
-    return found
-
-
-def verdicts(rows, item):
-    """Badges of an item's verdicts, with their numbers."""
-    count = Counter(r["verdict"] for r in rows if r["item"] == item)
-    said = " ".join(f"{badge(v)}" + (f" × {n}" if n > 1 else "") for v, n in sorted(count.items()))
-    return said or "no claim"
-
-
-def items_page(rows, whole, thumbs=None, others=()):
-    """The table of the twenty items: number, picture, what it shows, notebook, a column of verdicts for each run.
-
-    rows, whole: the ledger and the manifest of this build's run; others: [(rows, whole)] of published runs.
-    """
-    heads = ["Item", "", "What it shows", "Notebook", *(f"On {images_of(w)}, run {w['run']}" for _, w in ((rows, whole), *others))]
-    lines = ["| " + " | ".join(heads) + " |", "|" + ":--|" * len(heads)]
-    thumbs = thumbs or {}
-    for item, (shows, notebook) in ITEMS.items():
-        link = f"[{notebook[:2]}](book/executed/{notebook}.ipynb)"
-        picture = f"![{title(item)}, small](book/generated/{thumbs[item]}){{width=96px}}" if item in thumbs else ""
-        cells = [f"[{title(item)}](#{item})", picture, shows, link, verdicts(rows, item)]
-        cells += [f"{verdicts(found, item)} [see](#{w['run']}-{item})" for found, w in others]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def images_of(whole):
-    """What a run's images are, as a reader should read it."""
-    return "the phantom" if whole["data"] == "phantom" else "HAM10000"
-
-
-def tally(rows, prefix=""):
-    """{verdict: its number of statements, with links to the items}; prefix: of the labels of a published run."""
-    found = {}
-    for verdict in VERDICTS:
-        items = Counter(r["item"] for r in rows if r["verdict"] == verdict)
-        links = ", ".join(f"[{title(i)}](#{prefix}{i})" + (f"\u00a0×\u00a0{n}" if n > 1 else "") for i, n in items.items())
-        found[verdict] = f"**{items.total()}**" + (f": {links}" if items else "")
-    return found
-
-
-def summary_page(rows, whole, others=()):
-    """What holds here: a table of verdicts with a column for each run, and on what data. Arguments as in items_page."""
-    runs = [*((found, w, f"{w['run']}-") for found, w in others), (rows, whole, "")]
-    heads = [f"On {images_of(w)}, run {w['run']}" for _, w, _ in runs]
-    columns = [tally(found, prefix) for found, _, prefix in runs]
-    lines = [f"| {len(rows)} statements | " + " | ".join(heads) + " |", "|:--|" + ":--|" * len(runs)]
-    lines += [f"| {badge(v)} | " + " | ".join(c[v] for c in columns) + " |" for v in VERDICTS]
-    text = "\n".join(lines) + "\n"
-    for _, w in others:
-        text += (
-            f"\nRun `{w['run']}`, [published](book/executed/{w['run']}/01_data.ipynb), was made once on {w['device']}, at commit "
-            f"{w['commit'][:12]}{' with local changes' if w['dirty'] else ''}."
-        )
-    minutes = sum(n["seconds"] for n in whole["notebooks"].values()) / 60
-    text += f"\nRun `{whole['run']}` was made with this copy of the book, on {whole['device']}, in {minutes:.0f} minutes.\n"
-    if whole["data"] == "phantom":
-        text += (
-            "The *phantom* is skin drawn by a program, with known truth. It shows whether the method does what is said of "
-            "it where the answer is known, and nothing about HAM10000 or patients.\n"
-        )
-    return text
-
-
-def ledger(rows, prefix="", others=()):
-    """The ledger of one run as a table, in the order of the paper's items; others: further columns of verdicts."""
-    from .claims import finding, reason
-
-    others = [({r["id"]: r["verdict"] for r in found}, w["run"]) for found, w in others]
-    heads = ["Item", "The paper says", "This run", "Verdict", *(f"Run {name}" for _, name in others)]
-    lines = ["| " + " | ".join(heads) + " |", "|" + ":--|" * len(heads)]
-    for row in sorted(rows, key=lambda r: list(ITEMS).index(r["item"])):
-        known = row["paper_value"] != "not available"
-        said = row["statement"] + (f" *{row['paper_value']}.*" if known else "")
-        found = "" if row["value"] is None else f"{finding(row)}: {row['quantity']}. "
-        link = f"[{title(row['item'])}](#{prefix}{row['item']})"
-        cells = [link, said, found + reason(row), badge(row["verdict"])]
-        cells += [badge(known[row["id"]]) if row["id"] in known else "–" for known, _ in others]
-        lines.append(
-            "| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def claims_page(rows, whole, others=()):
-    """The ledgers of all runs, published ones first."""
-    parts = [
-        f"## Run {w['run']}: {images_of(w)}\n\nPublished; made at commit {w['commit'][:12]}.\n\n{ledger(found, w['run'] + '-')}"
-        for found, w in others
-    ]
-    parts.append(f"## Run {whole['run']}: {images_of(whole)}\n\n{ledger(rows, '', others)}")
-    return "\n".join(parts)
-
-
-def _notebooks(whole, states, folder):
-    """Table of a run's notebooks: state, seconds, commit, parameters."""
-    lines = ["| Notebook | State | Seconds | Commit | Parameters changed |", "|:--|:--|--:|:--|:--|"]
-    for name, entry in sorted(whole["notebooks"].items()):
-        commit = entry["commit"][:12] + (" + local changes" if entry["dirty"] else "")
-        given = ", ".join(f"{k} = {v}" for k, v in entry["parameters"].items()) or "none"
-        link = f"[{name}]({folder}/{name}.ipynb)"
-        lines.append(f"| {link} | {states[name]} | {entry['seconds']:.0f} | {commit} | {given} |")
-    return lines
-
-
-def status_page(run, whole, states, published=()):
-    """Notebooks with state, seconds and commit; versions and machine; the manifest itself; published runs.
-
-    published: [(Published, manifest, states, files of the library changed since)].
-    """
-    versions = [f"| {k} | {v} |" for k, v in sorted(whole["versions"].items())]
-    machine = [f"| {k} | {whole[k]} |" for k in ("device", "platform", "data", "profile")]
-    lines = [*_notebooks(whole, states, "executed"), "", "| What | Value |", "|:--|:--|", *machine, *versions, ""]
-    where = chapters.project_root() / "book"
-    manifest, claims = (os.path.relpath(p, where) for p in (runner.manifest_path(run), run.root / "claims.json"))
-    lines.append(f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{claims}>`.")
-    for other, w, known, changed in published:
-        lines += ["", f"## Published run {other.name}", "", *_notebooks(w, known, f"executed/{other.name}"), ""]
-        lines.append(f"Made on {w['device']}, {w['platform']}, from {images_of(w)}. The stages in its folder took {w['stage_seconds'] / 60:.0f} minutes; the seconds "
-                     "above are those of the last execution, which finds finished stages. " + (
-            f"*Stale* notebooks: the library has changed since in {', '.join(f'`{n}`' for n in changed)}." if changed else "The library has not changed since."
-        ))  # fmt: skip
-        files = [f"{{download}}`{n} <reference/{other.name}/{n}>`" for n in ("manifest.json", "claims.json")]
-        lines += ["", f"Files: {', '.join(files)}."]
-    return "\n".join([*lines, *benchmarks(chapters.project_root() / "bench" / "results")]) + "\n"
-
-
-def benchmarks(folder):
-    """Lines of a page with every table of measured speed and memory in a folder."""
-    lines = []
-    for path in sorted(folder.glob("*.csv")):
-        table = pd.read_csv(path)
-        lines += ["| What | Way | n | Value | Unit | The first is so many times as fast |", "|:--|:--|--:|--:|:--|--:|"]
-        for row in table.itertuples():
-            ratio = "\u2013" if pd.isna(row.ratio) else f"{row.ratio:.2f}"
-            lines.append(f"| {row.what} | {row.way} | {row.n:,} | {row.value:.3g} | {row.unit} | {ratio} |")
-        notes = [f"{row.what}: {row.note}." for row in table.itertuples() if isinstance(row.note, str)]
-        made = f"Measured on {table.device[0]} at commit {table.commit[0]}."
-        lines += ["", " ".join([*notes, made]), ""]
-    return ["", "## Benchmarks", "", "Each table was measured in one run with nothing beside it (`python bench/run.py`).", "", *lines] if lines else []
-
-
 def write_pages(run, root):
     """Write book/generated/*.md from the run's results and the published ones, and its claims.json."""
-    from . import claims
-
     rows, whole = claims.evaluate(run), runner.manifest(run)
     shown = [(p, runner.manifest(p), runner.status(p, root=root), reference.changed_since(p)) for p in reference.published(root)]
     others = [(store.read_json(p.root / "claims.json"), manifest) for p, manifest, *_ in shown]
-    pages = {
-        "summary": summary_page(rows, whole, others),
-        "items": items_page(rows, whole, thumbnails(run, root / "book" / "generated"), others),
-        "claims": claims_page(rows, whole, others),
-        "status": status_page(run, whole, runner.status(run, root=root), shown),
+    made = {
+        "summary": pages.summary(rows, whole, others),
+        "items": pages.items(rows, whole, pages.thumbnails(run, root / "book" / "generated"), others),
+        "claims": pages.claims(rows, whole, others),
+        "status": pages.status(run, whole, runner.status(run, root=root), shown),
     }
-    for name, text in pages.items():
+    for name, text in made.items():
         with store.atomic(root / "book" / "generated" / f"{name}.md") as part:
             part.write_text(text)
 

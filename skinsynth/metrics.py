@@ -5,7 +5,7 @@ functions know no encoder. Intervals delete whole groups (lesions, seeds) rather
 """
 
 import numpy as np
-from scipy.linalg import eigh, eigvalsh, svdvals
+from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh, svdvals
 
 from .errors import UserError
 from .measures import (  # noqa: F401  one name for everything that measures
@@ -81,8 +81,11 @@ class _Moments:
 def _frechet(f, g):
     """Squared 2-Wasserstein distance of two Gaussians (mean, covariance)."""
     (mean_f, cov_f), (mean_g, cov_g) = f, g
-    values, vectors = eigh(cov_f)
-    root = vectors * np.sqrt(values.clip(0))
+    try:
+        root = cholesky(cov_f, lower=True)
+    except LinAlgError:  # singular: a dimension that never varies
+        values, vectors = eigh(cov_f)
+        root = vectors * np.sqrt(values.clip(0))
     cross = np.sqrt(eigvalsh(root.T @ cov_g @ root).clip(0)).sum()
     return float(((mean_f - mean_g) ** 2).sum() + np.trace(cov_f) + np.trace(cov_g) - 2 * cross)
 
@@ -103,7 +106,7 @@ def _frechet_statistic(f, g, gf, gg):
     groups, of_f, of_g = np.concatenate([gf, gg]), _Moments(f, gf), _Moments(g, gg)
 
     def statistic(keep):
-        gone = np.setdiff1d(groups, groups[keep])
+        gone = np.unique(groups[~keep])
         return _frechet(of_f.without(gone), of_g.without(gone))
 
     return statistic
@@ -119,31 +122,42 @@ def frechet_distance(f, g):
     return _frechet_statistic(f, g, *zeros)(np.ones(len(f) + len(g), bool))
 
 
-def _kernel_sums(x, y, gx, gy, k):
-    """Sums of the cubic kernel over pairs of groups (k, k), in blocks of both."""
-    sums, hot = np.zeros((k, k)), np.eye(k)[gy]
+def _kernel_sums(x, y, wx, wy):
+    """wx' K wy of the cubic kernel K of x and y, in blocks of both; wx (N, k), wy (M, k) are 0 or 1."""
+    sums = np.zeros((wx.shape[1], wy.shape[1]))
     for i, rows in _blocks(x):
-        rows = rows / x.shape[1]
-        part = sum((rows @ columns.T + 1) ** 3 @ hot[j : j + BLOCK] for j, columns in _blocks(y))
-        np.add.at(sums, gx[i : i + BLOCK], part)
+        rows, part = rows / x.shape[1], np.zeros((len(rows), wy.shape[1]))
+        for j, columns in _blocks(y):
+            kernel = rows @ columns.T
+            kernel += 1
+            part += (kernel * kernel * kernel) @ wy[j : j + BLOCK].astype(float)
+        sums += wx[i : i + BLOCK].T.astype(float) @ part
     return sums
+
+
+def _own_pairs(x, w):
+    """Sums of the kernel of each image with itself, which is no pair; (k,)."""
+    parts = (((rows**2).sum(1) / x.shape[1] + 1) ** 3 @ w[i : i + BLOCK] for i, rows in _blocks(x))
+    return sum(parts)
+
+
+def _mmd(ff, gg, fg, n, m):
+    """Unbiased squared MMD from sums of the kernel over ordered pairs of n and m images."""
+    return ff / (n * (n - 1)) + gg / (m * (m - 1)) - 2 * fg / (n * m)
 
 
 def _kid_statistic(f, g, gf, gg):
     """KID as a function of the mask of items kept; each kernel value is computed once."""
     groups, (f, g) = np.concatenate([gf, gg]), _features(f, g)
-    k, (gf, gg) = groups.max() + 1, np.split(groups, [len(f)])
-    ff, gg_, fg = (_kernel_sums(*a, k) for a in ((f, f, gf, gf), (g, g, gg, gg), (f, g, gf, gg)))
-    for sums, x, group in ((ff, f, gf), (gg_, g, gg)):  # a pair of an image with itself is no pair
-        diagonal = np.concatenate([((part**2).sum(1) / x.shape[1] + 1) ** 3 for _, part in _blocks(x)])
-        sums[np.diag_indices(k)] -= np.bincount(group, diagonal, minlength=k)
-    nf, ng = (np.bincount(x, minlength=k) for x in (gf, gg))
+    k = groups.max() + 1
+    wf, wg = (x[:, None] == np.arange(k) for x in (gf, gg))
+    ff = _kernel_sums(f, f, wf, wf) - np.diag(_own_pairs(f, wf))
+    gg, fg = _kernel_sums(g, g, wg, wg) - np.diag(_own_pairs(g, wg)), _kernel_sums(f, g, wf, wg)
 
     def statistic(keep):
         kept = np.bincount(groups[keep], minlength=k) > 0
-        n, m, pick = nf[kept].sum(), ng[kept].sum(), np.ix_(kept, kept)
-        inner = ff[pick].sum() / (n * (n - 1)) + gg_[pick].sum() / (m * (m - 1))
-        return inner - 2 * fg[pick].sum() / (n * m)
+        pick = np.ix_(kept, kept)
+        return _mmd(ff[pick].sum(), gg[pick].sum(), fg[pick].sum(), wf[:, kept].sum(), wg[:, kept].sum())
 
     return statistic
 
@@ -161,8 +175,12 @@ def kid(f, g, subsets=0, subset_size=None, seed=0):
         return float(_kid_statistic(f, g, *zeros)(np.ones(len(f) + len(g), bool)))
     size = subset_size or min(len(f), len(g)) // 2
     rng = np.random.default_rng([seed, 1])
-    draws = [[rng.choice(x, size, replace=False) for x in (f, g)] for _ in range(subsets)]
-    return float(np.mean([kid(*pair) for pair in draws]))
+    wf, wg = (np.zeros((len(x), subsets), bool) for x in (f, g))
+    for k in range(subsets):
+        for w in (wf, wg):
+            w[rng.choice(len(w), size, replace=False), k] = True
+    ff, gg = (np.diag(_kernel_sums(x, x, w, w)) - _own_pairs(x, w) for x, w in ((f, wf), (g, wg)))
+    return float(_mmd(ff, gg, np.diag(_kernel_sums(f, g, wf, wg)), size, size).mean())
 
 
 def _statistic(metric, real, fake, real_groups, fake_groups):

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
 UNHASHED = {"config", "store", "errors", "figures", "plots", "drawings", "session", "chapters", "run", "cli", "book", "gates"}
-SITE = ("cli.py", "book.py", "gates.py", "compare.py", "reference.py")  # make pages, no numbers
+SITE = ("cli.py", "book.py", "pages.py", "gates.py", "compare.py", "reference.py")  # make pages, no numbers
 
 
 @contextmanager

@@ -3,17 +3,22 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 sys.path.insert(0, str(ROOT / "bench"))
 import library  # noqa: E402
 import memory  # noqa: E402
+import pieces  # noqa: E402
 import run as bench  # noqa: E402
 import timing  # noqa: E402
 
-from skinsynth import book  # noqa: E402
+from skinsynth import pages, phantom  # noqa: E402
+from skinsynth.errors import UserError  # noqa: E402
 
 
 def test_ways_are_timed_in_turn():
@@ -30,9 +35,9 @@ def test_a_benchmark_writes_a_table_that_the_book_shows(tmp_path, monkeypatch):
     bench.main(["hair"], tmp_path)
     table = pd.read_csv(tmp_path / "hair.csv")
     assert list(table.way) == ["skinsynth", "textbook"] and table.ratio.tolist() == [1.0, 2.0]
-    page = "\n".join(book.benchmarks(tmp_path))
+    page = "\n".join(pages.benchmarks(tmp_path))
     assert "| hair removal, 600x450, one core | textbook | 8 | 4 | images per second | 2.00 |" in page and table.commit[0] in page
-    assert book.benchmarks(tmp_path / "none") == []
+    assert pages.benchmarks(tmp_path / "none") == []
     with pytest.raises(SystemExit, match="unknown benchmark 'x'; known: sampling"):
         bench.main(["x"], tmp_path)
 
@@ -42,3 +47,33 @@ def test_memory_is_measured_in_a_process_of_its_own(task):
     done = subprocess.run([sys.executable, str(ROOT / "bench/memory.py"), task, "140"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
     assert 30 < float(done.stdout.split()[-1]) < 4000
+
+
+def test_a_data_folder_travels_in_parts(tmp_path):
+    phantom.write_dataset(tmp_path / "data", size=32, n_train=40, n_test_lesions=1, n_pad=6)
+    (tmp_path / "data/ham10000/truth.npy").write_bytes(b"not a part of the data")
+    parts = pieces.pack(tmp_path / "data", tmp_path / "parts", limit=0.08)
+    assert len(parts) > 2 and max(p.stat().st_size for p in parts) <= 0.08 * 2**20
+    pieces.unpack(tmp_path / "parts", tmp_path / "there")
+    sent = sorted(p for p in (tmp_path / "data").rglob("*") if p.suffix in (".jpg", ".png", ".csv"))
+    assert len(sent) > 90 and not list((tmp_path / "there").rglob("*.npy"))
+    for path in sent:
+        copy = tmp_path / "there" / path.relative_to(tmp_path / "data")
+        if path.name.endswith("_segmentation.png"):
+            with Image.open(path) as old, Image.open(copy) as new:
+                assert new.mode == "1" and ((np.asarray(old.convert("L")) > 127) == np.asarray(new)).all()
+        else:
+            assert path.read_bytes() == copy.read_bytes()
+    with pytest.raises(UserError, match="no part"):
+        pieces.unpack(tmp_path / "data", tmp_path / "there")
+
+
+def test_a_run_stops_itself_and_says_that_there_is_more(tmp_path, monkeypatch, capfd):
+    def kernels():
+        return {p.pid for p in psutil.process_iter(["cmdline"]) if "ipykernel_launcher" in (p.info["cmdline"] or ())}
+
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
+    before = kernels()
+    assert pieces.run(tmp_path / "out", "smoke", "", minutes=0.25) == pieces.MORE
+    assert ": call again" in capfd.readouterr().out and (tmp_path / "out/stages.csv").exists()
+    assert kernels() <= before, "a notebook goes on"

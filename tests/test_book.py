@@ -11,7 +11,7 @@ from conftest import ROOT, write_notebook
 from matplotlib import pyplot as plt
 from nbformat.v4 import new_code_cell, new_output
 
-from skinsynth import book, chapters, claims, gates, store
+from skinsynth import book, chapters, claims, gates, pages, store
 from skinsynth.errors import UserError
 
 
@@ -54,7 +54,7 @@ def site(project):
     shutil.copy(ROOT / "book/_static/mathjax/tex-svg.js", project / "book/_static/mathjax")
     run, entries = store.Run("smoke"), {}
     for name in chapters.NOTEBOOKS:
-        wanted = {i: i.lstrip("figtable") for i, (_, where) in book.ITEMS.items() if where == name}
+        wanted = {i: i.lstrip("figtable") for i, (_, where) in pages.ITEMS.items() if where == name}
         cells = [c for i, n in wanted.items() for c in item_cells(i, n)]
         page = write_notebook(project, name, *cells)
         page.cells[1].update(execution_count=1)
@@ -193,15 +193,15 @@ def test_ledger_shows_published_runs_first_and_as_a_column():
     here, there = ({"run": n, "data": d, "commit": "0123456789abcdef", "dirty": False} for n, d in (("micro", "phantom"), ("ham64", "data")))
     others = [([row | {"verdict": "reproduced"}], there)]
     rows = [row, row | {"id": "other"}]
-    first, second = book.claims_page(rows, here, others).split("## Run micro: the phantom")
+    first, second = pages.claims(rows, here, others).split("## Run micro: the phantom")
     assert "## Run ham64: HAM10000" in first and "0123456789ab." in first
     assert "[Table\u00a01](#ham64-table1)" in first and "| Run" not in first and first.count("reproduced") == 1
     head, _, line, without = second.strip().splitlines()
     assert head.endswith("| Verdict | Run ham64 |") and "(#table1)" in line and line.count("reproduced") == 1
     assert without.endswith("| – |")
-    assert "Run ham64" not in book.claims_page(rows, here)
+    assert "Run ham64" not in pages.claims(rows, here)
     whole = here | {"notebooks": {"01_data": {"seconds": 90}}, "device": "CPU"}
-    page = book.summary_page([row, row], whole, [(others[0][0], there | {"device": "GPU"})])
+    page = pages.summary([row, row], whole, [(others[0][0], there | {"device": "GPU"})])
     assert "| 2 statements | On HAM10000, run ham64 | On the phantom, run micro |" in page and "in 2 minutes" in page
     assert "`reproduced` | **1**: [Table\u00a01](#ham64-table1) | **0** |" in page
     assert "`inconclusive` | **0** | **2**: [Table\u00a01](#table1)\u00a0×\u00a02 |" in page
