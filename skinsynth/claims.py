@@ -147,7 +147,7 @@ def _why(verdict, parts, part, claim):
     agree = sum(judge(p, direction, margin) == REPRODUCED for p in parts)
     tally = f"{agree} of {count} parts agree; " if count > 1 else ""
     if judge(part, direction, margin) == CONTRARY:  # contrary alone, not among so many
-        return f"{tally}the interval {zone}{name} is contrary, but not beyond chance among {count}."
+        return f"{tally}the interval {zone}{name} is contrary; widened for {count} looks at once (Bonferroni) it includes {limit}."
     return f"{tally}{'the' if tally else 'The'} interval {zone}{name} includes {limit}."
 
 
@@ -216,7 +216,7 @@ def reason(row):
 
 def _paragraph(row):
     size = row["smallest_detectable"]
-    known = f" Smallest difference this n could have shown: {size:.2g}." if size else ""
+    known = f" A true difference of {size:.2g} would be found four times in five at this n." if size else ""
     paper = "" if row["paper_value"] == "not available" else f" ({row['paper_value']})"
     measured = "" if row["value"] is None else f"  Measured: {row['quantity']}: {finding(row)}.{known}\n"
     return (

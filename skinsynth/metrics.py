@@ -25,7 +25,7 @@ from .measures import (  # noqa: F401  one name for everything that measures
     texture_energy,
 )
 from .standard import NotComputed, inception, lpips_standard  # noqa: F401
-from .stats import jackknife, within
+from .stats import jackknife, wilson, within
 
 BLOCK = 1024  # rows read at a time
 CELLS = 2**24  # distances held at a time: memory grows neither with N nor with N squared
@@ -283,9 +283,11 @@ def prdc_with_interval(real, fake, real_groups, fake_groups, k=5):
     out = {}
     for name, x in prdc(real, fake, k).items():
         groups = fake_groups if _of_fakes(name) else real_groups
+        if name != "density" and x.min() == x.max():  # a share of 0 or 1, of which no jackknife knows the spread
+            out[name] = wilson(int(x.sum()), len(x), name)
+            continue
         e = jackknife(lambda keep, x=x: x[keep].mean(), groups, name)
-        top = np.inf if name == "density" else 1.0  # the others are shares
-        out[name] = within(e, 0.0, top)
+        out[name] = within(e, 0.0, np.inf if name == "density" else 1.0)
     return out
 
 

@@ -101,7 +101,7 @@ def row(judge, name, real, fake):
     distance, kernel, score = judge.names
     args = (real.features, fake.features, real.groups, fake.groups)
     found = {
-        distance: metrics.with_interval(metrics.frechet_distance, *args),
+        distance: stats.within(metrics.with_interval(metrics.frechet_distance, *args), 0, np.inf),
         kernel: metrics.with_interval(metrics.kid, *args),
         score: metrics.inception_score_interval(fake.probabilities, fake.groups),
         **metrics.prdc_with_interval(*args),

@@ -227,7 +227,7 @@ class Session:
             "profile": self.cfg.profile,
             "data": self.source,
             "seed": self.cfg.seed,
-            "changed parameters": ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none",
+            "changed parameters of this notebook": ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none",
             "device": device()[1],
             "seconds": f"{seconds:.0f} (finished stages are not computed again)",
         }
