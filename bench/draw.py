@@ -1,6 +1,6 @@
 """Draw 64 samples of each class of the micro run and write the seconds it took: python bench/draw.py FIRST_SEED FOLDER
 
-Under `accelerate launch` the processes share the work.
+Under `torchrun` the processes share the work.
 """
 
 import shutil
@@ -9,9 +9,10 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from skinsynth import recipe, store
+from skinsynth import cli, recipe, store
 from skinsynth.config import configure
 
+cli.join_processes()
 first, folder = int(sys.argv[1]), Path(sys.argv[2])
 cfg = configure("micro")
 run = store.Run(cfg.run)

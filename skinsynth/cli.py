@@ -1,6 +1,7 @@
 """The command line: thin wrappers; a user's mistake or a full disk is one line, not a traceback."""
 
 import json
+import os
 import sys
 
 import click
@@ -271,8 +272,21 @@ def phantom(folder, profile, seed):
     write_dataset(folder, seed=seed, progress=True, size=cfg.size, **counts)
 
 
+def join_processes():
+    """Take part in the work of several processes (torchrun), on CPUs too; call it before anything else.
+
+    accelerate decides when it is first asked, and counts processes on CPUs only if told of the CPU.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available())
+
+
 def main(arguments=None):
     """Entry point: returns the exit code."""
+    join_processes()
     try:
         cli.main(arguments, prog_name="skinsynth", standalone_mode=False)
     except UserError as error:

@@ -20,7 +20,10 @@ TINY = replace(
 )  # fmt: skip
 JOB = """
 import sys
-from skinsynth import recipe, store
+from accelerate import PartialState
+from skinsynth import cli, recipe, store
+cli.join_processes()
+assert PartialState().num_processes == 2, "each would do all of the work"
 sys.path.insert(0, sys.argv[1])
 from test_processes import TINY
 recipe.samples(store.Run("tiny"), TINY, "8ch")
@@ -45,8 +48,7 @@ def _together(alone, tmp_path, *dropped):
     (tmp_path / "job.py").write_text(JOB)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     variables = {
-        "SKINSYNTH_RESULTS": str(tmp_path), "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
+        "SKINSYNTH_RESULTS": str(tmp_path), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     subprocess.run([*launch, tmp_path / "job.py", ROOT / "tests"], env=os.environ | variables, check=True)
     return stages / alone[0].path.name, stages / alone[1].path.name
