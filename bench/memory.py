@@ -40,7 +40,7 @@ def loading(folder, n):
     import torch
 
     net = denoiser.Denoiser(unet_config=denoiser.micro_unet_config(8, 4, SIDE // 8))
-    for k in range(200):
+    for k in range(min(200, n // 16)):
         index = torch.from_numpy(np.random.default_rng(k).choice(len(rows), 32))
         loss(net, index, torch.Generator().manual_seed(k)).backward()
 

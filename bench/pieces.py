@@ -86,7 +86,11 @@ def run(out, profile, data, pairs=(), minutes=9.0):
         code = work.wait(60 * minutes)
     except subprocess.TimeoutExpired:
         work.send_signal(signal.SIGINT)  # stages keep their last checkpoint
-        work.wait(60)
+        try:
+            work.wait(60)
+        except subprocess.TimeoutExpired:
+            work.kill()
+            work.wait()
         code = MORE
     target = store.Run(cfg.run)
     found = [store.read_json(p) | {"folder": p.parent.name} for p in target.stages.glob("*/stage.json")]

@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import nbformat
+
 from . import chapters, claims, gates, pages, reference, store
 from . import run as runner
 from .errors import UserError
@@ -85,7 +87,10 @@ def build(name="", pdf=False, root=None, say=print):
             say(f"site is up to date: {site / 'index.html'}")
         elif not problems:
             shutil.rmtree(root / "_build", ignore_errors=True)
-            problems = strict_build(root) or list(gates.page_problems(site))
+            problems = strict_build(root)
+            if not problems:
+                lighten(site)
+                problems = list(gates.page_problems(site))
             if not problems:
                 stamp.write_text(now)
                 say(f"site built: {site / 'index.html'}")
@@ -103,6 +108,18 @@ def strict_build(root, builder="html"):
     lines = [x.replace(f"{root}/", "") for x in (done.stdout + done.stderr).splitlines()]
     wrong = [x for x in lines if "WARNING" in x or "ERROR" in x or "Error" in x]
     return wrong or [f"jupyter-book ended with {done.returncode}: {' '.join(lines[-3:])}"]
+
+
+def lighten(site):
+    """Leave out what no reader needs: maps of the theme's scripts, and in notebooks for download the
+    pictures, which the pages themselves have."""
+    for path in site.rglob("*.map"):
+        path.unlink()
+    for path in (site / "_sources").rglob("*.ipynb"):
+        page = nbformat.read(path, as_version=4)
+        for output in (o for cell in page.cells for o in cell.get("outputs", ())):
+            output.get("data", {}).pop("image/png", None)
+        nbformat.write(page, path)
 
 
 def print_pdf(root):

@@ -11,6 +11,7 @@ from bs4 import BeautifulSoup
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|private)/\w")
 INLINE = re.compile(r"data:image/[^\"')]+")  # base64 may spell anything
 FIGURES, TABLES = range(1, 15), range(1, 7)
+LARGEST = 40  # MB of the whole site
 
 
 def _texts(output):
@@ -62,9 +63,11 @@ def _anchors(path):
 
 
 def page_problems(site):
-    """A built site: alt text on each image, no broken local link, no request that leaves it."""
+    """A built site: not too large, alt text on each image, no broken local link, no request that leaves it."""
     _page.cache_clear()
     _anchors.cache_clear()
+    if (size := sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) / 1e6) > LARGEST:
+        yield f"the site has {size:.0f} MB, {LARGEST} at most"
     for path in sorted(site.rglob("*.html")):
         if "_static" in path.parts:
             continue
