@@ -63,7 +63,7 @@ def sampling(folder, n):
 
 
 def measuring(folder, n):
-    """Frechet distance, KID, precision, recall, density and coverage of n against n, features in files."""
+    """Distances and shares of n against n, features in files."""
     from skinsynth import metrics
 
     real = _written(Path(folder) / "real", n, (64,), "features")

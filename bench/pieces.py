@@ -40,28 +40,37 @@ def _packed(path):
         return small.getvalue()
 
 
+def _write(folder, number, files):
+    """Write {name: bytes} as a part, whole or not at all; returns its path."""
+    path = folder / f"part-{number:02d}.tar"
+    with store.atomic(path) as part, tarfile.open(part, "w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return path
+
+
 def pack(data, folder, limit=30.0):
     """Write the files below a data folder as tar files of at most `limit` MiB each; returns their paths."""
     data, folder = Path(data), Path(folder)
     files = sorted(p for p in data.rglob("*") if p.suffix.lower() in (".jpg", ".png", ".csv", ".tab"))
     if not files:
         raise UserError(f"{data}: no images and no tables to pack")
-    folder.mkdir(parents=True, exist_ok=True)
-    made, size, tar = [], 0, None
+    if old := sorted(folder.glob("part-*.tar")):
+        raise UserError(f"{old[0]}: there already; name another folder")
+    most, made, held, size = limit * 2**20 - 10240, [], {}, 0  # the end of an archive is filled up with zeros
     for path in files:
         content = _packed(path)
-        need = 1024 + len(content) + 512  # header, possibly of two blocks, and the content filled up
-        if tar is None or size + need > limit * 2**20 - 10240:  # the end of an archive is filled up too
-            if tar:
-                tar.close()
-            made.append(folder / f"part-{len(made):02d}.tar")
-            tar, size = tarfile.open(made[-1], "w"), 0
-        entry = tarfile.TarInfo(str(path.relative_to(data)))
-        entry.size = len(content)
-        tar.addfile(entry, io.BytesIO(content))
+        need = len(content) + 1536  # a header of up to two blocks, and the content filled up to a whole one
+        if need > most:
+            raise UserError(f"{path}: larger than a part of {limit:g} MiB; raise --limit")
+        if size + need > most:
+            made.append(_write(folder, len(made), held))
+            held, size = {}, 0
+        held[str(path.relative_to(data))] = content
         size += need
-    tar.close()
-    return made
+    return [*made, _write(folder, len(made), held)]
 
 
 def unpack(folder, data):

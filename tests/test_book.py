@@ -96,6 +96,8 @@ def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(site):
     page = (html / "book" / "executed" / "01_data.html").read_text()
     assert "<strong>Figure 14.</strong>" in page and "caption-number" not in page
     assert 'id="fig14"' in page and "for JupyterLab" not in page
+    given = (html / "_sources/book/executed/01_data.ipynb").read_text()  # the pictures are the page's
+    assert "Words." in given and "image/png" not in given and "<img" in page and not list(html.rglob("*.map"))
     front = (html / "index.html").read_text()
     assert "phantom" in front and front.count("book/executed/04_synthesis.html#") == 8 + 7
     assert "stale" in (html / "book" / "status.html").read_text()
@@ -188,6 +190,9 @@ def test_page_gate(tmp_path):
     assert sum("request leaves" in p for p in problems) == 2
     assert sum("missing anchor other.html#there" in p for p in problems) == 1
     assert sorted(p.split()[-1] for p in problems if "broken" in p) == ["a.png", "none.csv"]
+    with open(tmp_path / "large.png", "wb") as large:
+        large.truncate(41_000_000)
+    assert next(gates.page_problems(tmp_path)) == "the site has 41 MB, 40 at most"
     assert len(problems) == 7
 
 

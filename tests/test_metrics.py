@@ -54,6 +54,22 @@ def test_frechet_distance_is_analytic_for_known_gaussians():
     assert fd == pytest.approx(1 + 2 * (2 - 1) ** 2, rel=0.02)
 
 
+def test_frechet_distance_of_a_dimension_that_never_varies():
+    f, g = (np.random.default_rng(k).normal(k, 1 + k, (200, 4)) for k in (0, 1))
+    still = [np.c_[x, np.full(200, 3.0)] for x in (f, g)]
+    assert metrics.frechet_distance(*still) == pytest.approx(metrics.frechet_distance(f, g), rel=1e-6)
+    moved = [still[0], np.c_[g, np.full(200, 5.0)]]
+    assert metrics.frechet_distance(*moved) == pytest.approx(metrics.frechet_distance(f, g) + 4, rel=1e-6)
+
+
+def test_kid_of_subsets_is_the_mean_over_each_of_them():
+    f, g = (np.random.default_rng(k).normal(0.3 * k, 1, (n, 5)) for k, n in ((0, 60), (1, 80)))
+    rng, each = np.random.default_rng([7, 1]), []
+    for _ in range(6):
+        each.append(metrics.kid(*(x[rng.choice(len(x), 20, replace=False)] for x in (f, g))))
+    assert metrics.kid(f, g, subsets=6, subset_size=20, seed=7) == pytest.approx(np.mean(each), rel=1e-9)
+
+
 def test_kid_is_torch_fidelitys_and_streams():
     f, g = features(0, 300), features(1, 300, shift=0.2)
     ours = metrics.kid(f, g)
@@ -134,6 +150,15 @@ def test_prdc_matches_the_definition_by_brute_force():
     assert (got["recall"] == (rows < rf[None]).any(1)).all()
     assert got["density"] == pytest.approx((rows < rr[:, None]).sum(0) / k)
     assert (got["coverage"] == (rows.min(1) < rr)).all()
+
+
+def test_a_share_of_one_has_an_interval():
+    x, groups = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 20
+    found = metrics.prdc_with_interval(x, x + 1e-6, groups, groups)
+    assert found["precision"].value == 1 and found["precision"].high == 1
+    assert found["precision"].low == pytest.approx(stats.wilson(50, 50).low) and 0.9 < found["precision"].low < 1
+    far = metrics.prdc_with_interval(x, x + 100, groups, groups)["recall"]
+    assert far.value == far.low == 0 and 0 < far.high < 0.1
 
 
 def test_prdc_intervals_and_differences():
