@@ -1,14 +1,19 @@
 """The site: a strict build from a clean folder, and the gates."""
 
+import base64
 import hashlib
+import io
 import os
+import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 from . import chapters, claims, gates, pages, reference, store
 from . import run as runner
@@ -16,6 +21,13 @@ from .errors import UserError
 
 SOURCES = ("_config.yml", "_toc.yml", "index.md", "book")
 COMMAND = "from jupyter_book.cli.main import main; main()"
+NEEDED = {  # what a page has that needs them: files of the theme and its extensions
+    'id="search-results"': ("searchtools.js", "language_data.js", "searchindex.js"),
+    'class="math': ("katex.min.js", "auto-render.min.js", "katex_autorenderer.js"),
+    'class="sd-': ("sphinx-design.min.css", "design-tabs.js"),
+    "nothing: its icons are a font in the style too": ("fontawesome.js",),
+}
+INLINE = re.compile(r"data:image/png;base64,([\w+/=]+)")
 
 
 def write_pages(run, root):
@@ -26,7 +38,7 @@ def write_pages(run, root):
     made = {
         "summary": pages.summary(rows, whole, others),
         "items": pages.items(rows, whole, pages.thumbnails(run, root / "book" / "generated"), others),
-        "claims": pages.claims(rows, whole, others),
+        "claims": pages.claims([*((p, *known) for (p, *_), known in zip(shown, others, strict=True)), (run, rows, whole)]),
         "status": pages.status(run, whole, runner.status(run, root=root), shown),
     }
     for name, text in made.items():
@@ -93,7 +105,8 @@ def build(name="", pdf=False, root=None, say=print):
                 problems = list(gates.page_problems(site))
             if not problems:
                 stamp.write_text(now)
-                say(f"site built: {site / 'index.html'}")
+                page, most = max(gates.weights(site).items(), key=lambda item: item[1])
+                say(f"site built: {site / 'index.html'}, {gates.total(site):.0f} MB; the heaviest page is {page}, {most:.1f} MB")
         if pdf and not problems:
             say(f"printed: {print_pdf(root)}")
     return problems
@@ -111,15 +124,44 @@ def strict_build(root, builder="html"):
 
 
 def lighten(site):
-    """Leave out what no reader needs: maps of the theme's scripts, and in notebooks for download the
-    pictures, which the pages themselves have."""
-    for path in site.rglob("*.map"):
+    """Leave out of a built site what no reader needs, so that a page is there at once, on a phone too.
+
+    Maps of the theme's scripts; scripts and styles on pages that have no use for them; in notebooks for
+    download the pictures, which the pages themselves have. Pictures become WebP, pixel by pixel the same.
+    """
+    for path in [p for pattern in ("*.map", "*.ttf", "fontawesome.js") for p in site.rglob(pattern)]:
         path.unlink()
     for path in (site / "_sources").rglob("*.ipynb"):
         page = nbformat.read(path, as_version=4)
         for output in (o for cell in page.cells for o in cell.get("outputs", ())):
             output.get("data", {}).pop("image/png", None)
         nbformat.write(page, path)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(_picture, (site / "_images").glob("*.png")))
+        list(threads.map(_page, site.rglob("*.html")))
+
+
+def _webp(file):
+    """A picture file as lossless WebP, in bytes."""
+    made = io.BytesIO()
+    with Image.open(file) as picture:
+        picture.save(made, "WEBP", lossless=True, exact=True)
+    return made.getvalue()
+
+
+def _picture(path):
+    path.with_suffix(".webp").write_bytes(_webp(path))
+    path.unlink()
+
+
+def _page(path):
+    text = path.read_text()
+    unused = [re.escape(name) for part, names in NEEDED.items() if part not in text for name in names]
+    text = re.sub(rf'<script[^>]*/({"|".join(unused)})[^>]*></script>|<link[^>]*/({"|".join(unused)})[^>]*>', "", text)
+    text = re.sub(r'((?:src|href)="[^"]*_images/[^"]*)\.png"', r'\1.webp"', text)
+    path.write_text(INLINE.sub(
+        lambda m: "data:image/webp;base64," + base64.b64encode(_webp(io.BytesIO(base64.b64decode(m[1])))).decode(), text
+    ))  # fmt: skip
 
 
 def print_pdf(root):

@@ -11,7 +11,6 @@ from bs4 import BeautifulSoup
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|private)/\w")
 INLINE = re.compile(r"data:image/[^\"')]+")  # base64 may spell anything
 FIGURES, TABLES = range(1, 15), range(1, 7)
-LARGEST = 40  # MB of the whole site
 
 
 def _texts(output):
@@ -63,11 +62,9 @@ def _anchors(path):
 
 
 def page_problems(site):
-    """A built site: not too large, alt text on each image, no broken local link, no request that leaves it."""
+    """A built site: alt text on each image, no broken local link, no request that leaves it."""
     _page.cache_clear()
     _anchors.cache_clear()
-    if (size := sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) / 1e6) > LARGEST:
-        yield f"the site has {size:.0f} MB, {LARGEST} at most"
     for path in sorted(site.rglob("*.html")):
         if "_static" in path.parts:
             continue
@@ -94,6 +91,22 @@ def _broken(path, address):
         yield f"broken link {address[:80]}"
     elif anchor and target.suffix == ".html" and unquote(anchor) not in _anchors(target):
         yield f"link to a missing anchor {address[:80]}"
+
+
+def weights(site):
+    """{page: MB of it with the scripts, styles and pictures that it names}; fonts come on top."""
+    found = {}
+    for path in (p for p in site.rglob("*.html") if "_static" not in p.parts):
+        tags = _page(path).select("script[src], link[rel=stylesheet], img[src]")
+        names = {(t.get("src") or t.get("href")).split("?")[0] for t in tags}
+        files = {path, *((path.parent / unquote(n)).resolve() for n in names if not n.startswith("data:"))}
+        found[str(path.relative_to(site))] = sum(p.stat().st_size for p in files) / 1e6
+    return found
+
+
+def total(site):
+    """MB of all files of a site."""
+    return sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) / 1e6
 
 
 def contract_problems(run):

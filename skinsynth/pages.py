@@ -1,13 +1,13 @@
 """The site's own pages, made from results: front page, table of items, ledger, status."""
 
 import os
+import re
 from collections import Counter
 
 import pandas as pd
 from PIL import Image, ImageOps
 
 from . import chapters, store
-from . import run as runner
 from .claims import VERDICTS, finding, reason
 
 ITEMS = {  # item: (what it shows, notebook)
@@ -32,12 +32,20 @@ ITEMS = {  # item: (what it shows, notebook)
     "table5": ("FID and IS of the ablation", "04_synthesis"),
     "table6": ("CLIP-space variance, random against interpolated", "05_interpolation"),
 }
+SHORT = 60  # letters of a note that fits into a table
 BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "warning"}
 
 
 def title(item):
     """fig5 -> Fig 5."""
     return ("Fig\u00a0" if item.startswith("fig") else "Table\u00a0") + item.lstrip("figtable")
+
+
+def typeset(text):
+    """-9.02e-05 -> \u22129.02 \u00d7 10<sup>\u22125</sup>, other hyphens as they are; "n = 7" stays on one line."""
+    text = re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", text)
+    text = re.sub(r"(?<![^\s\[(*])-(?=\.?\d)", "\u2212", text)
+    return re.sub(r"(?<=\d)e-0?(\d+)", "\u00a0\u00d7\u00a010<sup>\u2212\\1</sup>", text)
 
 
 def badge(verdict):
@@ -60,7 +68,7 @@ def thumbnails(run, folder):
 def verdicts(rows, item):
     """Badges of an item's verdicts, with their numbers."""
     count = Counter(r["verdict"] for r in rows if r["item"] == item)
-    said = " ".join(f"{badge(v)}" + (f" × {n}" if n > 1 else "") for v, n in sorted(count.items()))
+    said = " ".join(f"{badge(v)}" + (f"\u00a0×\u00a0{n}" if n > 1 else "") for v, n in sorted(count.items()))
     return said or "no claim"
 
 
@@ -69,16 +77,17 @@ def items(rows, whole, thumbs=None, others=()):
 
     rows, whole: the ledger and the manifest of this build's run; others: [(rows, whole)] of published runs.
     """
-    heads = ["Item", "", "What it shows", "Notebook", *(f"On {images_of(w)}, run {w['run']}" for _, w in ((rows, whole), *others))]
+    heads = ["Item", "", "What it shows", "Notebook", *(f"On {images_of(w)}, run {w['run']}" for _, w in (*others, (rows, whole)))]
     lines = ["| " + " | ".join(heads) + " |", "|" + ":--|" * len(heads)]
     thumbs = thumbs or {}
     for item, (shows, notebook) in ITEMS.items():
         link = f"[{notebook[:2]}](book/executed/{notebook}.ipynb)"
         picture = f"![{title(item)}, small](book/generated/{thumbs[item]}){{width=96px}}" if item in thumbs else ""
-        cells = [f"[{title(item)}](#{item})", picture, shows, link, verdicts(rows, item)]
-        cells += [f"{verdicts(found, item)} [see](#{w['run']}-{item})".removeprefix("no claim ") for found, w in others]
+        cells = [f"[{title(item)}](#{item})", picture, shows, link]
+        cells += [f"[{w['run']}](#{w['run']}-{item}): {verdicts(found, item)}" for found, w in others]
+        cells += [f"[{whole['run']}](#{item}): {verdicts(rows, item)}"]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(["::::{div} full-width", *lines, "::::"]) + "\n"
 
 
 def images_of(whole):
@@ -127,9 +136,12 @@ def ledger(rows, prefix="", others=()):
     for row in sorted(rows, key=lambda r: list(ITEMS).index(r["item"])):
         known = row["paper_value"] != "not available"
         said = row["statement"] + (f" *{row['paper_value']}.*" if known else "")
-        found = "" if row["value"] is None else f"{finding(row)}: {row['quantity']}. "
+        found = ""
+        if row["value"] is not None:
+            number, rest = re.split(r"(?= \(|, n = )", finding(row), maxsplit=1)
+            found = f"**{number}**{rest}:<br>{row['quantity']}.<br>"
         link = f"[{title(row['item'])}](#{prefix}{row['item']})"
-        cells = [link, said, found + reason(row), badge(row["verdict"])]
+        cells = [link, said, typeset(found + reason(row)), badge(row["verdict"])]
         cells += [badge(known[row["id"]]) if row["id"] in known else "–" for known, _ in others]
         lines.append(
             "| " + " | ".join(c.replace("\n", " ").replace("|", "\\|") for c in cells) + " |"
@@ -137,14 +149,21 @@ def ledger(rows, prefix="", others=()):
     return "\n".join(lines) + "\n"
 
 
-def claims(rows, whole, others=()):
-    """The ledgers of all runs, published ones first."""
-    parts = [
-        f"## Run {w['run']}: {images_of(w)}\n\nPublished; made at commit {w['commit'][:12]}.\n\n{ledger(found, w['run'] + '-')}"
-        for found, w in others
-    ]
-    parts.append(f"## Run {whole['run']}: {images_of(whole)}\n\n{ledger(rows, '', others)}")
+def claims(runs):
+    """The ledger of each run, [(run, ledger, manifest)]: published ones first, this build's last."""
+    parts = []
+    for i, (run, rows, whole) in enumerate(runs):
+        last = run is runs[-1][0]
+        made = f"{'Made' if last else 'Published; made'} at commit {whole['commit'][:12]}"
+        others = [(found, w) for _, found, w in runs[:i]] if last else ()
+        parts += [f"## Run {whole['run']}: {images_of(whole)}", "", f"{made}. File: {_download(run, 'claims.json')}.", ""]
+        parts += ["::::{div} full-width", ledger(rows, "" if last else f"{whole['run']}-", others), "::::", ""]
     return "\n".join(parts)
+
+
+def _download(run, name):
+    """A link, for a page in book/, to a file in the folder of a run."""
+    return f"{{download}}`{name} <{os.path.relpath(run.root / name, chapters.project_root() / 'book')}>`"
 
 
 def _notebooks(whole, states, folder):
@@ -166,17 +185,14 @@ def status(run, whole, states, published=()):
     versions = [f"| {k} | {v} |" for k, v in sorted(whole["versions"].items())]
     machine = [f"| {k} | {whole[k]} |" for k in ("device", "platform", "data", "profile")]
     lines = [*_notebooks(whole, states, "executed"), "", "| What | Value |", "|:--|:--|", *machine, *versions, ""]
-    where = chapters.project_root() / "book"
-    manifest, claims = (os.path.relpath(p, where) for p in (runner.manifest_path(run), run.root / "claims.json"))
-    lines.append(f"Files: {{download}}`manifest.json <{manifest}>`, {{download}}`claims.json <{claims}>`.")
+    lines.append(f"Files: {_download(run, 'manifest.json')}, {_download(run, 'claims.json')}.")
     for other, w, known, changed in published:
         lines += ["", f"## Published run {other.name}", "", *_notebooks(w, known, f"executed/{other.name}"), ""]
         lines.append(f"Made on {w['device']}, {w['platform']}, from {images_of(w)}. The stages in its folder took {w['stage_seconds'] / 60:.0f} minutes; the seconds "
                      "above are those of the last execution, which finds finished stages. " + (
             f"*Stale* notebooks: the library has changed since in {', '.join(f'`{n}`' for n in changed)}." if changed else "The library has not changed since."
         ))  # fmt: skip
-        files = [f"{{download}}`{n} <reference/{other.name}/{n}>`" for n in ("manifest.json", "claims.json")]
-        lines += ["", f"Files: {', '.join(files)}."]
+        lines += ["", f"Files: {_download(other, 'manifest.json')}, {_download(other, 'claims.json')}."]
     return "\n".join([*lines, *benchmarks(chapters.project_root() / "bench" / "results")]) + "\n"
 
 
@@ -184,12 +200,17 @@ def benchmarks(folder):
     """Lines of a page with every table of measured speed and memory in a folder."""
     lines = []
     for path in sorted(folder.glob("*.csv")):
-        table = pd.read_csv(path)
-        lines += ["| What | Way | n | Value | Unit | The first is so many times as fast |", "|:--|:--|--:|--:|:--|--:|"]
-        for row in table.itertuples():
-            ratio = "\u2013" if pd.isna(row.ratio) else f"{row.ratio:.2f}"
-            lines.append(f"| {row.what} | {row.way} | {row.n:,} | {row.value:.3g} | {row.unit} | {ratio} |")
-        notes = [f"{row.what}: {row.note}." for row in table.itertuples() if isinstance(row.note, str)]
-        made = f"Measured on {table.device[0]} at commit {table.commit[0]}."
-        lines += ["", " ".join([*notes, made]), ""]
-    return ["", "## Benchmarks", "", "Each table was measured in one run with nothing beside it (`python bench/run.py`).", "", *lines] if lines else []
+        for what, table in pd.read_csv(path).groupby("what", sort=False):
+            notes = [typeset(note) for note in table.note.fillna("")]
+            fits = max(map(len, notes)) <= SHORT
+            shown = {"Way :--": table.way, "n --:": table.n.map("{:,}".format), "Value --:": table.value.map("{:.3g}".format), "Unit :--": table.unit}
+            if table.ratio.notna().any():
+                shown["First row is --:"] = table.ratio.map("{:.2f} \u00d7 as fast".format)
+            if fits and any(notes):
+                shown["Note :--"] = notes
+            heads, sides = zip(*(head.rsplit(" ", 1) for head in shown), strict=True)
+            rows = [heads, sides, *zip(*shown.values(), strict=True)]
+            said = "" if fits else "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
+            lines += ["", f"**{what[0].upper()}{what[1:]}**", "", *(f"| {' | '.join(row)} |" for row in rows), "", said]
+        lines += ["", f"Measured on {table.device.iloc[0]} at commit {table.commit.iloc[0]}."]
+    return ["", "## Benchmarks", "", "Each table was measured in one run with nothing beside it (`python bench/run.py`).", *lines] if lines else []

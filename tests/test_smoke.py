@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, write_notebook
 from PIL import Image
 
-from skinsynth import book, chapters, cli, reference, store, versions
+from skinsynth import book, chapters, cli, gates, reference, store, versions
 from skinsynth import run as runner
 
 EXTRAS = {"parameters": {"extras": True}}
@@ -71,9 +71,7 @@ def test_a_browser_finds_nothing_wrong(smoke):
     sources = [store.read_json(p) for run in reference.published(ROOT) for p in (run.figures / "source").glob("*.json")]
     whole = sum(x["draw"] == "slider" and not x["tiles"]["withheld"] for x in sources)  # others are shown as a picture
     assert seen["pages"] >= 3 * 14 and seen["sliders"] == 3 * (3 + whole) and seen["pictures"] > 3 * 20
-    sizes = {p: p.stat().st_size for p in site.rglob("*") if p.is_file()}
-    assert sum(sizes.values()) < 40e6
-    assert max(n for p, n in sizes.items() if p.suffix == ".html") < 3e6
+    assert gates.total(site) < 40 and max(gates.weights(site).values()) < 3
 
 
 @pytest.mark.book
