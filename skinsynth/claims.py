@@ -214,6 +214,13 @@ def reason(row):
     return note if row["why"] == row["note"] else f"{row['why']} {note}".rstrip()
 
 
+def typeset(text):
+    """-9.02e-05 -> \u22129.02 \u00d7 10<sup>\u22125</sup>, other hyphens as they are; "n = 7" stays on one line."""
+    text = re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", text)
+    text = re.sub(r"(?<![^\s\[(*])-(?=\.?\d)", "\u2212", text)
+    return re.sub(r"(?<=\d)e-0?(\d+)", "\u00a0\u00d7\u00a010<sup>\u2212\\1</sup>", text)
+
+
 def _paragraph(row):
     size = row["smallest_detectable"]
     known = f" A true difference of {size:.2g} would be found four times in five at this n." if size else ""
@@ -228,4 +235,4 @@ def _paragraph(row):
 def markdown(run, item):
     """What a run says of the claims about one item ("fig1" ... "table6"), as a Markdown list."""
     found = [_paragraph(row) for row in evaluate(run) if row["item"] == item]
-    return "".join(found) or f"The ledger holds no claim about {item_name(item)}.\n"
+    return typeset("".join(found)) or f"The ledger holds no claim about {item_name(item)}.\n"

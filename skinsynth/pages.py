@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from . import chapters, store
-from .claims import VERDICTS, finding, reason
+from .claims import VERDICTS, finding, reason, typeset
 
 ITEMS = {  # item: (what it shows, notebook)
     "fig1": ("Architecture, drawn from the live modules", "03_clip"),
@@ -39,13 +39,6 @@ BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "w
 def title(item):
     """fig5 -> Fig 5."""
     return ("Fig\u00a0" if item.startswith("fig") else "Table\u00a0") + item.lstrip("figtable")
-
-
-def typeset(text):
-    """-9.02e-05 -> \u22129.02 \u00d7 10<sup>\u22125</sup>, other hyphens as they are; "n = 7" stays on one line."""
-    text = re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", text)
-    text = re.sub(r"(?<![^\s\[(*])-(?=\.?\d)", "\u2212", text)
-    return re.sub(r"(?<=\d)e-0?(\d+)", "\u00a0\u00d7\u00a010<sup>\u2212\\1</sup>", text)
 
 
 def badge(verdict):
