@@ -134,7 +134,7 @@ def test_markdown_of_one_item_lists_its_claims(run):
     )
     text = claims.markdown(run, "fig6")
     assert text.count("- The paper says") == 3 and "48 each" in text and text.count("Measured:") == 1
-    assert "**inconclusive**. 1 of 2 parts agree; the interval [-0.2, 0.1] for df" in text
+    assert "**inconclusive**. 1 of 2 parts agree; the interval [−0.2, 0.1] for df" in text
     assert "no claim" in claims.markdown(run, "fig2")
 
 
