@@ -216,11 +216,19 @@ def note(run, state):
 
 
 def _shown(folder, name):
-    """(MIME bundle, metadata) of a redrawn figure; a slider whose photographs are withheld is a picture with its own alt text."""
+    """(MIME bundle, metadata) of a redrawn figure; a slider whose photographs are withheld is a picture with its own alt text.
+
+    A picture all of whose tiles are withheld is shown at half its width: there is nothing to see in it.
+    """
     given = store.read_json(folder / "source" / f"{name}.json")
-    if given["draw"] != "slider" or not given["tiles"]["withheld"]:
-        return drawings.shown(folder, name, drawings.draw(folder, name) if given["draw"] == "slider" else None)
+    shape = given.get("tiles") or {"withheld": []}
+    if given["draw"] == "slider" and not shape["withheld"]:
+        return drawings.shown(folder, name, drawings.draw(folder, name))
     bundle, about = drawings.shown(folder, name)
+    if shape["withheld"] and len(shape["withheld"]) + len(shape["gaps"]) == np.prod(drawings.tiles(folder, name).shape[:2]):
+        about["image/png"]["width"] //= 2
+    if given["draw"] != "slider":
+        return bundle, about
     alt = escape(f"{given['words']['alt']}: empty frames, photographs are not published")
     return {"text/html": f'<img alt="{alt}" style="width:{about["image/png"]["width"]}px;max-width:100%" src="data:image/png;base64,{bundle["image/png"]}">', "text/plain": name}, about
 

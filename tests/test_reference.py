@@ -57,6 +57,15 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
     before = np.asarray(Image.open(tmp_path / "out/grid.png").convert("RGB"))
     assert (before == 238).all(-1).sum() > 4 * 300**2 / 2, "an empty frame stands in the place of each"
 
+    def width():
+        return reference._shown(tmp_path / "out", "grid")[1]["image/png"]["width"]
+
+    whole, path = width(), tmp_path / "out/source/grid.json"
+    shape = store.read_json(path)
+    shape["tiles"]["withheld"] = [[0, 0], [0, 1], [1, 0], [1, 1], [1, 2]]
+    store.write_json(path, shape)
+    assert whole == round(before.shape[1] / 3) and width() == whole // 2, "nothing but empty frames"
+
 
 def test_gate_finds_planted_photographs(project):
     run = reference.Published("ham64")
