@@ -1,5 +1,6 @@
 """What a notebook calls: checked parameters at its start, figures, tables and evidence after it."""
 
+import dataclasses
 import math
 import os
 import re
@@ -144,6 +145,7 @@ class Session:
     device: object  # torch.device
     started: float
     others: list = field(default_factory=list)  # data of figures that are no item, for the footer
+    said: dict = field(default_factory=dict)  # numbers in sentences, {what: row of their file}
 
     @property
     def source(self):
@@ -183,6 +185,13 @@ class Session:
         show(f":::{{table}} {title}\n:name: {name}\n\n{body}\n:::\n", f"{title}\n\n{body}\n")
         if not number:
             self._link([self.run.tables / f"{name}.csv"])
+
+    def numbers(self, found):
+        """Keep the numbers of a sentence or a caption, {what: number or stats.Estimate}, in a file that the footer links."""
+        for what, x in found.items():
+            known = dataclasses.asdict(x) if dataclasses.is_dataclass(x) else {"value": x}
+            self.said[what] = {"what": what} | {k: known.get(k) for k in ("value", "low", "high", "n")}
+        store.write_csv(self.run.tables / f"numbers-{self.notebook}.csv", pd.DataFrame(self.said.values(), dtype=object))
 
     def evidence(self, claim, parts, note=""):
         """Record what this run measured for a claim of the paper; see claims.record."""
@@ -233,4 +242,6 @@ class Session:
         }
         if self.others:
             self._link(self.others, "Data behind the other figures of this chapter: ")
+        if self.said:
+            self._link([self.run.tables / f"numbers-{self.notebook}.csv"], "Numbers in the sentences of this chapter: ")
         show("**Provenance.** " + "; ".join(f"{k}: {v}" for k, v in rows.items()) + ".\n")

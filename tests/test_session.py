@@ -9,7 +9,7 @@ import tqdm
 from conftest import write_notebook
 from matplotlib import pyplot as plt
 
-from skinsynth import chapters, drawings, figures, plots, session, store
+from skinsynth import chapters, drawings, figures, plots, session, stats, store
 from skinsynth.config import PROFILES
 from skinsynth.errors import UserError
 
@@ -138,6 +138,17 @@ def test_table_writes_csv_and_labelled_myst(project, shown):
     assert "| 30<br>[\u221230,\u00a030] |" in session.table_markdown(wide)
     with pytest.raises(ValueError, match="lacks"):
         opened.table("table1", frame, "Errors.", fmt={"MSEE": "{}"})
+
+
+def test_numbers_in_sentences_have_a_file_that_the_footer_links(project, shown):
+    s = session.start("02_vae", VAE)
+    for seen in (1, 2_540_729):  # a cell that is run again says it again
+        s.numbers({"pairs": seen, "share": stats.wilson(3, 4)})
+    found = pd.read_csv(s.run.tables / "numbers-02_vae.csv")
+    assert list(found.what) == ["pairs", "share"] and found.value.tolist() == [2_540_729, 0.75]
+    assert found.low[1] == pytest.approx(stats.wilson(3, 4).low) and found.n[1] == 4 and pd.isna(found.low[0])
+    s.footer()
+    assert "Numbers in the sentences" in shown[-2][0]["text/markdown"] and "numbers-02_vae.csv" in shown[-2][0]["text/markdown"]
 
 
 def test_results_link_every_file_of_the_item_and_no_other(project, shown):
