@@ -52,6 +52,7 @@ def fingerprint(run, root):
         p for s in SOURCES for p in ([root / s] if (root / s).is_file() else (root / s).rglob("*"))
     ]
     sources += [*run.figures.glob("*"), *run.tables.glob("*"), run.root / "manifest.json"]
+    sources += [store.PACKAGE / name for name in store.SITE]
     total = hashlib.sha256()
     for path in sorted(p for p in sources if p.is_file() and "__pycache__" not in p.parts):
         total.update(os.path.relpath(path, root).encode() + path.read_bytes())
