@@ -158,7 +158,8 @@ def _picture(path):
 def _page(path):
     text = path.read_text()
     unused = [re.escape(name) for part, names in NEEDED.items() if part not in text for name in names]
-    text = re.sub(rf'<script[^>]*/({"|".join(unused)})[^>]*></script>|<link[^>]*/({"|".join(unused)})[^>]*>', "", text)
+    named = rf'[^>]*["/]({"|".join(unused)})["?][^>]*>'
+    text = re.sub(f"<script{named}</script>|<link{named}", "", text)
     text = re.sub(r'((?:src|href)="[^"]*_images/[^"]*)\.png"', r'\1.webp"', text)
     path.write_text(INLINE.sub(
         lambda m: "data:image/webp;base64," + base64.b64encode(_webp(io.BytesIO(base64.b64decode(m[1])))).decode(), text
