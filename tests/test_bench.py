@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import time
 
 import numpy as np
@@ -70,6 +71,11 @@ def test_a_data_folder_travels_in_parts(tmp_path):
         pieces.pack(tmp_path / "data", tmp_path / "parts")
     with pytest.raises(UserError, match="larger than a part"):
         pieces.pack(tmp_path / "data", tmp_path / "small", limit=0.012)
+    (tmp_path / "small").mkdir(exist_ok=True)
+    with tarfile.open(tmp_path / "small/part-00.tar", "w") as tar:
+        tar.add(tmp_path / "data", arcname="../beside")
+    with pytest.raises(UserError, match="beside is no file below the folder"):
+        pieces.unpack(tmp_path / "small", tmp_path / "there")
     with pytest.raises(UserError, match="no part"):
         pieces.unpack(tmp_path / "data", tmp_path / "there")
 
