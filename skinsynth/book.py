@@ -25,7 +25,6 @@ NEEDED = {  # what a page has that needs them: files of the theme and its extens
     'id="search-results"': ("searchtools.js", "language_data.js", "searchindex.js"),
     'class="math': ("katex.min.js", "auto-render.min.js", "katex_autorenderer.js"),
     'class="sd-': ("sphinx-design.min.css", "design-tabs.js"),
-    "nothing: its icons are a font in the style too": ("fontawesome.js",),
 }
 INLINE = re.compile(r"data:image/png;base64,([\w+/=]+)")
 
@@ -127,8 +126,9 @@ def strict_build(root, builder="html"):
 def lighten(site):
     """Leave out of a built site what no reader needs, so that a page is there at once, on a phone too.
 
-    Maps of the theme's scripts; scripts and styles on pages that have no use for them; in notebooks for
-    download the pictures, which the pages themselves have. Pictures become WebP, pixel by pixel the same.
+    Maps of the theme's scripts; its icons as a script, which its style has as a font too; scripts and styles
+    on pages that have no use for them; in notebooks for download the pictures, which the pages themselves
+    have. Pictures become WebP, pixel by pixel the same.
     """
     for path in [p for pattern in ("*.map", "*.ttf", "fontawesome.js") for p in site.rglob(pattern)]:
         path.unlink()
@@ -157,8 +157,8 @@ def _picture(path):
 
 def _page(path):
     text = path.read_text()
-    unused = [re.escape(name) for part, names in NEEDED.items() if part not in text for name in names]
-    named = rf'[^>]*["/]({"|".join(unused)})["?][^>]*>'
+    unused = ["fontawesome.js", *(name for part, names in NEEDED.items() if part not in text for name in names)]
+    named = rf'[^>]*["/]({"|".join(map(re.escape, unused))})["?][^>]*>'
     text = re.sub(f"<script{named}</script>|<link{named}", "", text)
     text = re.sub(r'((?:src|href)="[^"]*_images/[^"]*)\.png"', r'\1.webp"', text)
     path.write_text(INLINE.sub(

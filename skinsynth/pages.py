@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from . import chapters, store
 from .claims import VERDICTS, finding, reason, typeset
+from .session import table_markdown
 
 ITEMS = {  # item: (what it shows, notebook)
     "fig1": ("Architecture, drawn from the live modules", "03_clip"),
@@ -33,6 +34,8 @@ ITEMS = {  # item: (what it shows, notebook)
     "table6": ("CLIP-space variance, random against interpolated", "05_interpolation"),
 }
 SHORT = 60  # letters of a note that fits into a table
+FORMS = {"n": "{:,}", "Value": "{:.3g}", "First row is": "{:.2f}\u00a0\u00d7 as fast"}  # of a benchmark
+BENCHMARKS = "Each table was measured in one run (`python bench/run.py`), speed with nothing beside it; memory beside other work, so its seconds are upper bounds."
 BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "warning"}
 
 
@@ -194,16 +197,13 @@ def benchmarks(folder):
     lines = []
     for path in sorted(folder.glob("*.csv")):
         for what, table in pd.read_csv(path).groupby("what", sort=False):
-            notes = [typeset(note) for note in table.note.fillna("")]
-            fits = max(map(len, notes)) <= SHORT
-            shown = {"Way :--": table.way, "n --:": table.n.map("{:,}".format), "Value --:": table.value.map("{:.3g}".format), "Unit :--": table.unit}
-            if table.ratio.notna().any():
-                shown["First row is --:"] = table.ratio.map("{:.2f} \u00d7 as fast".format)
-            if fits and any(notes):
-                shown["Note :--"] = notes
-            heads, sides = zip(*(head.rsplit(" ", 1) for head in shown), strict=True)
-            rows = [heads, sides, *zip(*shown.values(), strict=True)]
-            said = "" if fits else "".join(f"{note[0].upper()}{note[1:]}. " for note in notes if note)
-            lines += ["", f"**{what[0].upper()}{what[1:]}**", "", *(f"| {' | '.join(row)} |" for row in rows), "", said]
+            shown = table[["way", "n", "value", "unit", "ratio", "note"]].set_axis(["Way", "n", "Value", "Unit", "First row is", "Note"], axis=1)
+            notes = [typeset(note) for note in table.note.dropna()]
+            said = ""
+            if max(map(len, notes), default=0) > SHORT:
+                shown, said = shown.drop(columns="Note"), " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)
+            shown = shown.dropna(axis=1, how="all")
+            body = table_markdown(shown, {k: form for k, form in FORMS.items() if k in shown})
+            lines += ["", f"**{what[0].upper()}{what[1:]}**", "", typeset(body), "", said]
         lines += ["", f"Measured on {table.device.iloc[0]} at commit {table.commit.iloc[0]}."]
-    return ["", "## Benchmarks", "", "Each table was measured in one run with nothing beside it (`python bench/run.py`).", *lines] if lines else []
+    return ["", "## Benchmarks", "", BENCHMARKS, *lines] if lines else []

@@ -39,7 +39,7 @@ def test_a_benchmark_writes_a_table_that_the_book_shows(tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "hair.csv")
     assert list(table.way) == ["skinsynth", "textbook"] and table.ratio.tolist() == [1.0, 2.0]
     page = "\n".join(pages.benchmarks(tmp_path))
-    assert "**Hair removal, 600x450, one core**" in page and "| textbook | 8 | 4 | images per second | 2.00 × as fast |" in page and table.commit[0] in page
+    assert "**Hair removal, 600x450, one core**" in page and "| textbook | 8 | 4 | images per second | 2.00\u00a0× as fast |" in page and table.commit[0] in page
     assert pages.benchmarks(tmp_path / "none") == []
     with pytest.raises(SystemExit, match="unknown benchmark 'x'; known: sampling"):
         bench.main(["x"], tmp_path)

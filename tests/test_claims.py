@@ -148,3 +148,10 @@ def test_a_misspelt_field_is_named(tmp_path):
     (tmp_path / "claims.yml").write_text("fig5-x: {statement: a, item: fig5, directoin: less}")
     with pytest.raises(UserError, match="fig5-x"):
         claims.load(tmp_path / "claims.yml")
+
+
+def test_typeset_changes_numbers_and_no_names():
+    text = "FD-micro of 4ch-8ch: -0.5 [-9.02e-05, 1e-7], n = 7; (-.1), 2-3"
+    assert claims.typeset(text) == (
+        "FD-micro of 4ch-8ch: −0.5 [−9.02\u00a0×\u00a010<sup>−5</sup>, 1\u00a0×\u00a010<sup>−7</sup>], n\u00a0=\u00a07; (−.1), 2-3"
+    )
