@@ -7,7 +7,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from .adapters import Injection
 from .clip import hidden_states, levels_of
-from .training import device
+from .machine import device
 
 COLORS = dict(vae="#56B4E9", unet="#E69F00", clip="#009E73", adapters="#CC79A7")
 

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from .arrays import load_array, map_array, to_tensor
 from .errors import UserError
+from .machine import device
 from .store import atomic, read_json, stage, write_json
-from .training import device, fit
+from .training import fit
 
 PAPER_LEVELS = (5, 11, 17, 23, 31)  # of ViT-H/14's 32 blocks; released code, DESIGN section 2
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD

@@ -13,9 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from . import adapters, encoders
 from .arrays import Rows, blocks, labels_of, load_array, records_of
 from .config import CLASSES
+from .machine import device
 from .splits import manifest_hash
 from .store import read_json, stage, write_json
-from .training import device, fit
+from .training import fit
 from .vae import widened
 
 NONE = len(CLASSES)  # the label that means "no class"
@@ -104,10 +105,13 @@ class Denoiser(ModelMixin, ConfigMixin):
         if self.adapters is not None and tokens is not None:
             keep = torch.ones(len(z), device=z.device) if keep is None else keep
             context = torch.cat([context, self.adapters(tokens, keep).to(context.dtype)], 1)
-        # on a CPU the fused attention's backward takes three times as long as plain products
-        plain = z.device.type == "cpu" and torch.is_grad_enabled()
-        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-            return self.unet(z, t, encoder_hidden_states=context).sample
+        return self.unet(z, t, encoder_hidden_states=context).sample
+
+
+def _fit(*given, **training):
+    """training.fit; on a CPU with attention by plain products, for the fused one's backward takes three times as long."""
+    with sdpa_kernel(SDPBackend.MATH) if device().type == "cpu" else nullcontext():  # holds for all threads
+        return fit(*given, divisible=True, **training)
 
 
 def diffusion_loss(
@@ -169,7 +173,7 @@ def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
     torch.manual_seed(seed)
     model = Denoiser(unet_config=micro_unet_config(width, z.shape[1], z.shape[2]), labels=sum(sizes))
     nn.init.normal_(model.classes.weight, std=0.3)  # an image's tokens are added up
-    fit(
+    _fit(
         model, diffusion_loss(z, scheduler, labels, none=sum(sizes)), len(z), out=out, steps=steps,
         batch=batch, lr=1e-3, seed=seed, ema=0.999, desc="pre-train UNet",
     )  # fmt: skip
@@ -210,7 +214,7 @@ def train_denoiser(
         model.adapters.requires_grad_(False)
     scheduler = DDPMScheduler.from_pretrained(str(start.path), subfolder="scheduler")
     counts = np.bincount(labels, minlength=len(CLASSES))
-    fit(
+    _fit(
         model,
         diffusion_loss(
             z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached,

@@ -11,8 +11,9 @@ from torchvision.transforms.functional import gaussian_blur
 from .arrays import Rows, labels_of, load_array, records_of, to_tensor
 from .config import CLASSES
 from .errors import UserError
+from .machine import device
 from .store import atomic, read_json, stage, write_json
-from .training import device, fit
+from .training import fit
 
 
 class AttributeEncoder(nn.Module):

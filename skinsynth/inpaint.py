@@ -16,8 +16,8 @@ from scipy.sparse.linalg import splu
 
 from .arrays import to_tensor, to_uint8
 from .errors import UserError
+from .machine import device
 from .standard import LAMA, find_weights
-from .training import device
 
 FULL = 0.95  # of the image: beyond that no skin is left to copy from
 

@@ -7,9 +7,9 @@ import numpy as np
 from . import encoders, metrics, stats
 from .arrays import content_hash, load_array, stream_array
 from .config import CLASSES
+from .machine import device
 from .standard import INCEPTION, NotComputed, inception
 from .store import code_hash
-from .training import device
 from .vae import round_trip
 
 BATCH = 64

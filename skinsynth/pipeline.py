@@ -13,9 +13,9 @@ from .arrays import Rows, load_array, records_of, save_array, stream_array, to_u
 from .config import CLASSES
 from .denoiser import NONE, load_denoiser, trained_on
 from .errors import UserError
+from .machine import device
 from .splits import manifest_hash
 from .store import atomic, read_json, stage, write_csv, write_json
-from .training import device
 from .vae import LatentFormat, load_vae
 
 SOLVERS = dict(

@@ -11,8 +11,9 @@ from .arrays import Rows, load_array, records_of, to_tensor
 from .encoders import augment, in_batches, save_module
 from .errors import UserError
 from .inpaint import FULL, dilate
+from .machine import device
 from .store import read_json, stage
-from .training import device, fit
+from .training import fit
 
 
 def _block(a, b):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
-UNHASHED = {"config", "store", "errors", "figures", "plots", "drawings", "session", "chapters", "run", "cli", "book", "gates"}
+UNHASHED = {"config", "machine", "store", "errors", "figures", "plots", "drawings", "session", "chapters", "run", "cli", "book", "gates"}
 SITE = ("cli.py", "book.py", "pages.py", "gates.py", "compare.py", "reference.py")  # make pages, no numbers
 
 

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
+from . import machine
 from .errors import UserError
 from .store import atomic
-
-
-def device():
-    """The accelerator of this process, or the CPU: the one place that chooses."""
-    return PartialState().device
 
 
 def seeded(*numbers):
@@ -56,7 +52,7 @@ def averaged(trained, average):
             trained[k].copy_(v)
 
 
-def _save(folder, model, average, optimizer, step):
+def _save(folder, model, average, optimizer, scaler, step):
     state = {f"model.{k}": v for k, v in model.state_dict().items()}
     state |= {f"ema.{k}": v for k, v in average.items()}
     for i, slots in optimizer.state_dict()["state"].items():
@@ -64,11 +60,11 @@ def _save(folder, model, average, optimizer, step):
     folder.mkdir(exist_ok=True)
     with atomic(folder / "state.safetensors") as part:
         state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-        save_file(state, part, metadata={"step": json.dumps(step)})
+        save_file(state, part, metadata={"step": json.dumps(step), "scaler": json.dumps(scaler.state_dict())})
 
 
-def _load(folder, model, average, optimizer):
-    """Restore a checkpoint into the three; returns the number of steps done."""
+def _load(folder, model, average, optimizer, scaler):
+    """Restore a checkpoint into the four; returns the number of steps done."""
     path = folder / "state.safetensors"
     if not path.exists():
         return 0
@@ -84,12 +80,14 @@ def _load(folder, model, average, optimizer):
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict(dict(state=slots, param_groups=groups))
     with safe_open(path, "pt") as handle:
-        return json.loads(handle.metadata()["step"])
+        facts = {k: json.loads(v) for k, v in handle.metadata().items()}
+    scaler.load_state_dict(facts["scaler"])
+    return facts["step"]
 
 
 def fit(
     model, loss, n, *, out, steps, batch, lr, seed, weights=None, ema=0.0, check=None, accumulate=1,
-    save_every=200, desc="",
+    divisible=False, save_every=200, desc="",
 ):  # fmt: skip
     """Train `model` in place; returns it with averaged weights where `ema` > 0.
 
@@ -97,6 +95,8 @@ def fit(
     n: number of training items; weights: (n,) draw probabilities, None for plain epochs.
     accumulate: parts in which each batch passes through the network, for want of memory. Several
     processes share the parts; part k draws from (seed, step, k), whoever computes it.
+    divisible: the network neither mixes the items of a batch (batch normalisation) nor draws (dropout):
+    then a CPU's threads compute two parts side by side, see machine.lanes.
     check(model) -> validation loss of the averaged weights, logged ten times; it trains nothing and
     chooses nothing.
     The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
@@ -105,38 +105,53 @@ def fit(
     """
     out = Path(out)
     accelerator = Accelerator()
-    model = model.to(accelerator.device).train()
+    where, many = accelerator.device, accelerator.num_processes
+    pool = machine.lanes() if divisible else None
+    scaler = torch.amp.GradScaler(where.type, enabled=machine.precision(where) == "float16")
+    model = model.to(where).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
     trained = {k: v for k, v in model.named_parameters() if v.requires_grad} if ema else {}
     average = {k: v.detach().clone() for k, v in trained.items()}
-    first = _load(out / "checkpoint", model, average, optimizer)
-    many = accelerator.num_processes
+    first = _load(out / "checkpoint", model, average, optimizer, scaler)
     rows, start = [], time.perf_counter()
+
+    def gradient(step, k, part, share):
+        """(loss, gradients) of part k of a step's batch, times its share of the batch."""
+        rng = seeded(seed, step, k)
+        inside = int(torch.randint(2**31, (1,), generator=rng))
+        if pool is None:  # threads share the generator that layers draw from
+            torch.manual_seed(inside)
+        with machine.mixed(where):
+            own = loss(model, part, rng) * share
+        if not torch.isfinite(own):
+            raise UserError(f"loss is {own.item()} at step {step} of {out.name}; items {part.tolist()}")
+        found = torch.autograd.grad(scaler.scale(own), parameters, materialize_grads=True)
+        return own.detach(), found
+
+    divided = max(accumulate, many * (torch.get_num_threads() if pool else 1))
+    if batch < divided:
+        raise UserError(f"{out.name}: a batch of {batch} cannot be shared by {divided}; raise batch, or take fewer processes")
     for step in tqdm(range(first, steps), desc=desc or out.name, initial=first, total=steps):
         rate = lr * min(1, (step + 1) / max(1, steps // 20))
         rate *= 0.5 * (1 + np.cos(np.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
         index = indices(n, batch, seed, step, weights)
-        optimizer.zero_grad(set_to_none=True)
-        value = torch.zeros((), device=accelerator.device)
-        parts = list(enumerate(index.chunk(max(accumulate, many))))
-        for k, part in parts[accelerator.process_index :: many]:
-            rng = seeded(seed, step, k)
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=rng)))  # dropout inside layers
-            with torch.autocast(accelerator.device.type, torch.bfloat16):
-                own = loss(model, part, rng) * (len(part) / len(index))
-            if not torch.isfinite(own):
-                raise UserError(f"loss is {own.item()} at step {step} of {out.name}; items {part.tolist()}")
-            accelerator.backward(own)
-            value += own.detach()
+        parts = list(enumerate(index.tensor_split(divided)))
+        work = [(step, k, part, len(part) / batch) for k, part in parts[accelerator.process_index :: many]]
+        value, total = None, None
+        for own, found in (pool.map if pool else map)(gradient, *zip(*work, strict=True)):
+            value = own if value is None else value + own
+            total = list(found) if total is None else torch._foreach_add(total, found)
         if many > 1:
-            value = accelerator.reduce(value, "sum")
-            for p in parameters:  # a part that does not use a weight leaves no gradient
-                p.grad = accelerator.reduce(torch.zeros_like(p) if p.grad is None else p.grad, "sum")
+            value, total = accelerator.reduce(value, "sum"), accelerator.reduce(total, "sum")
+        for p, g in zip(parameters, total, strict=True):  # the fused optimiser takes equal layouts for granted
+            p.grad = g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
+        scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         decay = min(ema, (step + 1) / (step + 10))
         if average:
             blend(list(average.values()), list(trained.values()), decay)
@@ -148,7 +163,7 @@ def fit(
                 rows.append([step + 1, "", rate, "", check(model.eval())])
             model.train()
         if (step + 1) % save_every == 0 and step + 1 < steps and accelerator.is_main_process:
-            _save(out / "checkpoint", model, average, optimizer, step + 1)
+            _save(out / "checkpoint", model, average, optimizer, scaler, step + 1)
             _log(out / "log.csv", rows)
     _log(out / "log.csv", rows)
     with torch.no_grad():

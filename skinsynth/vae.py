@@ -10,8 +10,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 from . import encoders
 from .arrays import Rows, labels_of, load_array, map_array, records_of, to_tensor, to_uint8
 from .config import CLASSES
+from .machine import device
 from .store import read_json, stage, write_json
-from .training import device, fit
+from .training import fit
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def pretrain_vae(out, *, generic, perceptual, width, steps, batch, seed):
     net = encoders.load_encoder(perceptual)
     fit(
         vae, vae_loss(images, net), len(images), out=out, steps=steps, batch=batch, lr=1e-3,
-        seed=seed, ema=0.99, desc="pre-train VAE",
+        seed=seed, ema=0.99, divisible=True, desc="pre-train VAE",
     )  # fmt: skip
     _finish(out, vae, images)
 
@@ -234,7 +235,7 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, b
     net = encoders.load_encoder(perceptual)
     fit(
         vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=lr,
-        seed=seed, ema=0.99, accumulate=accumulate, weights=weights,
+        seed=seed, ema=0.99, accumulate=accumulate, divisible=True, weights=weights,
         check=lambda model: validation_error(model, unseen),
         desc=f"VAE {channels} channels",
     )  # fmt: skip

@@ -22,7 +22,7 @@ from skinsynth import (
     store,
     vae,
 )
-from skinsynth.training import device
+from skinsynth.machine import device
 
 
 def test_matched_takes_equally_many_of_each_class():
