@@ -26,7 +26,7 @@ $(STAMP):
 	  || { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv pip install -r requirements.lock
+	VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv pip install --compile-bytecode -r requirements.lock
 	VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv pip install --no-deps --no-build-isolation -e .
 	rm -f $(VENV)/installed-*
 	touch $@

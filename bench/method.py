@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import torch
 from timing import interleaved, rows
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from train import BATCH
 
-from skinsynth import arrays, clip, denoiser, metrics, panel, pipeline, recipe, store, vae
-from skinsynth import training as loop
+from skinsynth import arrays, clip, denoiser, machine, metrics, panel, pipeline, recipe, store, vae
 from skinsynth.config import CLASSES, configure
 from skinsynth.versions import RECOMMENDED
 
@@ -32,7 +33,7 @@ def _loop(pipe, labels, seeds, tokens, *, scale, steps, eta, batch):
     made, side = [], pipe.denoiser.unet.config.sample_size
     for i in range(0, len(labels), batch):
         part = slice(i, i + batch)
-        z = pipeline.noise_of(seeds[part], (pipe.denoiser.unet.config.in_channels, side, side)).to(loop.device())
+        z = pipeline.noise_of(seeds[part], (pipe.denoiser.unet.config.in_channels, side, side)).to(machine.device())
         label = torch.tensor([CLASSES.index(c) for c in labels[part]], device=z.device)
         given = torch.from_numpy(tokens[part]).to(z.device)
         pipe.scheduler.set_timesteps(steps)
@@ -109,7 +110,7 @@ def training():
     masks = denoiser.cell_masks(arrays.Rows((arrays.load_array(records / "masks.npy"), rows_)), latents.shape[-1])
     net, scheduler = denoiser.load_denoiser(recipe.model(run, cfg, "8ch+ML"))
     autoencoder, latent_format = vae.load_vae(own)
-    encoder, where = recipe.load_clip(cfg), loop.device()
+    encoder, where = recipe.load_clip(cfg), machine.device()
     levels = clip.levels_of(len(encoder.visual.transformer.resblocks))
     parts = dict(VAE=0.0, CLIP=0.0, UNet=0.0)
     wait = torch.cuda.synchronize if where.type == "cuda" else lambda: None
@@ -117,7 +118,7 @@ def training():
     def ours():
         loss = denoiser.diffusion_loss(latents, scheduler, labels, masks=masks, tokens=tokens)
         with tempfile.TemporaryDirectory() as out:
-            loop.fit(net, loss, len(labels), out=Path(out), steps=STEPS, batch=cfg.batch, lr=1e-5, seed=0, ema=RECOMMENDED.ema)
+            denoiser.fit_unet(net, loss, len(labels), out=Path(out), steps=STEPS, batch=cfg.batch, lr=1e-5, seed=0, ema=RECOMMENDED.ema)
 
     def plain(half=False):
         net.train()
@@ -128,8 +129,8 @@ def training():
             index = rng.choice(len(labels), cfg.batch)
             start = time.perf_counter()
             x = arrays.to_tensor(pixels[rows_[index]]).to(where)
-            mixed = torch.autocast(where.type, torch.bfloat16, enabled=half)
-            with torch.no_grad(), mixed:
+            mixed = machine.mixed if half else nullcontext
+            with torch.no_grad(), mixed():
                 z = latent_format.encode(autoencoder, x).float()
                 wait()
                 middle = time.perf_counter()
@@ -140,7 +141,7 @@ def training():
             t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), device=where)
             keep = torch.rand(2, len(z), device=where) > 0.1
             label = torch.from_numpy(labels[index]).to(where).where(keep[0], denoiser.NONE)
-            with mixed:
+            with mixed():
                 guess = net(scheduler.add_noise(z, noise, t), t, label, given.float(), keep[1].float())
             loss = F.mse_loss(guess.float(), scheduler.get_velocity(z, noise, t))
             optimizer.zero_grad()
@@ -153,8 +154,9 @@ def training():
             for name, taken in () if half else zip(parts, (middle - start, last - middle, time.perf_counter() - last), strict=True):
                 parts[name] += taken
 
-    seconds = interleaved({"skinsynth, cached, bfloat16": ours, "VAE and CLIP in every step, float32": plain,
-                           "VAE and CLIP in every step, bfloat16": lambda: plain(True)}, 5)  # fmt: skip
+    chosen, every = machine.precision(), "VAE and CLIP in every step"
+    ways = {f"skinsynth, cached, {chosen}": ours, f"{every}, float32": plain}
+    seconds = interleaved(ways | ({} if chosen == "float32" else {f"{every}, {chosen}": lambda: plain(True)}), 5)
     whole = sum(parts.values())
     note = "shares of the plain step in float32: " + ", ".join(f"{k} {v / whole:.0%}" for k, v in parts.items())
     note += f"; were encoding free, the step would be {whole / parts['UNet']:.1f} times as fast, the rest is arithmetic of the UNet"
@@ -165,14 +167,14 @@ def step():
     """A training step of the profile's UNet: floating point operations a second against a matrix product's."""
     run, cfg = _micro()
     net, scheduler = denoiser.load_denoiser(recipe.model(run, cfg, "8ch"))
-    where, n = loop.device(), 4096 if torch.cuda.is_available() else 1024
-    a = torch.randn(n, n, device=where, dtype=torch.bfloat16)
+    where, n = machine.device(), 4096 if torch.cuda.is_available() else 1024
+    a = torch.randn(n, n, device=where, dtype=getattr(torch, machine.precision()))
     wait = torch.cuda.synchronize if where.type == "cuda" else lambda: None
     z = torch.randn(cfg.batch, net.unet.config.in_channels, *[net.unet.config.sample_size] * 2, device=where)
     t, label = torch.arange(cfg.batch, device=where), torch.zeros(cfg.batch, dtype=torch.long, device=where)
 
     def train():
-        with torch.autocast(where.type, torch.bfloat16):
+        with machine.mixed():
             net(z, t, label).float().square().mean().backward()
         wait()
 
@@ -186,7 +188,7 @@ def step():
     speed = {"training step": counter.get_total_flops() / taken["training step"], "matrix product": 2 * n**3 / taken["matrix product"]}
     peak = f"; peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if where.type == "cuda" else ""
     note = f"the step reaches {speed['training step'] / speed['matrix product']:.1%} of the product's speed, {cfg.batch / taken['training step']:.0f} images per second{peak}"
-    return [{"what": f"UNet of the micro profile, batch {cfg.batch}, bfloat16", "way": k, "n": cfg.batch, "value": v / 1e12, "unit": "TFLOP per second",
+    return [{"what": f"UNet of the micro profile, batch {cfg.batch}, {machine.precision()}", "way": k, "n": cfg.batch, "value": v / 1e12, "unit": "TFLOP per second",
              "ratio": speed["training step"] / v, "note": note if i == 0 else ""} for i, (k, v) in enumerate(speed.items())]  # fmt: skip
 
 
@@ -203,3 +205,34 @@ def processes():
             subprocess.run(order, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": str(cores)})
             found[way] = float((Path(folder) / "seconds").read_text())
     return rows("sampling by processes", found, 64 * len(CLASSES))
+
+
+def threads(seconds=12.0):
+    """Training of the micro UNet alone, beside a loop that keeps a processor busy, and beside a second training.
+
+    "as before": the threads of each operation, spinning as libgomp does of itself.
+    """
+    found, script = {}, str(Path(__file__).with_name("train.py"))
+    spinning = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | {"GOMP_SPINCOUNT": "300000"}
+    ways = {"parts of a batch side by side": ("lanes", dict(os.environ)), "threads of each operation, as before": ("threads", spinning)}
+    for way, (kind, variables) in ways.items():
+        alone = None
+        for beside in ("alone", "beside a busy loop", "beside a second training"):
+            with tempfile.TemporaryDirectory() as folder:
+                names = ["first", "second"] if "second" in beside else ["first"]
+                for name in names:
+                    (Path(folder) / name).mkdir()
+                order = lambda name, s: [sys.executable, script, kind, str(s), str(Path(folder) / name)]  # noqa: E731, B023
+                others = [subprocess.Popen(order("second", 5 * seconds), env=variables, stderr=subprocess.DEVNULL)] if len(names) > 1 else []
+                if "loop" in beside:
+                    others.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+                while len(names) > 1 and not (Path(folder) / "second" / "ready").exists():
+                    time.sleep(0.2)
+                subprocess.run(order("first", seconds), check=True, capture_output=True, env=variables)
+                for other in others:
+                    other.kill()
+                    other.wait()
+                speed = float((Path(folder) / "first" / "speed").read_text())
+            alone = alone or speed
+            found[f"{way}, {beside}" + ("" if beside == "alone" else f": {speed / alone:.0%} of that")] = BATCH / speed
+    return rows(f"training of the micro UNet beside other programs, {machine.precision()}", found, BATCH)

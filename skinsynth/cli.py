@@ -44,11 +44,29 @@ def _run(profile, data):
 @click.option("--force", is_flag=True, help="Execute even what has not changed.")
 def run(profile, data, only, pairs, force):
     """Execute the notebooks that changed."""
+    from . import plan
     from . import run as runner
 
     given = runner.parse(pairs, runner.notebooks())
-    done = runner.run_notebooks(profile, data, only, given, force, say=click.echo)
+    done = runner.run_notebooks(profile, data, only, given, force, say=click.echo, ahead=plan.announced)
     click.echo(f"{len(done)} notebooks executed: {', '.join(done)}" if done else "nothing changed")
+
+
+@cli.command()
+@profile_option
+@data_option
+@click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks.")
+def plan(profile, data, pairs):
+    """Say what a run will cost on this machine: every stage, its time, memory and disk."""
+    from . import machine, plan
+    from . import run as runner
+
+    names = runner.notebooks()
+    cfg = runner.configured(profile, data, runner.assign(runner.parse(pairs, names), names))
+    shown, left = plan.summary(plan.table(Run(cfg.run), cfg))
+    click.echo(shown.to_string(index=False, float_format="{:.2f}".format))
+    click.echo(f"On {machine.sentence()}: {plan.words(left)} of stages left, at most {shown.memory_GiB.max():.1f} GiB of memory in a "
+               f"process, {shown.disk_GiB.sum():.1f} GiB of disk in all. Estimates, from this machine's speed with small networks.")  # fmt: skip
 
 
 @cli.command()
@@ -84,11 +102,13 @@ def publish(profile, data):
 @profile_option
 @data_option
 def status(profile, data):
-    """Say of each notebook whether its results are current."""
+    """Say what this machine computes with, and of each notebook whether its results are current."""
+    from . import machine
     from . import run as runner
 
     target = _run(profile, data)
     entries = runner.manifest(target)["notebooks"]
+    click.echo(f"this machine: {machine.sentence()}")
     for name, state in runner.status(target, data).items():
         entry = entries.get(name, {})
         click.echo(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .arrays import load_array, map_array, to_tensor
 from .errors import UserError
-from .machine import device
+from .machine import device, side_by_side
 from .store import atomic, read_json, stage, write_json
 from .training import fit
 
@@ -160,11 +160,12 @@ def image_tokens(model, images, patches, selection="norm", batch=64):
     selection: "norm", the patches of largest norm, or "grid", patches averaged to a square grid.
     """
     indices = levels_of(len(model.visual.transformer.resblocks))
-    parts = []
-    for i in range(0, len(images), batch):
-        states = hidden_states(model, to_tensor(images[i : i + batch]).to(device()), indices)
-        parts.append(SELECTIONS[selection](states, patches).half().cpu().numpy())
-    return np.concatenate(parts)
+
+    def one(start):
+        states = hidden_states(model, to_tensor(images[start : start + batch]).to(device()), indices)
+        return SELECTIONS[selection](states, patches).half().cpu().numpy()
+
+    return np.concatenate(side_by_side(one, range(0, len(images), batch)))
 
 
 @stage("tokens")
@@ -179,11 +180,12 @@ def cache_tokens(out, *, clip, images, patches, selection="norm"):
 def embed(model, images, batch=128):
     """L2-normalised CLIP image embeddings of uint8 images: float64 (N, D)."""
     side = image_side(model)
-    parts = [
-        model.encode_image(_normalised(to_tensor(images[i : i + batch]).to(device()), side), normalize=True)
-        for i in range(0, len(images), batch)
-    ]
-    return torch.cat(parts).double().cpu().numpy()
+
+    def one(start):
+        x = _normalised(to_tensor(images[start : start + batch]).to(device()), side)
+        return model.encode_image(x, normalize=True)
+
+    return torch.cat(side_by_side(one, range(0, len(images), batch))).double().cpu().numpy()
 
 
 @stage("embeddings")

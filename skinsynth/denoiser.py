@@ -108,10 +108,10 @@ class Denoiser(ModelMixin, ConfigMixin):
         return self.unet(z, t, encoder_hidden_states=context).sample
 
 
-def _fit(*given, **training):
+def fit_unet(*given, **training):
     """training.fit; on a CPU with attention by plain products, for the fused one's backward takes three times as long."""
     with sdpa_kernel(SDPBackend.MATH) if device().type == "cpu" else nullcontext():  # holds for all threads
-        return fit(*given, divisible=True, **training)
+        return fit(*given, **dict(divisible=True) | training)
 
 
 def diffusion_loss(
@@ -173,7 +173,7 @@ def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
     torch.manual_seed(seed)
     model = Denoiser(unet_config=micro_unet_config(width, z.shape[1], z.shape[2]), labels=sum(sizes))
     nn.init.normal_(model.classes.weight, std=0.3)  # an image's tokens are added up
-    _fit(
+    fit_unet(
         model, diffusion_loss(z, scheduler, labels, none=sum(sizes)), len(z), out=out, steps=steps,
         batch=batch, lr=1e-3, seed=seed, ema=0.999, desc="pre-train UNet",
     )  # fmt: skip
@@ -214,7 +214,7 @@ def train_denoiser(
         model.adapters.requires_grad_(False)
     scheduler = DDPMScheduler.from_pretrained(str(start.path), subfolder="scheduler")
     counts = np.bincount(labels, minlength=len(CLASSES))
-    _fit(
+    fit_unet(
         model,
         diffusion_loss(
             z, scheduler, labels, masks=masks, tokens=None if tokens is None else cached,

@@ -11,7 +11,7 @@ from torchvision.transforms.functional import gaussian_blur
 from .arrays import Rows, labels_of, load_array, records_of, to_tensor
 from .config import CLASSES
 from .errors import UserError
-from .machine import device
+from .machine import device, side_by_side
 from .store import atomic, read_json, stage, write_json
 from .training import fit
 
@@ -126,12 +126,10 @@ def load_encoder(made):
 
 
 @torch.no_grad()
-def in_batches(function, images, batch=128):
+def in_batches(function, images, batch=64):
     """function(x (n,3,H,W) in [-1,1]) -> tensor, over uint8 images in batches; float32 array."""
-    parts = range(0, len(images), batch)
-    return np.concatenate([
-        function(to_tensor(images[i : i + batch]).to(device())).float().cpu().numpy() for i in parts
-    ])  # fmt: skip
+    one = lambda i: function(to_tensor(images[i : i + batch]).to(device())).float().cpu().numpy()  # noqa: E731
+    return np.concatenate(side_by_side(one, range(0, len(images), batch)))
 
 
 def augment(x, rng):

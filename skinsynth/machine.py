@@ -71,6 +71,23 @@ def lanes():
     return pool
 
 
+def side_by_side(function, *items):
+    """List of function(*item) over zipped items, computed in lanes where there are some; order as given.
+
+    Each call has to be independent of the others. Gradients are recorded or not as the caller does.
+    """
+    import torch
+
+    recorded = torch.is_grad_enabled()
+
+    def call(*item):
+        with torch.set_grad_enabled(recorded):
+            return function(*item)
+
+    pool = lanes()
+    return list(pool.map(call, *items) if pool else map(call, *items))
+
+
 def multiplies_bfloat16(instructions, flags):
     """Whether a CPU multiplies bfloat16 in hardware; elsewhere it is emulated, twenty times as slow.
 

@@ -6,6 +6,7 @@ import torch
 from scipy.stats import norm, rankdata, wasserstein_distance
 
 from .errors import UserError
+from .machine import side_by_side
 from .stats import LEVEL, Estimate
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, five scales
@@ -61,17 +62,17 @@ def ms_ssim(a, b, batch=64):
     scales = ms_ssim_scales(min(a.shape[1:3]))
     weights = np.array(MS_SSIM_WEIGHTS[:scales])
     betas = tuple(float(w) for w in weights / weights.sum())
-    out = []
-    for i in range(0, len(a), batch):
+
+    def one(i):
         x, y = _tensor(a[i : i + batch]), _tensor(b[i : i + batch])
         # with a Gaussian window kernel_size only enters torchmetrics' check of the size, which is
         # stricter than the window needs (176 instead of 161 px); sigma 1.5 makes it 11 wide
-        out.append(
-            multiscale_structural_similarity_index_measure(
-                x, y, kernel_size=9, sigma=1.5, reduction="none", data_range=1.0, betas=betas
-            )
+        return multiscale_structural_similarity_index_measure(
+            x, y, kernel_size=9, sigma=1.5, reduction="none", data_range=1.0, betas=betas
         )
-    return torch.cat(out).double().numpy().reshape(-1), scales
+
+    found = torch.cat(side_by_side(one, range(0, len(a), batch)))
+    return found.double().numpy().reshape(-1), scales
 
 
 @torch.no_grad()
@@ -85,16 +86,17 @@ def lpips_distance(net, a, b, batch=64, device="cpu"):
     LPIPS-micro. a, b: uint8 (N, H, W, 3). Returns (N,).
     """
     a, b = _pair(a, b)
-    out = []
-    for i in range(0, len(a), batch):
+
+    def one(i):
         x, y = (_tensor(v[i : i + batch], -1.0).to(device) for v in (a, b))
         if hasattr(net, "distance"):
             d = net.distance(x, y)
         else:
             maps = zip(net.features(x), net.features(y), strict=True)
             d = sum((_unit(f) - _unit(g)).square().sum(1).mean((1, 2)) for f, g in maps)
-        out.append(d.double().cpu().numpy())
-    return np.concatenate(out)
+        return d.double().cpu().numpy()
+
+    return np.concatenate(side_by_side(one, range(0, len(a), batch)))
 
 
 def _unit(f):

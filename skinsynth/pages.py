@@ -36,6 +36,10 @@ ITEMS = {  # item: (what it shows, notebook)
 SHORT = 60  # letters of a note that fits into a table
 FORMS = {"n": "{:,}", "Value": "{:.3g}", "First row is": "{:.2f}\u00a0\u00d7 as fast"}  # of a benchmark
 BENCHMARKS = "Each table was measured in one run (`python bench/run.py`), speed with nothing beside it; memory beside other work, so its seconds are upper bounds."
+BOOK = (
+    "01 to 06: each notebook, with its stages. Cold: everything from nothing, site included; warm: again with nothing changed; prose: "
+    "after a change of one notebook's prose. The installation of the packages is not counted. One row for each kind of machine it was measured on (`python bench/run.py book`)."
+)
 BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "warning"}
 
 
@@ -195,7 +199,10 @@ def status(run, whole, states, published=()):
 def benchmarks(folder):
     """Lines of a page with every table of measured speed and memory in a folder."""
     lines = []
-    for path in sorted(folder.glob("*.csv")):
+    if (book := folder / "book.csv").exists():
+        shown = pd.read_csv(book, dtype={"commit": str}).drop(columns="device").rename(columns=str.capitalize)
+        lines += ["", "**Seconds of `make book` with the profile `micro`, by kind of machine**", "", table_markdown(shown, dict.fromkeys(shown.select_dtypes("number"), "{:.0f}")), "", BOOK]
+    for path in sorted(p for p in folder.glob("*.csv") if p.stem != "book"):
         for what, table in pd.read_csv(path).groupby("what", sort=False):
             shown = table[["way", "n", "value", "unit", "ratio", "note"]].set_axis(["Way", "n", "Value", "Unit", "First row is", "Note"], axis=1)
             notes = [typeset(note) for note in table.note.dropna()]

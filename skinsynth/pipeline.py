@@ -1,5 +1,7 @@
 """Sampling: a diffusers pipeline from classes and seeds to images, and sample folders on disk."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,7 +15,7 @@ from .arrays import Rows, load_array, records_of, save_array, stream_array, to_u
 from .config import CLASSES
 from .denoiser import NONE, load_denoiser, trained_on
 from .errors import UserError
-from .machine import device
+from .machine import device, side_by_side
 from .splits import manifest_hash
 from .store import atomic, read_json, stage, write_csv, write_json
 from .vae import LatentFormat, load_vae
@@ -71,17 +73,18 @@ class SkinPipeline(DiffusionPipeline):
         label = torch.tensor([NONE if c == "none" else CLASSES.index(c) for c in labels], device=where)
         kept = {} if reference is None else dict(tokens=torch.from_numpy(np.asarray(reference)).to(where))
         self.denoiser.set_strength(adapter_strength)
-        self.scheduler.set_timesteps(steps, device=where)
+        scheduler = copy.deepcopy(self.scheduler)  # it counts steps: each call its own
+        scheduler.set_timesteps(steps, device=where)
         noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds] if eta else None
         extra = dict(eta=eta, generator=noise) if eta else {}
         first = z
-        for i, t in enumerate(self.scheduler.timesteps):
+        for i, t in enumerate(scheduler.timesteps):
             guess = self._guided(z, t.expand(len(z)), label, kept, guidance_scale, reference_scale)
-            z = self.scheduler.step(guess, t, z, **extra).prev_sample
+            z = scheduler.step(guess, t, z, **extra).prev_sample
             if keep is not None:
-                later = self.scheduler.timesteps[i + 1 : i + 2]
+                later = scheduler.timesteps[i + 1 : i + 2]
                 own = keep[0].to(where)
-                own = self.scheduler.add_noise(own, first, later.expand(len(z))) if len(later) else own
+                own = scheduler.add_noise(own, first, later.expand(len(z))) if len(later) else own
                 z = torch.where(keep[1].to(where), own, z)
         return to_uint8(self.latent_format.decode(self.vae, z))
 
@@ -137,7 +140,7 @@ def references(mode, labels, seeds, tokens, records, seed):
 @stage("samples")
 def sample(
     out, *, model, vae, labels, seeds, guidance, steps, mode="none", tokens=None, records=None,
-    seed=0, reference_labels=None, reference_scale=1.0, batch=64, solver="dpm", eta=0.0, pass_class=True, stretch=False,
+    seed=0, reference_labels=None, reference_scale=1.0, batch=48, solver="dpm", eta=0.0, pass_class=True, stretch=False,
 ):  # fmt: skip
     """A folder of samples: <class>/<seed>.png, metadata.csv (ImageFolder, HF datasets), images.npy.
 
@@ -153,7 +156,9 @@ def sample(
     parts = [out / "checkpoint" / f"{i}.npy" for i in starts]
     state = PartialState()
     mine = list(zip(starts, parts, strict=True))[state.process_index :: state.num_processes]
-    for i, part in tqdm(mine, desc="samples", unit="batch"):
+    bar = tqdm(total=len(mine), desc="samples", unit="batch")
+
+    def draw(i, part):
         if not part.exists():
             made = pipe(
                 labels[i : i + batch] if pass_class else ["none"] * len(labels[i : i + batch]),
@@ -161,6 +166,10 @@ def sample(
                 reference_scale=reference_scale, reference=None if given is None else given[i : i + batch],
             )  # fmt: skip
             save_array(part, stretched(made) if stretch else made)
+        bar.update()
+
+    side_by_side(draw, *zip(*mine, strict=True)) if mine else None
+    bar.close()
     state.wait_for_everyone()
     names = [f"{dx}/{k:05d}_{s:07d}.png" for k, (dx, s) in enumerate(zip(labels, seeds, strict=True))]
     facts = dict(guidance=guidance, model=model.key, reference=ids, alpha="")

@@ -193,9 +193,12 @@ def inpainter(cfg):
     return inpaint.best() if cfg.inpainter == "best" else cfg.inpainter
 
 
-def partly_interpolated(run, cfg, folder, share=0.5, alphas=ALPHAS[1:-1]):
-    """AI of Table 6: the last `share` of each class's samples, moved along their paths."""
-    classes = pd.read_csv(folder / "metadata.csv")["class"]
+def partly_interpolated(run, cfg, folder, share=0.5, alphas=ALPHAS[1:-1], labels=None):
+    """AI of Table 6: the last `share` of each class's samples, moved along their paths.
+
+    labels: classes of the samples, by default those of the folder.
+    """
+    classes = pd.Series(labels or pd.read_csv(folder / "metadata.csv")["class"])
     kept = (1 - share) * classes.groupby(classes).transform("size")
     rows = np.flatnonzero(classes.groupby(classes).cumcount() >= np.floor(kept)).tolist()
     return counterfactual.partly_interpolated(
@@ -245,7 +248,8 @@ def synthetic(run, cfg, arm="RS", dose=1.0):
     if arm == "O":
         return sets.fresh_phantom(run, n=n, size=cfg.size, seed=cfg.seed, records=records(run, cfg))
     folder = samples(run, cfg, "8ch+ML", n=n, first=50_000)
-    return partly_interpolated(run, cfg, folder) if arm == "RSI" else folder
+    labels = pipeline.plan(n)[0]
+    return partly_interpolated(run, cfg, folder, labels=labels) if arm == "RSI" else folder
 
 
 def linear_probe(run, cfg, arm, samples):

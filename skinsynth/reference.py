@@ -244,7 +244,7 @@ def pages(root):
             for output in (o for cell in page.cells for o in cell.get("outputs", [])):
                 if name := output.get("metadata", {}).get("skinsynth", {}).get("figure"):
                     output["data"], output["metadata"] = map(nbformat.from_dict, _shown(run.figures, name))
-            page.cells.insert(1, nbformat.v4.new_markdown_cell(note(run, states[path.stem])))
+            page.cells.insert(1, nbformat.v4.new_markdown_cell(note(run, states[path.stem]), id="published"))
             target = Path(root) / "book" / "executed" / run.name / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             with store.atomic(target) as part:

@@ -8,14 +8,14 @@ import platform
 import shutil
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
 
-from . import chapters, session, store
+from . import chapters, machine, session, store
 from .config import configure
 from .errors import UserError
 
@@ -80,15 +80,22 @@ def assign(parameters, chosen, root=None):
     return {n: {k: v for k, v in parameters.items() if k in declared[n]} for n in chosen}
 
 
+def configured(profile, data, given, root=None):
+    """The configuration of a run whose notebooks are given parameters {notebook: {name: value}}."""
+    changed = {}
+    for name, values in given.items():
+        changed |= chapters.overrides(values, chapters.declared_parameters(name, root))
+    return configure(profile, data=chapters.data_folder(data, profile), **changed)
+
+
 def identity(data):
     """What the images are: a hash of a data folder's tables, names and sizes."""
     return {"files": store.folder_identity(data)} if data else {"phantom": "drawn from the seed"}
 
 
 def keys(chosen, parameters, profile, inputs, root=None):
-    """Key of each notebook: its cells, parameters, the library, the data, and what is upstream.
-
-    Prose and captions are in a notebook's own key, but not in the keys of those downstream.
+    """Key of each notebook, in two halves: what is computed (its code, parameters, the library, the data, and
+    what is upstream), and what is said (prose, captions, tags).
     """
     root = root or chapters.project_root()
     claims = root / "book" / "claims.yml"
@@ -100,8 +107,13 @@ def keys(chosen, parameters, profile, inputs, root=None):
         above = [code[n] for n in chapters.DEPENDS.get(name, ()) if n in code]
         code[name] = digest([source, parameters.get(name, {}), profile, inputs, library, above])
         said = [[c.source, c.metadata.get("mystnb"), c.metadata.get("tags")] for c in cells]
-        found[name] = digest([code[name], said])
+        found[name] = code[name] + digest(said)
     return found
+
+
+def computes(key):
+    """The half of a notebook's key that says what it computes."""
+    return key[: len(key) // 2]
 
 
 def manifest_path(run):
@@ -125,8 +137,8 @@ def facts(profile, cfg, inputs):
         "dirty": dirty,
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
         "platform": f"{platform.system()} {platform.machine()}",
-        "device": session.device()[1],
-        "threads": os.cpu_count(),
+        "device": machine.sentence(),
+        "machine": machine.describe(),
         "inputs": inputs,
         "library": store.library_hashes(),
     }
@@ -189,6 +201,23 @@ def execute(name, run, parameters, root):
         part.unlink(missing_ok=True)
 
 
+def reword(name, run, root):
+    """Give an executed notebook the prose, captions and tags of its source, whose code is the same."""
+    path = run.root / "executed" / f"{name}.ipynb"
+    done, page = nbformat.read(path, 4), nbformat.read(root / "notebooks" / f"{name}.ipynb", 4)
+    given = [c for c in done.cells if "injected-parameters" in c.metadata.get("tags", ())]
+    shown = iter([c for c in done.cells if c.cell_type == "code" and c not in given])
+    for cell in (c for c in page.cells if c.cell_type == "code"):
+        old = next(shown)
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+        cell.metadata.update({k: old.metadata[k] for k in ("papermill", "execution") if k in old.metadata})
+    place = 1 + next(i for i, c in enumerate(page.cells) if "parameters" in c.metadata.get("tags", ()))
+    page.cells[place:place] = given
+    page.metadata = done.metadata
+    with store.atomic(path) as part:
+        nbformat.write(page, part)
+
+
 def publish(run, root=None):
     """Copy a run's executed notebooks to book/executed, where the site is built from."""
     target = (root or chapters.project_root()) / "book" / "executed"
@@ -203,14 +232,15 @@ def publish(run, root=None):
 
 
 def run_notebooks(
-    profile="micro", data="", only=(), parameters=None, force=False, root=None, say=print
+    profile="micro", data="", only=(), parameters=None, force=False, root=None, say=print, ahead=None
 ):
     """Execute the notebooks whose code, parameters, data or upstream changed; returns their names.
 
     profile: a name of PROFILES; data: folder with ham10000/, "" for the phantom.
     only: beginnings of names ("04"); stale notebooks upstream of them are executed first.
     parameters: {name: value} for all notebooks that declare the name; force: execute them anyway.
-    Everything is checked before any work; raises UserError. A second process on the same run waits.
+    ahead: plan.announced, or nothing: what says and shows how long it will take. Everything is checked
+    before any work; raises UserError. A second process on the same run waits.
     """
     root = Path(root or chapters.project_root())
     known = notebooks(root)
@@ -222,7 +252,7 @@ def run_notebooks(
         raise UserError(f"{root / 'notebooks'}: no notebooks there; run from a full checkout")
     given = assign(parameters or {}, needed, root)
     with environment(SKINSYNTH_ROOT=str(root)):
-        cfg = configure(profile, data=chapters.data_folder(data, profile))
+        cfg = configured(profile, data, given, root)
         run, inputs = store.Run(cfg.run), identity(cfg.data)
         common = facts(profile, cfg, inputs)
     variables = {
@@ -234,19 +264,22 @@ def run_notebooks(
     }
     with store.locked(run.root / ".lock"), environment(**variables):
         fresh = keys(needed, given, profile, inputs, root)
-        done = []
-        for name in needed:
-            entry = manifest(run)["notebooks"].get(name, {})
-            current = entry.get("status") == "completed" and entry["key"] == fresh[name]
-            page = run.root / "executed" / f"{name}.ipynb"
-            if current and page.exists() and not (force and name in wanted):
-                continue
-            say(f"{name} ...")
-            seconds = _run_one(name, run, given[name], fresh[name], common, root)
-            say(f"{name} done in {seconds:.0f} s")
-            done.append(name)
+        entries = manifest(run)["notebooks"]
+        known = [n for n in needed if not (force and n in wanted) and (run.root / "executed" / f"{n}.ipynb").exists()]
+        known = [n for n in known if entries.get(n, {}).get("status") == "completed" and computes(entries[n]["key"]) == computes(fresh[n])]
+        for name in known:
+            if entries[name]["key"] != fresh[name]:
+                reword(name, run, root)
+                _enter(run, common, name, entries[name] | {"key": fresh[name]})
+                say(f"{name}: new prose, the same results")
+        left = [n for n in needed if n not in known]
+        with ahead(run, cfg, left, say) if ahead and left else nullcontext():
+            for name in left:
+                say(f"{name} ...")
+                seconds = _run_one(name, run, given[name], fresh[name], common, root)
+                say(f"{name} done in {seconds:.0f} s")
         publish(run, root)
-    return done
+    return left
 
 
 def _run_one(name, run, given, key, common, root):
@@ -260,10 +293,14 @@ def _run_one(name, run, given, key, common, root):
     finally:
         entry["seconds"] = round(time.perf_counter() - start, 1)
         entry["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        whole = manifest(run)
-        whole = common | {"notebooks": whole["notebooks"] | {name: entry}}
-        store.write_json(manifest_path(run), whole)
+        _enter(run, common, name, entry)
     return entry["seconds"]
+
+
+def _enter(run, common, name, entry):
+    """Put a notebook's entry into the manifest."""
+    whole = common | {"notebooks": manifest(run)["notebooks"] | {name: entry}}
+    store.write_json(manifest_path(run), whole)
 
 
 def status(run, data="", root=None):

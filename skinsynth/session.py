@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from . import chapters, store
+from . import chapters, machine, store
 from .config import configure
 
 
@@ -37,16 +37,6 @@ def git_state(root=None):
     if commit.returncode:
         return "no commit", False
     return commit.stdout.strip(), bool(changes.stdout.strip())
-
-
-def device():
-    """The device that accelerate chose, and its name for people."""
-    import torch
-    from accelerate import PartialState
-
-    chosen = PartialState().device
-    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "CPU"
-    return chosen, f"{name}, {torch.get_num_threads()} threads"
 
 
 def start(notebook, namespace):
@@ -81,8 +71,7 @@ def start(notebook, namespace):
     from . import figures
 
     figures.use_style()
-    chosen, _ = device()
-    session = Session(notebook, cfg, run, chosen, time.perf_counter())
+    session = Session(notebook, cfg, run, machine.device(), time.perf_counter())
     changed = "".join(f", {k} = {v}" for k, v in (inherited | own).items())
     print(f"Run {run.name}: {session.source}, {cfg.size} pixels, seed {cfg.seed}{changed}.")
     return session
@@ -237,7 +226,7 @@ class Session:
             "data": self.source,
             "seed": self.cfg.seed,
             "changed parameters of this notebook": ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none",
-            "device": device()[1],
+            "device": machine.sentence(),
             "seconds": f"{seconds:.0f} (finished stages are not computed again)",
         }
         if self.others:

@@ -14,9 +14,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import machine
+
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
-UNHASHED = {"config", "machine", "store", "errors", "figures", "plots", "drawings", "session", "chapters", "run", "cli", "book", "gates"}
+UNHASHED = {"config", "plan", "machine", "store", "errors", "figures", "plots", "drawings", "session", "chapters", "run", "cli", "book", "gates"}
 SITE = ("cli.py", "book.py", "pages.py", "gates.py", "compare.py", "reference.py")  # make pages, no numbers
 
 
@@ -204,6 +206,23 @@ def _fact(value):
     return value.key if isinstance(value, Stage) else value
 
 
+_PLANNED = None  # stages asked for, {folder name: facts}, while nothing is to be computed
+
+
+@contextmanager
+def planning():
+    """Inside, a stage that is asked for is entered in the yielded dict, not computed: {folder: facts}.
+
+    facts: stage, inputs (as given), path, finished, and the seconds it took where it is finished.
+    """
+    global _PLANNED
+    before, _PLANNED = _PLANNED, {}
+    try:
+        yield _PLANNED
+    finally:
+        _PLANNED = before
+
+
 def stage(name):
     """Make `f(out, *, **inputs)` a stage: `f(run, **inputs)` computes it once for each content.
 
@@ -226,6 +245,13 @@ def stage(name):
             facts = {k: _fact(v) for k, v in inputs.items() if not isinstance(v, Path)}
             text = json.dumps([name, facts, code_hash(module)], sort_keys=True)
             key = hashlib.sha256(text.encode()).hexdigest()[:12]
+            if _PLANNED is not None:
+                found = _finished(f"{name}-{key}")
+                facts = dict(stage=name, inputs=inputs, finished=found is not None)
+                facts["path"] = found or run.root / "stages" / f"{name}-{key}"
+                facts["seconds"] = read_json(found / "stage.json")["seconds"] if found else None
+                _PLANNED.setdefault(f"{name}-{key}", facts)
+                return Stage(facts["path"], key)
             final, rank, wait = run.stages / f"{name}-{key}", *processes()
             wait()
             finished = _finished(f"{name}-{key}")
@@ -244,7 +270,8 @@ def stage(name):
                     if rank == 0:
                         for rest in final.glob(".rank*"):
                             shutil.rmtree(rest)
-                        write_json(final / "stage.json", dict(stage=name, inputs=facts, seconds=seconds))
+                        made_by = dict(stage=name, inputs=facts, seconds=seconds, machine=machine.sentence())
+                        write_json(final / "stage.json", made_by)
                         shutil.rmtree(final / "checkpoint", ignore_errors=True)
                 wait()
             return Stage(final, key)

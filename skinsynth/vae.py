@@ -10,7 +10,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 from . import encoders
 from .arrays import Rows, labels_of, load_array, map_array, records_of, to_tensor, to_uint8
 from .config import CLASSES
-from .machine import device
+from .machine import device, side_by_side
 from .store import read_json, stage, write_json
 from .training import fit
 
@@ -165,12 +165,13 @@ def vae_loss(images, perceptual):
 @torch.no_grad()
 def validation_error(vae, images):
     """Mean squared error on [0,1] of the round trip of uint8 images, without sampling."""
-    error = 0.0
-    for part in np.array_split(images, max(1, len(images) // 32)):
+
+    def one(part):
         x = to_tensor(part).to(device())
         y = vae.decode(vae.encode(x).latent_dist.mode()).sample.float()
-        error += ((y.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3)).sum().item()
-    return error / len(images)
+        return ((y.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3)).sum().item()
+
+    return sum(side_by_side(one, np.array_split(images, max(1, len(images) // 32)))) / len(images)
 
 
 def load_vae(made):
@@ -243,20 +244,21 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, b
 
 
 @torch.no_grad()
-def encode(vae, latent_format, images, batch=64):
+def encode(vae, latent_format, images, batch=32):
     """uint8 (N,H,W,3) -> whitened latents (N,C,h,w) float32 on the CPU."""
-    parts = range(0, len(images), batch)
-    return torch.cat([
-        latent_format.encode(vae, to_tensor(images[i : i + batch]).to(device())).float().cpu()
-        for i in parts
-    ])  # fmt: skip
+
+    def one(start):
+        x = to_tensor(images[start : start + batch]).to(device())
+        return latent_format.encode(vae, x).float().cpu()
+
+    return torch.cat(side_by_side(one, range(0, len(images), batch)))
 
 
 @torch.no_grad()
-def decode(vae, latent_format, latents, batch=64):
+def decode(vae, latent_format, latents, batch=32):
     """Whitened latents (N,C,h,w) -> uint8 images (N,H,W,3)."""
-    parts = [latents[i : i + batch].to(device()) for i in range(0, len(latents), batch)]
-    return np.concatenate([to_uint8(latent_format.decode(vae, z)) for z in parts])
+    one = lambda z: to_uint8(latent_format.decode(vae, z.to(device())))  # noqa: E731
+    return np.concatenate(side_by_side(one, latents.split(batch)))
 
 
 def round_trip(made, images):

@@ -42,7 +42,12 @@ def test_runs_all_then_nothing_then_what_changed(project):
 
     write_notebook(project, "02_vae", "print(profile)", prose="Other prose.")
     assert runner.status(Run("smoke"), root=project)["02_vae"] == "stale"
-    assert execute(project, parameters={"guidance": 2.0}) == ["02_vae"]
+    before = nbformat.read(project / "book" / "executed" / "02_vae.ipynb", 4)
+    assert execute(project, parameters={"guidance": 2.0}) == [], "prose alone executes nothing"
+    after = nbformat.read(project / "book" / "executed" / "02_vae.ipynb", 4)
+    assert "Other prose." in after.cells[0].source and "Some prose." in before.cells[0].source
+    assert [c for c in after.cells if c.cell_type == "code"] == [c for c in before.cells if c.cell_type == "code"]
+    assert runner.status(Run("smoke"), root=project)["02_vae"] == "current"
     write_notebook(project, "02_vae", "print(profile, 2)")
     assert execute(project, only=["04"], parameters={"guidance": 2.0}) == ["02_vae", "04_synthesis"]
 
@@ -50,10 +55,11 @@ def test_runs_all_then_nothing_then_what_changed(project):
 def test_manifest_says_where_numbers_come_from(project):
     execute(project, only=["01"])
     whole = runner.manifest(Run("smoke"))
-    assert {"commit", "dirty", "versions", "device", "threads", "inputs", "profile"} <= set(whole)
+    assert {"commit", "dirty", "versions", "device", "machine", "inputs", "profile"} <= set(whole)
     assert whole["data"] == "phantom" and whole["versions"]["torch"]
+    assert {"processor", "instructions", "precision", "threads"} <= set(whole["machine"])
     entry = whole["notebooks"]["01_data"]
-    assert entry["status"] == "completed" and entry["seconds"] > 0 and len(entry["key"]) == 16
+    assert entry["status"] == "completed" and entry["seconds"] > 0 and len(entry["key"]) == 32
     assert execute(project, only=["01"], force=True) == ["01_data"]
 
 
