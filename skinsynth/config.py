@@ -30,13 +30,13 @@ class Config:
     n_test: int = 100  # phantom: test lesions a class
     n_pad: int = 600  # phantom: clinical images
     limit: int = 0  # real data: images used from each split, drawn by class; 0 is all
-    batch: int = 32
+    batch: int = 64  # images of a step of the denoiser; the autoencoder and classifiers take half, the segmenter a quarter
     accumulate: int = 1  # parts in which a batch passes through the VAE and the UNet, for want of memory
     pretrain_steps: int = 0  # base "scratch": steps of the 4-channel VAE and UNet on generic skin
-    vae_steps: int = 600  # fine-tuning of each VAE
-    vae_lr: float = 1e-3  # largest learning rates, chosen on the validation split of the phantom
-    unet_steps: int = 280  # fine-tuning of each denoiser
-    unet_lr: float = 1.2e-3
+    vae_steps: int = 320  # fine-tuning of each VAE
+    vae_lr: float = 1.6e-3  # largest learning rates, chosen on the validation split of the phantom
+    unet_steps: int = 140  # fine-tuning of each denoiser
+    unet_lr: float = 2.4e-3
     rung_steps: int = 0  # fine-tuning of each denoiser of the ladder; 0: unet_steps
     longest: int = 1000  # sampling steps; rungs of the ladder with more are left out
     segment_steps: int = 200
@@ -66,9 +66,9 @@ PROFILES = {
     for c in (
         Config("smoke", size=32, n_train=240, n_test=10, n_pad=90, limit=30, batch=16, vae_steps=4, unet_steps=4, segment_steps=4, classify_steps=4, classifier_seeds=2, samples=6, sampling_steps=3),  # noqa: E501
         Config("micro"),
-        Config("ham64", batch=64, classifier_seeds=3, vae_steps=1500, unet_steps=1200, rung_steps=250, longest=100, segment_steps=800, classify_steps=500, samples=80, sampling_steps=16),  # noqa: E501
-        Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k,convnextv2_atto.fcmae_ft_in1k", batch=64, classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, unet_steps=12000, segment_steps=3000, classify_steps=4000, samples=500, sampling_steps=25),  # noqa: E501
-        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k,convnext_tiny.in12k_ft_in1k", accumulate=4, classifier_seeds=5, vae_steps=20000, vae_lr=2e-5, unet_steps=40000, unet_lr=5e-5, segment_steps=5000, classify_steps=6000, samples=1000, sampling_steps=25),  # noqa: E501
+        Config("ham64", classifier_seeds=3, vae_steps=1500, vae_lr=1e-3, unet_steps=1200, unet_lr=1.2e-3, rung_steps=250, longest=100, segment_steps=1600, classify_steps=1000, samples=80, sampling_steps=16),  # noqa: E501
+        Config("ham128", size=128, base="scratch", width=64, backbone="resnet18.a1_in1k,convnextv2_atto.fcmae_ft_in1k", classifier_seeds=5, pretrain_steps=3000, vae_steps=6000, vae_lr=1e-3, unet_steps=12000, unet_lr=1.2e-3, segment_steps=6000, classify_steps=8000, samples=500, sampling_steps=25),  # noqa: E501
+        Config("paper", size=256, base="stable-diffusion-v1-5/stable-diffusion-v1-5", clip="ViT-H-14/laion2b_s32b_b79k", patches=32, backbone="resnet50.a1_in1k,convnext_tiny.in12k_ft_in1k", batch=32, accumulate=4, classifier_seeds=5, vae_steps=20000, vae_lr=2e-5, unet_steps=40000, unet_lr=5e-5, segment_steps=10000, classify_steps=12000, samples=1000, sampling_steps=25),  # noqa: E501
     )
 }
 

@@ -1,12 +1,12 @@
 """Small image encoders: one serves as a loss, another measures, classifiers name the diagnosis."""
 
+import cv2
 import numpy as np
 import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
-from torchvision.transforms.functional import gaussian_blur
 
 from .arrays import Rows, labels_of, load_array, records_of, to_tensor
 from .config import CLASSES
@@ -146,9 +146,11 @@ def soften(x, rng):
     A probe trained without this reads sharpness as diagnosis: of images that merely passed through
     an autoencoder it then calls nearly all nv.
     """
+    flat = x.permute(0, 2, 3, 1).contiguous()  # one layout for all: mixed ones cost more than the blur
     share = torch.rand(len(x), 1, 1, 1, generator=rng)
-    noise = 0.05 * torch.rand(len(x), 1, 1, 1, generator=rng) * torch.randn(x.shape, generator=rng)
-    return torch.lerp(x, gaussian_blur(x, 9, 1.5), share) + noise
+    noise = 0.05 * torch.rand(len(x), 1, 1, 1, generator=rng) * torch.randn(flat.shape, generator=rng)
+    blurred = np.stack([cv2.GaussianBlur(image, (9, 9), 1.5) for image in flat.numpy()])
+    return (torch.lerp(flat, torch.from_numpy(blurred), share) + noise).permute(0, 3, 1, 2)
 
 
 def strong(x, rng):
@@ -203,7 +205,7 @@ def train_classifier(
     """
     torch.manual_seed(seed)
     targets = torch.from_numpy(labels)
-    model = new_classifier(backbone, len(CLASSES), start)
+    model = new_classifier(backbone, len(CLASSES), start).to(memory_format=torch.channels_last)  # faster by a quarter
 
     def loss(net, index, rng):
         x = change(to_tensor(images[index.numpy()]), rng).to(device())
@@ -222,7 +224,7 @@ def load_classifier(made):
     """The classifier of a stage, on the device."""
     model = new_classifier(read_json(made / "config.json")["backbone"], len(CLASSES))
     model.load_state_dict(load_file(made / "model.safetensors"))
-    return model.to(device()).eval()
+    return model.to(device(), memory_format=torch.channels_last).eval()
 
 
 def probabilities(model, images):

@@ -169,14 +169,14 @@ def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
     return encoders.train_probe(
         run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbones[0],
-        start=backbone(cfg.backbones[0]), steps=4 * cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + 77,
+        start=backbone(cfg.backbones[0]), steps=4 * cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + 77,
     )  # fmt: skip
 
 
 def segmenter(run, cfg):
     return segment.train_segmenter(
         run, start=assets.bundled("segmenter"), images=records(run, cfg), records=records(run, cfg),
-        steps=cfg.segment_steps, batch=cfg.batch // 2, seed=cfg.seed,
+        steps=cfg.segment_steps, batch=cfg.batch // 4, seed=cfg.seed,
     )  # fmt: skip
 
 
@@ -268,5 +268,5 @@ def classifier(run, cfg, arm, seed, samples, network=None):
     return classify.train_arm(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
         vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg), backbone=network, start=backbone(network),
-        steps=cfg.classify_steps, batch=cfg.batch, seed=cfg.seed + seed,
+        steps=cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + seed,
     )  # fmt: skip

@@ -77,6 +77,9 @@ def _load(folder, model, average, optimizer, scaler):
     for k, v in take("opt.").items():
         i, name = k.split(".", 1)
         slots.setdefault(int(i), {})[name] = v
+    for i, p in enumerate(optimizer.param_groups[0]["params"]):  # in the weights' own layout, see the step
+        own = slots.get(i, {})
+        own |= {k: torch.empty_like(p).copy_(v) for k, v in own.items() if v.shape == p.shape}
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict(dict(state=slots, param_groups=groups))
     with safe_open(path, "pt") as handle:

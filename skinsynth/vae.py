@@ -187,7 +187,7 @@ def _spread(images, n):
 
 
 def _finish(out, vae, images):
-    vae, sample = vae.to(device()).eval(), _spread(images, 512)
+    vae, sample = vae.to(device(), memory_format=torch.contiguous_format).eval(), _spread(images, 512)
     raw = LatentFormat((0.0,) * vae.config.latent_channels, (1.0,) * vae.config.latent_channels)
     write_json(out / "latent_format.json", asdict(LatentFormat.measure(encode(vae, raw, sample))))
     vae.save_pretrained(out / "vae")
@@ -234,6 +234,7 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, b
         old, vae = vae.config.latent_channels, expand_vae(vae.cpu(), channels, seed).to(device())
         aim_new_channels(vae, old, to_tensor(_spread(pixels, 256)))
     net = encoders.load_encoder(perceptual)
+    vae = vae.to(memory_format=torch.channels_last)  # images lie so; a tenth faster
     fit(
         vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=lr,
         seed=seed, ema=0.99, accumulate=accumulate, divisible=True, weights=weights,

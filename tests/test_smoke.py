@@ -10,8 +10,9 @@ import pytest
 from conftest import ROOT, write_notebook
 from PIL import Image
 
-from skinsynth import book, chapters, cli, gates, reference, store, versions
+from skinsynth import book, chapters, cli, gates, plan, reference, store, versions
 from skinsynth import run as runner
+from skinsynth.config import configure
 
 EXTRAS = {"parameters": {"extras": True}}
 
@@ -40,6 +41,9 @@ def test_smoke_book_end_to_end(smoke):
     project, done, problems = smoke
     assert done == chapters.NOTEBOOKS and problems == []
     assert runner.run_notebooks("smoke", root=project, **EXTRAS) == []
+    planned = plan.stages(store.Run("smoke"), configure("smoke", extras=True))
+    made = {p.parent.name for p in (project / "results/smoke/stages").glob("*/stage.json")}
+    assert set(planned) == made and all(facts["finished"] for facts in planned.values()), "the plan is what was done"
     rungs = pd.read_csv(project / "results/smoke/tables/rungs.csv")
     assert list(rungs.model) == [name for name, _ in versions.ladder()]
     verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}
