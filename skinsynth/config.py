@@ -44,7 +44,7 @@ class Config:
     classify_steps: int = 200
     classifier_seeds: int = 2
     samples: int = 40  # synthetic images a class and model
-    sampling_steps: int = 12
+    sampling_steps: int = 10
     guidance: float = 3.0  # classifier-free guidance scale; 1 is no guidance
 
     @property

@@ -189,7 +189,7 @@ def networks(cfg):
 def speeds():
     """What this machine does in a second, measured in a few with the networks of `micro`:
     {("train" or "infer", kind): operations}, and images drawn ("draw") and rid of hair ("hair") at 64 pixels."""
-    cfg, batch, found = configure("micro"), 32, {}
+    cfg, batch, found = configure("micro"), 16, {}
     for kind, (_, call) in _models(cfg, machine.device()).items():
 
         def step(call=call):

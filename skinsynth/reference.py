@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 
-from . import chapters, copies, drawings, encoders, figures, gates, recipe, store
+from . import chapters, drawings, figures, gates, store
 from . import run as runner
 from .arrays import load_array, records_of
 from .errors import UserError
@@ -43,6 +43,13 @@ class Photographs:
     """All photographs of a run's data, to be recognised in any of their eight views."""
 
     def __init__(self, run, cfg):
+        from . import (  # here: they import every network, which no build of the site needs
+            copies,
+            encoders,
+            recipe,
+        )
+
+        self.sides = copies.sides
         made = recipe.records(run, cfg)
         images = load_array(made / "images.npy")
         other = load_array(recipe.clinical(run, cfg) / "images.npy")
@@ -64,7 +71,7 @@ class Photographs:
             return np.zeros(0, bool)
         own = (self.gallery**2).sum(1)
         error = np.full(len(images), np.inf)
-        for view in copies.sides(images):
+        for view in self.sides(images):
             x = self._small(view)
             error = np.minimum(error, ((x**2).sum(1)[:, None] + own - 2 * x @ self.gallery.T).min(1))
         found = -10 * np.log10(np.maximum(error / self.gallery.shape[1], 1e-10)) > SAME

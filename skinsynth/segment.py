@@ -82,7 +82,7 @@ def _fit(out, model, pixels, masks, width, steps, batch, seed):
 
     fit(
         model, loss, len(pixels), out=out, steps=steps, batch=batch, lr=2e-3, seed=seed, ema=0.98,
-        desc="segmenter",
+        divisible=True, desc="segmenter",
     )  # fmt: skip
     save_module(out, model, dict(width=width))
 

@@ -227,7 +227,7 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, b
     table = records_of(records)
     split = table.split.to_numpy()
     pixels, unseen = (Rows((load_array(images / "images.npy"), split == name)) for name in ("train", "val"))
-    unseen = _spread(unseen, 128)
+    unseen = _spread(unseen, 64)
     weights = encoders.balanced_weights(labels_of(table[split == "train"], CLASSES))
     vae, _ = load_vae(start)
     if channels != vae.config.latent_channels:
@@ -256,7 +256,7 @@ def encode(vae, latent_format, images, batch=32):
 
 
 @torch.no_grad()
-def decode(vae, latent_format, latents, batch=32):
+def decode(vae, latent_format, latents, batch=16):
     """Whitened latents (N,C,h,w) -> uint8 images (N,H,W,3)."""
     one = lambda z: to_uint8(latent_format.decode(vae, z.to(device())))  # noqa: E731
     return np.concatenate(side_by_side(one, latents.split(batch)))

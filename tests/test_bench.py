@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,11 @@ from PIL import Image
 sys.path.insert(0, str(ROOT / "bench"))
 import library  # noqa: E402
 import memory  # noqa: E402
+import method  # noqa: E402
 import pieces  # noqa: E402
 import run as bench  # noqa: E402
 import timing  # noqa: E402
+import train  # noqa: E402
 
 from skinsynth import pages, phantom  # noqa: E402
 from skinsynth.errors import UserError  # noqa: E402
@@ -31,6 +34,45 @@ def test_ways_are_timed_in_turn():
     first, second = timing.rows("x", {"ours": 2.0, "theirs": 6.0}, 12)
     assert (first["value"], first["ratio"], second["value"], second["ratio"]) == (6.0, 1.0, 2.0, 3.0)
     assert timing.rows("x", {"ours": 2.0}, 12, "seconds")[0]["value"] == 2.0
+
+
+def test_the_book_keeps_a_row_for_each_kind_of_machine(tmp_path, monkeypatch):
+    def row(processor, cold):
+        about = {"processor": processor, "instructions": "AVX2", "precision": "float32", "threads": 2}
+        return [about | {"01": 60.0, "site": 40.0, "cold": cold, "warm": 9.0, "prose": 50.0}]
+
+    for processor, cold in (("first", 900.0), ("second", 700.0), ("first", 800.0)):
+        monkeypatch.setitem(bench.BENCHMARKS, "book", lambda p=processor, c=cold: row(p, c))
+        bench.main(["book"], tmp_path)
+    table = pd.read_csv(tmp_path / "book.csv")
+    assert list(zip(table.processor, table.cold, strict=True)) == [("second", 700.0), ("first", 800.0)]
+    page = "\n".join(pages.benchmarks(tmp_path))
+    assert "by kind of machine" in page and "| second | AVX2 | float32 | 2 | 60 | 40 | 700 | 9 | 50 |" in page
+
+
+def test_sharing_is_measured_as_a_share_of_the_speed_alone(monkeypatch):
+    speeds = iter([200.0, 120.0, 90.0, 210.0, 60.0, 20.0])
+
+    def train(order, **_):
+        (Path(order[-1]) / "speed").write_text(str(next(speeds)))
+
+    class Other:
+        def __init__(self, order, **_):
+            if order[1] != "-c":
+                (Path(order[-1]) / "ready").touch()
+
+        kill = wait = lambda self: None
+
+    monkeypatch.setattr(method.subprocess, "run", train)
+    monkeypatch.setattr(method.subprocess, "Popen", Other)
+    found = method.threads(seconds=0.1)
+    assert [round(r["value"]) for r in found] == [200, 120, 90, 210, 60, 20]
+    assert found[1]["way"].endswith("beside a busy loop: 60% of that") and found[5]["way"].endswith("second training: 10% of that")
+
+
+def test_training_says_its_speed(tmp_path):
+    train.main("lanes", 0.5, tmp_path)
+    assert (tmp_path / "ready").exists() and float((tmp_path / "speed").read_text()) > 1
 
 
 def test_a_benchmark_writes_a_table_that_the_book_shows(tmp_path, monkeypatch):

@@ -162,6 +162,20 @@ def test_measures_of_classification():
     assert classify.sensitivity_at(truth, score, 0.85) == 1.0
 
 
+def test_measures_are_those_of_scikit_learn():
+    from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+
+    rng = np.random.default_rng(0)
+    for present in (range(7), (0, 2, 5)):  # a class that is absent is left out
+        y = rng.choice(list(present), 200)
+        p = rng.dirichlet(np.ones(7), 200) + 0.5 * np.eye(7)[y]
+        p = (p / p.sum(1, keepdims=True)).round(2)  # with ties
+        one = [roc_auc_score(y == c, p[:, c]) for c in present]
+        assert classify.balanced_accuracy(p, y) == pytest.approx(balanced_accuracy_score(y, p.argmax(1)))
+        assert classify.macro_f1(p, y) == pytest.approx(f1_score(y, p.argmax(1), average="macro"))
+        assert classify.macro_auc(p, y) == pytest.approx(np.mean(one))
+
+
 def test_the_released_version_runs_and_differs_where_it_says(run):
     """Released switches on our model, with fewer solver steps: stretched images, untrained projections."""
     how = replace(RELEASED, steps=2)
