@@ -40,16 +40,14 @@ def published(root):
 
 
 class Photographs:
-    """All photographs of a run's data, to be recognised in any of their eight views."""
+    """All photographs of a run's data, to be recognised in any of their eight views.
+
+    It imports every network, which no build of the site needs, so it does so late.
+    """
 
     def __init__(self, run, cfg):
-        from . import (  # here: they import every network, which no build of the site needs
-            copies,
-            encoders,
-            recipe,
-        )
+        from . import copies, encoders, recipe
 
-        self.sides = copies.sides
         made = recipe.records(run, cfg)
         images = load_array(made / "images.npy")
         other = load_array(recipe.clinical(run, cfg) / "images.npy")
@@ -67,11 +65,13 @@ class Photographs:
 
     def shown(self, images):
         """(N,) bool of square images: a photograph, what was made from one, or a copy by `copies`."""
+        from .copies import sides
+
         if not len(images):
             return np.zeros(0, bool)
         own = (self.gallery**2).sum(1)
         error = np.full(len(images), np.inf)
-        for view in self.sides(images):
+        for view in sides(images):
             x = self._small(view)
             error = np.minimum(error, ((x**2).sum(1)[:, None] + own - 2 * x @ self.gallery.T).min(1))
         found = -10 * np.log10(np.maximum(error / self.gallery.shape[1], 1e-10)) > SAME

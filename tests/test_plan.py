@@ -44,6 +44,14 @@ def test_time_follows_the_counted_work(speed):
     assert 5e6 < weights < 7e6 and kept > 1e6
 
 
+@pytest.mark.parametrize("profile", ["smoke", "ham64", "ham128"])
+def test_every_profile_has_a_plan(speed, profile, monkeypatch):
+    monkeypatch.setattr(plan, "images_of", lambda cfg: 1000)
+    cfg = configure(profile, extras=True)  # on the phantom's stages, so that no data are needed
+    found = plan.table(store.Run(profile), cfg)
+    assert (found.seconds > 0).all() and (found.memory > 0).all() and set(found.notebook) <= set(plan.NOTEBOOKS)
+
+
 def test_true_sizes_are_counted_without_weights(speed):
     counted = plan.networks(configure("paper", data="/data"))
     assert 8.5e8 < counted["unet"][2] < 8.7e8 and 8.3e7 < counted["encode"][2] < 8.5e7
