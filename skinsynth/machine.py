@@ -7,12 +7,13 @@ import platform
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, current_thread
 
 from .errors import UserError
 
 PRECISIONS = ("float32", "bfloat16", "float16")
-SPIN = "10000"  # turns that a waiting OpenMP thread spins before it sleeps (book/rerun.md, measured)
+LANE = "skinsynth-lane"  # name of its threads
+SPIN = "10000"  # turns that a waiting OpenMP thread spins before it sleeps: fewer cost speed alone, more cost it beside others
 
 
 def processors(quota=Path("/sys/fs/cgroup/cpu.max")):
@@ -65,7 +66,7 @@ def lanes():
         torch.get_num_threads()  # a thread takes the number that holds when it first asks, and keeps it
         together.wait()
 
-    pool = ThreadPoolExecutor(n, "lane", begin)
+    pool = ThreadPoolExecutor(n, LANE, begin)
     list(pool.map(abs, range(n)))
     torch.set_num_threads(n)
     return pool
@@ -74,7 +75,8 @@ def lanes():
 def side_by_side(function, *items):
     """List of function(*item) over zipped items, computed in lanes where there are some; order as given.
 
-    Each call has to be independent of the others. Gradients are recorded or not as the caller does.
+    Each call has to be independent of the others. Gradients are recorded or not as the caller does. Called
+    from a lane it computes there: a lane that waited for lanes would wait for ever.
     """
     import torch
 
@@ -84,7 +86,7 @@ def side_by_side(function, *items):
         with torch.set_grad_enabled(recorded):
             return function(*item)
 
-    pool = lanes()
+    pool = None if current_thread().name.startswith(LANE) else lanes()
     return list(pool.map(call, *items) if pool else map(call, *items))
 
 
@@ -157,4 +159,5 @@ def sentence(facts=None):
     """`describe` in one line."""
     facts = facts or describe()
     on = "" if facts["device"] == "CPU" else f"{facts['device']} beside "
-    return f"{on}{facts['processor']} ({facts['instructions']}), {facts['precision']}, {facts['threads']} threads"
+    threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
+    return f"{on}{facts['processor']} ({facts['instructions']}), {facts['precision']}, {threads}"

@@ -86,7 +86,7 @@ class SkinPipeline(DiffusionPipeline):
                 own = keep[0].to(where)
                 own = scheduler.add_noise(own, first, later.expand(len(z))) if len(later) else own
                 z = torch.where(keep[1].to(where), own, z)
-        # in small parts: large ones cost a CPU twice the time, for want of cache
+        # in small parts: in large ones an image costs a CPU twice the time
         return np.concatenate([to_uint8(self.latent_format.decode(self.vae, part)) for part in z.split(16)])
 
     def _guided(self, z, t, label, kept, scale, reference_scale=1.0):
@@ -169,7 +169,8 @@ def sample(
             save_array(part, stretched(made) if stretch else made)
         bar.update()
 
-    side_by_side(draw, *zip(*mine, strict=True)) if mine else None
+    if mine:
+        side_by_side(draw, *zip(*mine, strict=True))
     bar.close()
     state.wait_for_everyone()
     names = [f"{dx}/{k:05d}_{s:07d}.png" for k, (dx, s) in enumerate(zip(labels, seeds, strict=True))]

@@ -293,7 +293,10 @@ def summary(found):
 
 def words(seconds):
     """A duration as a person says it."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    for unit, size, most in (("s", 1, 90), ("minutes", 60, 5400), ("hours", 3600, 4 * 86400)):
+        if seconds < most:
+            return f"{seconds / size:.{int(unit == 'hours')}f} {unit}"
+    return f"{seconds / 86400:.0f} days"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from . import machine
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
 UNHASHED = {"config", "plan", "machine", "store", "errors", "figures", "plots", "drawings", "session", "chapters", "run", "cli", "book", "gates"}
-SITE = ("cli.py", "book.py", "pages.py", "gates.py", "compare.py", "reference.py")  # make pages, no numbers
+SITE = ("cli.py", "book.py", "pages.py", "gates.py", "compare.py", "reference.py", "plan.py")  # make pages and estimates, no results
 
 
 @contextmanager

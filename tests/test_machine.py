@@ -104,7 +104,8 @@ def test_a_killed_run_ends_bitwise_the_same(tmp_path, monkeypatch, chosen, divis
     monkeypatch.setenv("SKINSYNTH_PRECISION", chosen)
     whole = _train(tmp_path / "whole", divisible=divisible)[0]
     with pytest.raises(KeyboardInterrupt):
-        _train(tmp_path / "killed", divisible=divisible, stop=47 if divisible else 23)
+        parts = torch.get_num_threads() if divisible and machine.lanes() else 1
+        _train(tmp_path / "killed", divisible=divisible, stop=23 * parts + 1)
     assert (tmp_path / "killed" / "checkpoint").exists()
     again = _train(tmp_path / "killed", divisible=divisible)[0]
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
@@ -122,6 +123,17 @@ def test_parts_side_by_side_give_what_one_after_the_other_gives(tmp_path, monkey
     again = _train(tmp_path / "again", divisible=True, accumulate=n)
     for a, b in zip(beside[0].parameters(), again[0].parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_lanes_keep_order_and_gradient_mode_and_may_call_lanes():
+    outer = machine.side_by_side(lambda i: sum(machine.side_by_side(lambda j: i * j, range(4))), range(5))
+    assert outer == [6 * i for i in range(5)]
+    weight = torch.ones(2, requires_grad=True)
+    with torch.no_grad():
+        assert not any(y.requires_grad for y in machine.side_by_side(lambda i: i * weight, range(3)))
+    assert all(y.requires_grad for y in machine.side_by_side(lambda i: i * weight, range(3)))
+    with pytest.raises(ValueError, match="bad"):
+        machine.side_by_side(lambda i: int("bad"), range(3))
 
 
 def test_a_batch_smaller_than_its_parts_is_refused(tmp_path):

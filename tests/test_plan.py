@@ -78,6 +78,6 @@ def test_before_a_run_the_time_is_said_and_nothing_where_all_is_done(speed, monk
     assert len(said) == 1
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(30, "30 s"), (600, "10 minutes"), (7200, "2.0 hours")])
+@pytest.mark.parametrize(("seconds", "text"), [(30, "30 s"), (600, "10 minutes"), (7200, "2.0 hours"), (864000, "10 days")])
 def test_durations_in_words(seconds, text):
     assert plan.words(seconds) == text
