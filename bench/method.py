@@ -84,7 +84,7 @@ def _distances(run, cfg, images, classes, seeds):
     table, originals = arrays.records_of(made), arrays.load_array(made / "images.npy")
     test = np.flatnonzero(table.split == "test")
     same, take = panel.matched(table.dx.iloc[test], classes, cfg.seed)
-    judge = panel.Judge(run, recipe.encoder("measure"), recipe.probe(run, cfg))
+    judge = panel.Judge(run)
     real = judge(originals[test[same]], table.dx.iloc[test[same]], table.lesion_id.iloc[test[same]])
     ours, theirs = (judge(x[take], classes[take], seeds[take]) for x in images.values())
     each = [metrics.with_interval(metrics.frechet_distance, real.features, f.features, real.groups, f.groups) for f in (ours, theirs)]

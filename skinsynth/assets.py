@@ -9,22 +9,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from . import clip, denoiser, encoders, segment, sets, vae
+from . import clip, denoiser, segment, sets, vae
 from .config import configure
 from .errors import UserError
 from .store import PACKAGE, Stage, read_json, write_json
 
 FOLDER = PACKAGE / "assets"
-BACKBONE = "test_resnet.r160_in1k"  # the timm network that classifiers of the micro profiles use
-BUDGET = dict(images=12288, loss=1200, measure=1200, clip=1000, backbone=1500, segmenter=1000, vae=6500, unet=7000)
+BUDGET = dict(images=12288, clip=1000, segmenter=1000, vae=6500, unet=7000)
 
 
 @functools.cache
 def bundled(part, folder=FOLDER):
     """A bundled model as a finished stage; its key is the hash of its files.
 
-    part: "diffusion" (vae/, unet/, scheduler/ in diffusers' layout), "clip" (open_clip's), "loss",
-    "measure", "segmenter" or "backbone". Raises UserError where it is missing.
+    part: "diffusion" (vae/, unet/, scheduler/ in diffusers' layout), "clip" (open_clip's) or
+    "segmenter". Raises UserError where it is missing.
     """
     path = folder / part
     files = sorted(p for p in path.rglob("*") if p.is_file())
@@ -59,22 +58,12 @@ def pretrain(
         skin = sets.described_photographs(run, images=sets.load_set(run, cfg), records=sets.load_set(run, cfg))
     else:
         skin = sets.generic_skin(run, n=n["images"], size=size, seed=seed)
-    made = {}
-    for part, wide, number in (("loss", 16, 1), ("measure", 24, 2)):
-        made[part] = encoders.train_encoder(
-            run, generic=skin, width=wide, steps=n[part], batch=batch, seed=seed + 1000 * number
-        )
-    made["vae"] = vae.pretrain_vae(
-        run, generic=skin, perceptual=made["loss"], width=width, steps=n["vae"], batch=batch, seed=seed
-    )
+    made = {"vae": vae.pretrain_vae(run, generic=skin, width=width, steps=n["vae"], batch=batch, seed=seed)}
     latents = vae.cache_latents(run, vae=made["vae"], images=skin)
     made["unet"] = denoiser.pretrain_unet(
         run, latents=latents, generic=skin, width=width, steps=n["unet"], batch=batch, seed=seed
     )
     made["clip"] = clip.train_clip(run, generic=skin, size=size, steps=n["clip"], batch=batch, seed=seed)
-    made["backbone"] = encoders.train_backbone(
-        run, generic=skin, backbone=BACKBONE, steps=n["backbone"], batch=batch, seed=seed + 3000
-    )
     made["segmenter"] = segment.pretrain_segmenter(
         run, generic=skin, width=width // 2, steps=n["segmenter"], batch=batch // 2, seed=seed
     )

@@ -38,6 +38,7 @@ def write_pages(run, root):
         "summary": pages.summary(rows, whole, others),
         "items": pages.items(rows, whole, pages.thumbnails(run, root / "book" / "generated"), others),
         "claims": pages.claims([*((p, *known) for (p, *_), known in zip(shown, others, strict=True)), (run, rows, whole)]),
+        "weights": pages.weights(),
         "status": pages.status(run, whole, runner.status(run, root=root), shown),
     }
     for name, text in made.items():

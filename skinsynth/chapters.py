@@ -18,6 +18,7 @@ NOTEBOOKS = (
     "04_synthesis",
     "05_interpolation",
     "06_downstream",
+    "07_checks",
 )
 DEPENDS = {  # what a notebook reads from others directly
     "02_vae": ("01_data",),
@@ -25,6 +26,7 @@ DEPENDS = {  # what a notebook reads from others directly
     "04_synthesis": ("02_vae", "03_clip"),
     "05_interpolation": ("04_synthesis",),
     "06_downstream": ("04_synthesis", "05_interpolation"),
+    "07_checks": ("04_synthesis",),
 }
 DRAWN = ("smoke", "micro")  # profiles that can run on the phantom
 

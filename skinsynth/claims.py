@@ -13,15 +13,16 @@ from .store import ROOT, Run, read_json, write_json
 
 FILE = ROOT / "book" / "claims.yml"
 SOURCE = "Kim et al. 2025"
-REPRODUCED, CONTRARY, OPEN, UNTESTABLE = VERDICTS = (
+REPRODUCED, CONTRARY, OPEN, BLIND, UNTESTABLE = VERDICTS = (
     "reproduced",
     "not reproduced",
     "inconclusive",
+    "the judge cannot see it",
     "not testable here",
 )
 DIRECTIONS = ("greater", "less", "equivalent", "none")
 NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
-KNOWN = NEEDED | {"margin", "parts", "paper", "chapter"}
+KNOWN = NEEDED | {"margin", "parts", "paper", "chapter", "property"}
 NUMBERS = ("value", "low", "high")
 
 
@@ -37,6 +38,7 @@ def load(path=FILE):
             fields = f"{', '.join(sorted(NEEDED))}; optional: {', '.join(sorted(KNOWN - NEEDED))}"
             raise UserError(f"{path}: {name}: fields should be {fields}; see the head of the file")
         claim.setdefault("margin", 0)
+        claim.setdefault("property", "")
         claim["n_parts"] = claim.pop("parts", 1)
         claim["paper_value"] = claim.pop("paper", "not available")
         claim["source"] = f"{claim['source']}, {SOURCE}"
@@ -48,12 +50,13 @@ def _run(run):
     return Run(run) if isinstance(run, str) else run
 
 
-def record(run, claim_id, parts, note="", profile=""):
+def record(run, claim_id, parts, note="", profile="", sight=None):
     """Write the evidence for a claim: one Estimate, or a list with one for each part.
 
     run: store.Run or its name. parts: differences with the sign that `quantity` in claims.yml says,
     labelled where there are several; an empty list says that it could not be measured, `note` why.
     profile: "smoke" sizes never lead to a verdict; by default the run's name up to the first dash.
+    sight: (whether the measure sees the claim's property in this run, how large a fault), of `judges.sees`.
     Raises UserError on an unknown id, more parts than the claim has, or two of one label.
     """
     run, claims = _run(run), load()
@@ -71,7 +74,7 @@ def record(run, claim_id, parts, note="", profile=""):
         row.update({k: float(row[k]) if math.isfinite(row[k]) else None for k in NUMBERS})
     write_json(
         run.root / "evidence" / f"{claim_id}.json",
-        dict(id=claim_id, parts=rows, note=note, profile=profile or run.name.split("-")[0]),
+        dict(id=claim_id, parts=rows, note=note, profile=profile or run.name.split("-")[0], sight=sight),
     )
 
 
@@ -175,8 +178,13 @@ def verdict(claim, evidence):
         out["why"] = out["note"] or later or "This run recorded no evidence."
     elif out["profile"] == "smoke":
         out["why"] = "Smoke sizes only test the plumbing."
+    elif claim["property"] and not evidence["sight"]:
+        out["why"] = f"Nobody tested whether the measure sees {claim['property']}."
+    elif claim["property"] and not evidence["sight"][0]:
+        out.update(verdict=BLIND, why=evidence["sight"][1])
     else:
-        out.update(verdict=ruling, why=_why(ruling, parts, part, claim))
+        seen = f" {evidence['sight'][1]}" if claim["property"] else ""
+        out.update(verdict=ruling, why=_why(ruling, parts, part, claim) + seen)
     return out
 
 

@@ -114,9 +114,9 @@ def train_arm(
 
 @stage("linear-probe")
 def linear_probe(out, *, arm, records, samples, embedded, others, seed):
-    """Logistic regression on frozen CLIP embeddings: the cheap second classifier. As train_arm, without R4.
+    """Logistic regression on frozen features: the cheap second classifier. As train_arm, without R4.
 
-    embedded: dict of embeddings stages (clip.cache_embeddings), of the original set ("records") and of
+    embedded: dict of features stages (panel.cache_features), of the original set ("records") and of
     the samples ("samples"); others: those of further sets.
     """
     if arm not in ARMS or arm == "R4":

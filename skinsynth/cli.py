@@ -9,6 +9,7 @@ import click
 from . import __version__
 from .config import PROFILES, configure
 from .errors import UserError
+from .networks import NETWORKS
 from .store import Run, disk_full, results_root
 
 profile_option = click.option(
@@ -254,6 +255,31 @@ def evaluate(folder, profile, data, out):
         if out:
             Path(out).mkdir(parents=True, exist_ok=True)
             write_csv(Path(out) / f"{name}.csv", table)
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def weights(context):
+    """Say which networks of others are here, which are not, and what follows from that."""
+    from . import weights as known
+
+    if context.invoked_subcommand:
+        return
+    for network, state in known.table():
+        click.echo(f"{network.name:46}{state if len(state) < 9 else 'WRONG':8}{network.megabytes:6} MB  {network.use}")
+        if state != "here":
+            click.echo(f"    {'without it ' + network.without if state == 'absent' else state}: {known.remedy(network)}")
+    click.echo(f"Fetched and converted files: {known.folder()}")
+
+
+@weights.command("fetch")
+@click.argument("names", nargs=-1)
+def fetch_weights(names):
+    """Fetch networks by NAME from their official addresses; all that are absent by default."""
+    from . import weights as known
+
+    for name in names or NETWORKS:
+        click.echo(f"{name}: {known.fetch(name)}")
 
 
 @cli.group()

@@ -23,7 +23,7 @@ class Config:
     patches: int = 8  # patch tokens taken from each CLIP level, besides CLS
     selection: str = "norm"  # of patch tokens: "norm", those of largest norm, or "grid", pooled (clip.py)
     injection: str = "attention"  # of the levels into the UNet: "attention" or "residual" (adapters.py)
-    backbone: str = "test_resnet.r160_in1k"  # timm names of the classifiers' networks, commas between; the first judges
+    backbone: str = "tf_efficientnet_lite0"  # timm names of the classifiers' networks, commas between; the first judges
     size: int = 64  # image side; the latent's side is an eighth of it
     width: int = 32  # base "scratch": the dial of network sizes
     n_train: int = 2500  # phantom: images of the train + validation pool
@@ -107,10 +107,9 @@ def configure(profile="micro", **overrides):
         for name in made.backbones:
             try_backbone(name, made.size)
     if made.inpainter == "lama" and "inpainter" in overrides:
-        from .standard import LAMA, find_weights
+        from .weights import require
 
-        if find_weights(LAMA) is None:
-            raise UserError(f"inpainter 'lama' needs {LAMA} in SKINSYNTH_WEIGHTS or torch hub's cache; put it there or choose another")
+        require("lama")
     if made.injection == "residual" and made.selection != "grid":
         raise UserError("injection 'residual' places tokens where they lie: set selection = 'grid' as well")
     return made

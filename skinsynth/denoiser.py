@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from . import adapters, encoders
+from . import adapters
 from .arrays import Rows, blocks, labels_of, load_array, records_of
 from .config import CLASSES
 from .machine import device
@@ -168,7 +168,10 @@ def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
     """A UNet that knows the attributes of generic skin and no diagnosis, as Stable Diffusion knows
     pictures. latents: a latents stage of the pre-trained VAE. The UNet alone is kept."""
     z, scheduler = Rows((load_array(latents / "latents.npy"), slice(None))), micro_scheduler()
-    values, sizes = encoders.attribute_targets(generic)
+    facts = read_json(generic / "attributes.json")
+    names = facts["vocabulary"]
+    values = np.array([[names[k].index(row[k]) for k in names] for row in facts["rows"]])
+    sizes = [len(v) for v in names.values()]
     labels = values + np.cumsum([0, *sizes[:-1]])  # one vocabulary of all attributes
     torch.manual_seed(seed)
     model = Denoiser(unet_config=micro_unet_config(width, z.shape[1], z.shape[2]), labels=sum(sizes))

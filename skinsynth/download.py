@@ -1,4 +1,4 @@
-"""Download of the data sets from their official addresses: resumed, checked by hash, safely unpacked."""
+"""Downloads from official addresses: resumed, checked by hash, safely unpacked."""
 
 import hashlib
 import os
@@ -204,26 +204,33 @@ def _place(source, file, folder):
     file.unlink()
 
 
-def _fetch_one(source, folder, url, progress):
-    """Download, check and place one file; returns the entry for HASHES."""
-    file = folder / ".downloads" / source.name
-    part = file.with_name(file.name + ".part")
+def receive(url, target, digest="", progress=True):
+    """Download `url` to `target`: resumed, checked by hash, then renamed. Returns the hash seen, "kind:...".
+
+    digest: "md5:..." or "sha256:..." as published. Raises UserError on a failed download or another hash.
+    """
+    part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        bar = tqdm(desc=source.name, unit="B", unit_scale=True, disable=not progress, leave=True)
-        with bar:
+    if not target.exists():
+        with tqdm(desc=target.name, unit="B", unit_scale=True, disable=not progress, leave=True) as bar:
             _receive(url, part, bar)
-    kind = source.digest.partition(":")[0] or "sha256"
-    seen = file_digest(file if file.exists() else part, kind)
-    if source.digest and seen != source.digest:
-        file.unlink(missing_ok=True)
+    seen = file_digest(target if target.exists() else part, digest.partition(":")[0] or "sha256")
+    if digest and seen != digest:
+        target.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
         raise UserError(
-            f"{url}: {source.name} has {seen}, published is {source.digest}; the file was removed, "
+            f"{url}: {target.name} has {seen}, published is {digest}; the file was removed, "
             "fetch it again, and if this stays ask the publisher"
         )
     if part.exists():
-        os.replace(part, file)
+        os.replace(part, target)
+    return seen
+
+
+def _fetch_one(source, folder, url, progress):
+    """Download, check and place one file; returns the entry for HASHES."""
+    file = folder / ".downloads" / source.name
+    seen = receive(url, file, source.digest, progress)
     _place(source, file, folder)
     return {"url": url, "hash": seen, "checked": bool(source.digest)}
 

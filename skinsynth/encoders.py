@@ -1,10 +1,12 @@
-"""Small image encoders: one serves as a loss, another measures, classifiers name the diagnosis."""
+"""Classifiers of the diagnosis, and what is done to the images that they are trained on."""
 
 import cv2
 import numpy as np
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,114 +17,14 @@ from .machine import device, side_by_side
 from .store import atomic, read_json, stage, write_json
 from .training import fit
 
-
-class AttributeEncoder(nn.Module):
-    """Convolutional encoder trained to name the attributes of generic skin.
-
-    features(x): (N,3,H,W) in [-1,1] -> four maps; embed(x): (N,64), the measured features.
-    """
-
-    def __init__(self, width, heads):
-        super().__init__()
-        widths = [3, width, 2 * width, 2 * width, 4 * width]
-        self.blocks = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(4, b), nn.SiLU(),
-                nn.Conv2d(b, b, 3, 1, 1), nn.GroupNorm(4, b), nn.SiLU(),
-            )
-            for a, b in zip(widths, widths[1:], strict=False)
-        )  # fmt: skip
-        self.out = nn.Linear(widths[-1], 64)
-        self.heads = nn.Linear(64, sum(heads))
-
-    def features(self, x):
-        maps = []
-        for block in self.blocks:
-            x = block(x)
-            maps.append(x)
-        return maps
-
-    def embed(self, x):
-        return self.out(self.features(x)[-1].mean((2, 3)))
-
-    def forward(self, x):
-        return self.heads(F.silu(self.embed(x)))
-
-
-def perceptual_distance(net, x, y):
-    """Mean squared difference of unit-normalised features, averaged over maps: (N,). As LPIPS.
-
-    Gradients flow to y, the copy; x is the original.
-    """
-    with torch.no_grad():
-        wanted = [F.normalize(a.float()) for a in net.features(x)]
-    parts = [
-        (a - F.normalize(b.float())).square().sum(1).mean((1, 2))
-        for a, b in zip(wanted, net.features(y), strict=True)
-    ]
-    return torch.stack(parts).mean(0)
-
-
-def attribute_targets(generic):
-    """Of a generic-skin stage: (N, attributes) int64 and the number of values of each attribute."""
-    facts = read_json(generic / "attributes.json")
-    names = facts["vocabulary"]
-    rows = [[names[k].index(row[k]) for k in names] for row in facts["rows"]]
-    return np.array(rows), [len(v) for v in names.values()]
-
-
-def save_state(out, state, facts):
-    """Weights as safetensors with the facts that rebuild the module beside them."""
-    with atomic(out / "model.safetensors") as part:
-        save_file({k: v.cpu().contiguous() for k, v in state.items()}, part)
-    write_json(out / "config.json", facts)
+LEARNING_RATE = 3e-4  # largest, of a network that knows ImageNet; chosen on validation
 
 
 def save_module(out, model, facts):
-    save_state(out, model.state_dict(), facts)
-
-
-@stage("encoder")
-def train_encoder(out, *, generic, width, steps, batch, seed):
-    """An encoder of generic skin. The one that is a loss and the one that measures differ in seed
-    and width, and both differ from the CLIP model that conditions (PROTOCOL: generative numbers)."""
-    torch.manual_seed(seed)
-    heads = attribute_targets(generic)[1]
-    model = AttributeEncoder(width, heads)
-    _fit_attributes(out, model, generic, steps=steps, batch=batch, lr=3e-3, seed=seed, desc="encoder")
-    save_module(out, model, dict(width=width, heads=heads))
-
-
-def _fit_attributes(out, model, generic, **training):
-    """Train a network whose outputs are the logits of all attributes, one after the other."""
-    images = load_array(generic / "images.npy")
-    targets, sizes = attribute_targets(generic)
-    targets = torch.from_numpy(targets)
-
-    def loss(net, index, rng):
-        x = augment(to_tensor(images[index.numpy()]), rng).to(device())
-        logits, wanted = net(x).float().split(sizes, 1), targets[index].to(device()).unbind(1)
-        return sum(F.cross_entropy(a, b) for a, b in zip(logits, wanted, strict=True)) / len(sizes)
-
-    fit(model, loss, len(images), out=out, ema=0.99, **training)
-
-
-@stage("backbone")
-def train_backbone(out, *, generic, backbone, steps, batch, seed):
-    """A timm network that knows the attributes of generic skin: where classifiers start."""
-    torch.manual_seed(seed)
-    model = new_classifier(backbone, sum(attribute_targets(generic)[1]))
-    _fit_attributes(out, model, generic, steps=steps, batch=batch, lr=2e-3, seed=seed, desc="backbone")
-    body = {k: v for k, v in model.state_dict().items() if not _is_head(model, k)}
-    save_state(out, body, dict(backbone=backbone))
-
-
-def load_encoder(made):
-    """The frozen AttributeEncoder of a stage, on the device."""
-    facts = read_json(made / "config.json")
-    net = AttributeEncoder(facts["width"], facts["heads"])
-    net.load_state_dict(load_file(made / "model.safetensors"))
-    return net.to(device()).eval().requires_grad_(False)
+    """Weights as safetensors with the facts that rebuild the module beside them."""
+    with atomic(out / "model.safetensors") as part:
+        save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, part)
+    write_json(out / "config.json", facts)
 
 
 @torch.no_grad()
@@ -169,31 +71,73 @@ def strong(x, rng):
     return soften(x.clamp(-1, 1), rng)
 
 
-def _is_head(model, name):
-    return name.startswith(model.default_cfg["classifier"] + ".")
+class Classifier(nn.Module):
+    """A timm network with a fresh head for images in [-1, 1]: (N,3,H,W) -> logits (N, classes).
+
+    Each network sees the mean and deviation it was trained with. start: a stage with its weights, of
+    which all but the head are taken; batch normalisation then keeps their statistics, which few skin
+    images would only disturb. Raises UserError where they are another network's.
+    """
+
+    def __init__(self, backbone, classes, start=None):
+        super().__init__()
+        self.net, self.known = timm.create_model(backbone, num_classes=classes), start is not None
+        mean, std = (torch.tensor(self.net.default_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+        self.register_buffer("mean", 2 * mean - 1, persistent=False)  # on [-1, 1]
+        self.register_buffer("std", 2 * std, persistent=False)
+        if start is not None:
+            self._take(start / "model.safetensors", backbone)
+
+    def _take(self, path, backbone):
+        own, head = self.net.state_dict(), self.net.default_cfg["classifier"] + "."
+        state = {k: v for k, v in load_file(path).items() if not k.startswith(head)}
+        wanted = {k: v.shape for k, v in own.items() if not k.startswith(head)}
+        if wrong := {k for k in {*state, *wanted} if k not in state or state[k].shape != wanted.get(k)}:
+            raise UserError(f"{path}: not the weights of {backbone} ({min(wrong)}); put the right file there")
+        self.net.load_state_dict(own | state)
+
+    def train(self, mode=True):
+        super().train(mode)
+        for layer in self.net.modules():
+            if self.known and isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval()
+        return self
+
+    def features(self, x):
+        """What the head sees: (N, D)."""
+        return self.net.forward_head(self.net.forward_features((x - self.mean) / self.std), pre_logits=True)
+
+    def forward(self, x):
+        return self.net((x - self.mean) / self.std)
+
+    @torch.no_grad()
+    def aim(self, images, labels, weights=None, most=4096):
+        """Set the head to a logistic regression on the features as they are, of `most` images at most.
+
+        A random head would first undo what the network knows (Kumar et al. 2022, linear probing, then
+        fine-tuning). weights: (N,) as the images are drawn in training.
+        """
+        rows = np.sort(np.random.default_rng(0).permutation(len(images))[:most])
+        x, head = in_batches(self.eval().features, images[rows]), self.net.get_classifier()
+        scaled = StandardScaler().fit(x)
+        own = None if weights is None else weights[rows] / weights[rows].mean()
+        found = LogisticRegression(C=0.01, max_iter=300).fit(scaled.transform(x), labels[rows], own)
+        if len(found.classes_) < 3:  # two classes have one row between them; a handful of images is no start
+            return
+        weight = found.coef_ / scaled.scale_
+        bias = found.intercept_ - weight @ scaled.mean_
+        head.bias.fill_(bias.min())  # a class without images
+        for row, w, b in zip(found.classes_, weight, bias, strict=True):
+            head.weight[row], head.bias[row] = torch.from_numpy(w), b
 
 
 def try_backbone(name, size):
     """Raise UserError where timm knows no such network, or it does not take images of `size` pixels."""
     try:
-        timm.create_model(name, num_classes=2).eval()(torch.zeros(1, 3, size, size))
+        Classifier(name, 2).eval()(torch.zeros(1, 3, size, size))
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"network {name!r} cannot be used at {size} pixels ({reason}); see timm.list_models()") from error
-
-
-def new_classifier(backbone, classes, start=None):
-    """A timm backbone by name with a fresh head; start: a folder whose weights it takes, but the head."""
-    model = timm.create_model(backbone, num_classes=classes)
-    if start is not None:
-        state = {k: v for k, v in load_file(start / "model.safetensors").items() if not _is_head(model, k)}
-        try:
-            missing, extra = model.load_state_dict(state, strict=False)
-        except RuntimeError:  # sizes differ
-            missing, extra = ["sizes"], []
-        if wrong := [*extra, *(k for k in missing if not _is_head(model, k))]:
-            raise UserError(f"{start / 'model.safetensors'}: not the weights of {backbone} ({wrong[0]}); put the right file there")
-    return model
 
 
 def train_classifier(
@@ -205,15 +149,17 @@ def train_classifier(
     """
     torch.manual_seed(seed)
     targets = torch.from_numpy(labels)
-    model = new_classifier(backbone, len(CLASSES), start).to(memory_format=torch.channels_last)  # faster by a quarter
+    model = Classifier(backbone, len(CLASSES), start).to(memory_format=torch.channels_last)  # faster by a quarter
 
     def loss(net, index, rng):
         x = change(to_tensor(images[index.numpy()]), rng).to(device())
         return F.cross_entropy(net(x).float(), targets[index].to(device()), label_smoothing=0.05)
 
+    if model.known:
+        model.to(device()).aim(images, labels, weights)
     fit(
-        model, loss, len(images), out=out, steps=steps, batch=batch, lr=2e-3, seed=seed,
-        weights=weights, ema=0.98, desc=desc,
+        model, loss, len(images), out=out, steps=steps, batch=batch, lr=LEARNING_RATE if model.known else 2e-3,
+        seed=seed, weights=weights, ema=0.98, divisible=model.known, classifier=True, desc=desc,
     )  # fmt: skip
     model.eval()
     save_module(out, model, dict(backbone=backbone))
@@ -222,7 +168,7 @@ def train_classifier(
 
 def load_classifier(made):
     """The classifier of a stage, on the device."""
-    model = new_classifier(read_json(made / "config.json")["backbone"], len(CLASSES))
+    model = Classifier(read_json(made / "config.json")["backbone"], len(CLASSES))
     model.load_state_dict(load_file(made / "model.safetensors"))
     return model.to(device(), memory_format=torch.channels_last).eval()
 

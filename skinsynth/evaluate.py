@@ -54,7 +54,7 @@ def evaluate(run, cfg, folder):
         provenance_check(Stage(Path(folder), ""), made)
     records, images = arrays.records_of(made), arrays.load_array(made / "images.npy")
     test, train = (np.flatnonzero(records.split == name) for name in ("test", "train"))
-    judge = panel.Judge(run, recipe.encoder("measure"), recipe.probe(run, cfg))
+    judge, probe = panel.Judge(run), encoders.load_classifier(recipe.probe(run, cfg))
     rows, take = panel.matched(records.dx[test], of_class, cfg.seed)
     if len(take) < 10:
         raise UserError(f"{folder}: {len(take)} images match a class of the test split; 10 or more are needed")
@@ -64,7 +64,7 @@ def evaluate(run, cfg, folder):
     floors = panel.floors(judge, images, records, target, train, recipe.autoencoder(run, cfg, "8ch"), cfg.seed)
     tables = {"distances": pd.DataFrame([*panel.floor_rows(judge, real, floors, cfg.seed), panel.row(judge, str(folder), real, fake)])}
     tables["distances"]["generator's split"] = ["", "", "this one" if known else "unknown: it may have seen test lesions"]
-    answer = lambda x, labels: encoders.probabilities(judge.probe, x).argmax(1) == [CLASSES.index(c) for c in labels]  # noqa: E731
+    answer = lambda x, labels: encoders.probabilities(probe, x).argmax(1) == [CLASSES.index(c) for c in labels]  # noqa: E731
     right, original = answer(samples, of_class), answer(images[test], records.dx[test])
     shares = {c: stats.wilson(int(right[of_class == c].sum()), int((of_class == c).sum())) for c in sorted(set(of_class))}
     tables["fidelity"] = pd.DataFrame([
@@ -72,7 +72,7 @@ def evaluate(run, cfg, folder):
         for c, e in shares.items()
     ])
     try:
-        near = copies.checker(images, records, lambda x: encoders.in_batches(judge.encoder.embed, x))
+        near = copies.checker(images, records, judge.embed)
     except UserError as reason:
         return tables | {"copies": pd.DataFrame([{"images": str(folder), "copies": f"not computed: {reason}"}])}
     sets = {"held-out test images (chance)": (images[target], records.dx[target]), str(folder): (samples, of_class)}

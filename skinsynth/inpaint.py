@@ -5,7 +5,6 @@ dilated, so that the lesion's soft rim is inside, and the seam is blended.
 """
 
 import functools
-import os
 
 import cv2
 import numpy as np
@@ -17,7 +16,7 @@ from scipy.sparse.linalg import splu
 from .arrays import to_tensor, to_uint8
 from .errors import UserError
 from .machine import device
-from .standard import LAMA, find_weights
+from .weights import NotComputed, find, folder, require
 
 FULL = 0.95  # of the image: beyond that no skin is left to copy from
 
@@ -75,18 +74,15 @@ def harmonic(image, area):
 
 
 @functools.cache
-def _lama(folder):
-    """The network, read once; folder: SKINSYNTH_WEIGHTS, so that another one is looked into again."""
-    path = find_weights(LAMA)
-    if path is None:
-        raise UserError(f"inpainter 'lama' needs {LAMA} in SKINSYNTH_WEIGHTS or torch hub's cache; put it there or choose another")
-    return torch.jit.load(str(path), map_location=device()).eval()
+def _lama(where):
+    """The network, read once; where: the folder of weights, so that another one is looked into again."""
+    return torch.jit.load(str(require("lama")), map_location=device()).eval()
 
 
 @torch.no_grad()
 def lama(image, area):
-    """LaMa (Suvorov et al. 2022) as TorchScript from local weights; see `standard.LAMA`."""
-    network = _lama(os.environ.get("SKINSYNTH_WEIGHTS"))
+    """LaMa (Suvorov et al. 2022) as TorchScript; see `weights.NETWORKS`."""
+    network = _lama(folder())
     h, w = area.shape
     pad = ((0, -h % 8), (0, -w % 8))
     x = (to_tensor(np.pad(image, (*pad, (0, 0)), mode="symmetric")[None]) + 1) / 2
@@ -100,7 +96,7 @@ INPAINTERS = dict(telea=telea, harmonic=harmonic, lama=lama)
 
 def best():
     """Name of the best method there is: LaMa where its weights lie, else Telea's, the nearest to the phantom's validation skin."""
-    return "lama" if find_weights(LAMA) else "telea"
+    return "telea" if isinstance(find("lama"), NotComputed) else "lama"
 
 
 def inpaint(image, mask, method="telea"):

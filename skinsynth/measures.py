@@ -6,7 +6,7 @@ import torch
 from scipy.stats import norm, rankdata, wasserstein_distance
 
 from .errors import UserError
-from .machine import side_by_side
+from .machine import device, side_by_side
 from .stats import LEVEL, Estimate
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, five scales
@@ -76,31 +76,18 @@ def ms_ssim(a, b, batch=64):
 
 
 @torch.no_grad()
-def lpips_distance(net, a, b, batch=64, device="cpu"):
-    """Perceptual distance per image, 0 for equal images, lower is nearer.
+def lpips_distance(net, a, b, batch=64):
+    """LPIPS of each pair of images, 0 for equal ones, lower is nearer. net: a `standard.LPIPS`.
 
-    net: the result of `lpips_standard()`, or any module whose `features(x)` gives a list of maps
-    (N, C, h, w) for x in [-1, 1]; then squared differences of the channel-wise unit-normalised
-    maps, summed over channels, averaged over space, summed over the maps (Zhang et al. 2018, Eq. 1,
-    without learned weights): not LPIPS itself, so the caller names it by its network, as
-    LPIPS-micro. a, b: uint8 (N, H, W, 3). Returns (N,).
+    a, b: uint8 (N, H, W, 3). Returns (N,).
     """
     a, b = _pair(a, b)
 
     def one(i):
-        x, y = (_tensor(v[i : i + batch], -1.0).to(device) for v in (a, b))
-        if hasattr(net, "distance"):
-            d = net.distance(x, y)
-        else:
-            maps = zip(net.features(x), net.features(y), strict=True)
-            d = sum((_unit(f) - _unit(g)).square().sum(1).mean((1, 2)) for f, g in maps)
-        return d.double().cpu().numpy()
+        x, y = (_tensor(v[i : i + batch], -1.0).to(device()) for v in (a, b))
+        return net(x, y).double().cpu().numpy()
 
     return np.concatenate(side_by_side(one, range(0, len(a), batch)))
-
-
-def _unit(f):
-    return f / (f.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
 def luminance(images):

@@ -1,7 +1,7 @@
 """Distances between sets of images in the feature space of any encoder, with intervals.
 
-Features are float arrays (N, D). Names of stand-ins (FD-micro, KID-micro) are the caller's: the
-functions know no encoder. Intervals delete whole groups (lesions, seeds) rather than resample.
+Features are float arrays (N, D). What a distance is called is the caller's business: the functions
+know no encoder, and only Inception's features make an FID or a KID. Intervals delete whole groups (lesions, seeds) rather than resample.
 """
 
 import numpy as np
@@ -24,7 +24,6 @@ from .measures import (  # noqa: F401  one name for everything that measures
     shortcut_audit,
     texture_energy,
 )
-from .standard import NotComputed, inception, lpips_standard  # noqa: F401
 from .stats import jackknife, wilson, within
 
 BLOCK = 1024  # rows read at a time

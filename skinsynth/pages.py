@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from . import chapters, store
 from .claims import VERDICTS, finding, reason, typeset
+from .networks import NETWORKS
 from .session import table_markdown
 
 ITEMS = {  # item: (what it shows, notebook)
@@ -27,10 +28,10 @@ ITEMS = {  # item: (what it shows, notebook)
     "fig13": ("Failures, found by a score", "04_synthesis"),
     "fig14": ("DullRazor, step by step", "01_data"),
     "table1": ("Reconstruction error with 4 and 8 channels", "02_vae"),
-    "table2": ("FID and IS, baseline against proposed", "04_synthesis"),
+    "table2": ("Distance to the originals, baseline against proposed", "04_synthesis"),
     "table3": ("Classification with real and synthetic images", "06_downstream"),
     "table4": ("The same classifiers on PAD-UFES-20, zero-shot", "06_downstream"),
-    "table5": ("FID and IS of the ablation", "04_synthesis"),
+    "table5": ("Distance to the originals, the ablation", "04_synthesis"),
     "table6": ("CLIP-space variance, random against interpolated", "05_interpolation"),
 }
 SHORT = 60  # letters of a note that fits into a table
@@ -195,6 +196,17 @@ def status(run, whole, states, published=()):
         ))  # fmt: skip
         lines += ["", f"Files: {_download(other, 'manifest.json')}, {_download(other, 'claims.json')}."]
     return "\n".join([*lines, *benchmarks(chapters.project_root() / "bench" / "results")]) + "\n"
+
+
+def weights():
+    """The table of other people's networks."""
+    lines = ["| Network | What for | From | SHA-256 | MB | Licence | Source | Sees |", "|:--|:--|:--|:--|--:|:--|:--|:--|"]
+    for n in NETWORKS.values():
+        place = n.source.split()[0]
+        place = f"`{place}`" if n.kind == "package" else f"[{'hub' if n.kind == 'hub' else 'release'}]({place.replace('hub:', 'https://huggingface.co/')})"
+        digest = f"`{n.digest[:16]}...`" if n.digest else "as the hub says"
+        lines.append(f"| {n.name} | {n.use} | {place} | {digest} | {n.megabytes:,} | {n.licence} | {{cite:t}}`{n.citation}` | {n.takes} |")
+    return "\n".join(lines) + "\n"
 
 
 def benchmarks(folder):

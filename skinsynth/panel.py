@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import encoders, metrics, stats
-from .arrays import content_hash, load_array, stream_array
-from .config import CLASSES
-from .machine import device
-from .standard import INCEPTION, NotComputed, inception
-from .store import code_hash
+from . import metrics, stats
+from .arrays import content_hash, load_array, map_array, stream_array
+from .encoders import in_batches
+from .networks import NETWORKS
+from .standard import SIDE, EfficientNet, inception
+from .store import code_hash, stage
 from .vae import round_trip
+from .weights import NotComputed
 
-BATCH = 64
+BATCH = 256  # images measured before they are written
+WIDTH = 1280  # of EfficientNet's features
+NAMES = ("FD-EfficientNet", "KD-EfficientNet", "score-EfficientNet")  # only Inception's are FID, KID and IS
+DISTANCES = (metrics.frechet_distance, metrics.kid)
 
 
 @dataclass(frozen=True)
@@ -20,45 +24,55 @@ class Features:
     """What is measured of a set of images: features, class probabilities, ids of what goes together."""
 
     features: np.ndarray  # (N, D)
-    probabilities: np.ndarray  # (N, classes)
+    probabilities: np.ndarray  # (N, classes) of ImageNet
     labels: np.ndarray  # (N,) class codes
     groups: np.ndarray  # (N,) jackknife group numbers
+    inception: object = None  # the same images as Inception sees them, where its weights are
 
     def __getitem__(self, rows):
-        return Features(self.features[rows], self.probabilities[rows], self.labels[rows], self.groups[rows])
+        beside = self.inception and self.inception[rows]
+        return Features(self.features[rows], self.probabilities[rows], self.labels[rows], self.groups[rows], beside)
 
 
 class Judge:
-    """Turns images into Features: Inception where its weights are, the micro encoder otherwise.
+    """Turns images into Features, by EfficientNet-Lite0, and by Inception where its weights are.
 
-    names: how the distances must be called in a table, so that no stand-in bears a standard name.
-    The same pixels are measured once in a run: features lie under run.root/features, and are read
-    from there, memory-mapped.
+    run: the same pixels are measured once in a run; features lie under run.root/features and are read
+    from there, memory-mapped. Without a run nothing is kept.
     """
 
-    def __init__(self, run, measure, probe):
-        self.folder = run.root / "features"
-        self.encoder, self.probe = encoders.load_encoder(measure), encoders.load_classifier(probe)
-        self.network = inception(device())
-        self.inception = not isinstance(self.network, NotComputed)
-        self.names = ("FID", "KID", "IS") if self.inception else ("FD-micro", "KID-micro", "IS-probe")
-        self.key = f"{INCEPTION if self.inception else (measure.key, probe.key)} {code_hash('panel')}"
+    names = NAMES
 
-    def _measure(self, images):
-        """(features, probabilities) of a few images."""
-        if self.inception:
-            return self.network(images)
-        return encoders.in_batches(self.encoder.embed, images), encoders.probabilities(self.probe, images)
+    def __init__(self, run=None):
+        self.folder = run and run.root / "features"
+        self.net, self.inception = EfficientNet(), inception()
+
+    def embed(self, images):
+        """(N, 1280) features of uint8 images (N,H,W,3)."""
+        return in_batches(self.net.embed, images)
+
+    def _kept(self, images, network, measure):
+        parts = (measure(images[i : i + BATCH]) for i in range(0, len(images), BATCH))
+        if not self.folder:
+            return np.concatenate(list(parts))
+        key = f"{NETWORKS[network].digest} {SIDE} {code_hash('panel')}"
+        path = self.folder / f"{content_hash(images, key)}.npy"
+        return load_array(path) if path.exists() else stream_array(path, len(images), parts)
 
     def __call__(self, images, labels, ids):
         """images uint8 (N,H,W,3), labels (N,) codes, ids (N,) lesions or seeds."""
-        path = self.folder / f"{content_hash(images, self.key)}.npy"
-        if not path.exists():
-            parts = (self._measure(images[i : i + BATCH]) for i in range(0, len(images), BATCH))
-            stream_array(path, len(images), (np.concatenate(both, 1).astype(np.float32) for both in parts))
-        found, classes = load_array(path), 1008 if self.inception else len(CLASSES)
-        groups = stats.make_groups(np.asarray(ids))
-        return Features(found[:, :-classes], found[:, -classes:], np.asarray(labels), groups)
+        labels, groups, beside = np.asarray(labels), stats.make_groups(np.asarray(ids)), None
+        if not isinstance(self.inception, NotComputed):
+            found = self._kept(images, "inception", self.inception)
+            beside = Features(found[:, :2048], found[:, 2048:], labels, groups)
+        found = self._kept(images, "efficientnet-lite0", lambda x: in_batches(self.net.measure, x))
+        return Features(found[:, :WIDTH], found[:, WIDTH:], labels, groups, beside)
+
+
+@stage("features")
+def cache_features(out, *, images):
+    """Features of all images of a stage, in its order."""
+    map_array(out / "embeddings.npy", Judge().embed, load_array(images / "images.npy"))
 
 
 def matched(real_labels, fake_labels, seed=0):
@@ -96,16 +110,22 @@ def floor_rows(judge, real, floors, seed=0):
     return rows
 
 
-def row(judge, name, real, fake):
-    """One row of a table: distances and scores of `fake` against `real`, with intervals."""
-    distance, kernel, score = judge.names
+def _row(names, real, fake):
+    distance, kernel, score = names
     args = (real.features, fake.features, real.groups, fake.groups)
-    found = {
+    return {
         distance: stats.within(metrics.with_interval(metrics.frechet_distance, *args), 0, np.inf),
         kernel: metrics.with_interval(metrics.kid, *args),
         score: metrics.inception_score_interval(fake.probabilities, fake.groups),
-        **metrics.prdc_with_interval(*args),
     }
+
+
+def row(judge, name, real, fake):
+    """One row of a table: distances and scores of `fake` against `real`, with intervals."""
+    found = _row(judge.names, real, fake)
+    if fake.inception:
+        found |= _row(("FID", "KID", "IS"), real.inception, fake.inception)
+    found |= metrics.prdc_with_interval(real.features, fake.features, real.groups, fake.groups)
     return {"model": name, "n": len(fake.labels)} | stats.columns(found)
 
 

@@ -63,6 +63,7 @@ def _data(run, cfg):
 def _vae(run, cfg):
     for kind in ("pretrained", "4ch", "8ch"):
         recipe.autoencoder(run, cfg, kind)
+    recipe.judged(run, cfg)
 
 
 def _clip(run, cfg):
@@ -122,7 +123,7 @@ def _downstream(run, cfg):
                 recipe.classifier(run, cfg, arm, seed, recipe.synthetic(run, cfg, dose=dose))
 
 
-NOTEBOOKS = dict(zip(chapters.NOTEBOOKS, (_data, _vae, _clip, _synthesis, _interpolation, _downstream), strict=True))
+NOTEBOOKS = dict(zip(chapters.NOTEBOOKS, (_data, _vae, _clip, _synthesis, _interpolation, _downstream, recipe.judged), strict=True))
 
 
 def stages(run, cfg, notebooks=chapters.NOTEBOOKS):
@@ -166,7 +167,7 @@ def _models(cfg, where):
     with torch.device(where):
         autoencoder, unet = (kind.from_config({k: v for k, v in config.items() if not k.startswith("_")})
                              for kind, config in ((AutoencoderKL, wide), (UNet2DConditionModel, deep)))  # fmt: skip
-        network = encoders.new_classifier(cfg.backbones[0], len(CLASSES))
+        network = encoders.Classifier(cfg.backbones[0], len(CLASSES))
     new = lambda *shape: torch.zeros(shape, device=where)  # noqa: E731
     levels = lambda n: new(n, 1 + 5 * (1 + cfg.patches), unet.config.cross_attention_dim)  # noqa: E731
     return {
@@ -260,6 +261,8 @@ def cost(facts, cfg, n):
         "segmenter": lambda: train("encode", part=0.25),
         "interpolation": lambda: infer("decode", 11 * many) + infer("encode", 2 * many),
         "partly-interpolated": lambda: infer("decode", many) + infer("encode", 2 * many),
+        "features": lambda: infer("classifier", n) * max(1, 128**2 / pixels),
+        "judges": lambda: infer("classifier", 60 * len(CLASSES) * i["n"]) * max(1, 128**2 / pixels),
         "linear-probe": lambda: 3,
     }[name]()
     kinds = dict(vae=("encode", "decode"), denoiser=("unet",), classifier=("classifier",), probe=("classifier",))

@@ -16,12 +16,14 @@ from . import (
     denoiser,
     encoders,
     inpaint,
+    judges,
+    panel,
     pipeline,
     pixels,
     segment,
     sets,
-    standard,
     vae,
+    weights,
 )
 from .config import CLASSES
 from .counterfactual import ALPHAS
@@ -57,11 +59,6 @@ def training_images(run, cfg, dehair=True):
     return sets.training_images(run, images=records(run, cfg), dehair=dehair)
 
 
-def encoder(role):
-    """role: "loss" (perceptual term of the VAE) or "measure" (FD-micro, LPIPS-micro)."""
-    return assets.bundled(role)
-
-
 def load_clip(cfg):
     return clip.load_clip(assets.named(cfg.clip, "clip"))
 
@@ -79,7 +76,7 @@ def base(run, cfg):
         return (assets.named(cfg.base, "diffusion"),) * 2
     skin = sets.generic_skin(run, n=min(12288, 16 * cfg.pretrain_steps), size=cfg.size, seed=cfg.seed)
     start = vae.pretrain_vae(
-        run, generic=skin, perceptual=encoder("loss"), width=cfg.width, steps=cfg.pretrain_steps,
+        run, generic=skin, width=cfg.width, steps=cfg.pretrain_steps,
         batch=cfg.batch, seed=cfg.seed,
     )  # fmt: skip
     unet = denoiser.pretrain_unet(
@@ -96,7 +93,7 @@ def autoencoder(run, cfg, kind):
     if kind == "pretrained":
         return start
     return vae.train_vae(
-        run, start=start, perceptual=encoder("loss"), channels=dict([("4ch", 4), ("8ch", 8)])[kind],
+        run, start=start, channels=dict([("4ch", 4), ("8ch", 8)])[kind],
         steps=cfg.vae_steps, lr=cfg.vae_lr, batch=cfg.batch // 2, accumulate=cfg.accumulate, seed=cfg.seed,
         **given,
     )  # fmt: skip
@@ -160,16 +157,19 @@ def export_samples(run, cfg, folder, *, model, classes="", n=8, guidance=None, m
                 shutil.copy(source, target)
 
 
-def backbone(name):
-    """What a classifier starts from: the bundled network, timm's weights where they lie, else nothing."""
-    return assets.bundled("backbone") if name == assets.BACKBONE else standard.backbone_weights(name)
-
-
 def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
     return encoders.train_probe(
         run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbones[0],
-        start=backbone(cfg.backbones[0]), steps=4 * cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + 77,
+        start=weights.backbone(cfg.backbones[0]), steps=4 * cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + 77,
+    )  # fmt: skip
+
+
+def judged(run, cfg):
+    """What each measure sees of planted faults: judges.csv."""
+    return judges.plant(
+        run, records=records(run, cfg), probe=probe(run, cfg), n=cfg.samples, seed=cfg.seed,
+        embedded=clip.cache_embeddings(run, clip=assets.named(cfg.clip, "clip"), images=records(run, cfg)),
     )  # fmt: skip
 
 
@@ -253,8 +253,8 @@ def synthetic(run, cfg, arm="RS", dose=1.0):
 
 
 def linear_probe(run, cfg, arm, samples):
-    """The second classifier of Tables 3 and 4: a linear one on CLIP embeddings."""
-    known = lambda made: clip.cache_embeddings(run, clip=assets.named(cfg.clip, "clip"), images=made)  # noqa: E731
+    """The second classifier of Tables 3 and 4: a linear one on frozen features."""
+    known = lambda made: panel.cache_features(run, images=made)  # noqa: E731
     return classify.linear_probe(
         run, arm=arm, records=records(run, cfg), samples=samples, seed=cfg.seed,
         embedded=dict(records=known(records(run, cfg)), samples=known(samples)),
@@ -267,6 +267,6 @@ def classifier(run, cfg, arm, seed, samples, network=None):
     network = network or cfg.backbones[0]
     return classify.train_arm(
         run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
-        vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg), backbone=network, start=backbone(network),
+        vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg), backbone=network, start=weights.backbone(network),
         steps=cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + seed,
     )  # fmt: skip

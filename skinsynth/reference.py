@@ -46,15 +46,14 @@ class Photographs:
     """
 
     def __init__(self, run, cfg):
-        from . import copies, encoders, recipe
+        from . import copies, panel, recipe
 
         made = recipe.records(run, cfg)
         images = load_array(made / "images.npy")
         other = load_array(recipe.clinical(run, cfg) / "images.npy")
         self.gallery = np.concatenate([self._small(images), self._small(other)])
-        encoder = encoders.load_encoder(recipe.encoder("measure"))
         try:
-            self.near = copies.checker(images, records_of(made), lambda x: encoders.in_batches(encoder.embed, x))
+            self.near = copies.checker(images, records_of(made), panel.Judge().embed)
         except UserError:  # a handful of photographs is too few to calibrate with
             self.near = None
         self.classes = records_of(made).dx.to_numpy()

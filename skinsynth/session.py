@@ -182,11 +182,16 @@ class Session:
             self.said[what] = {"what": what} | {k: known.get(k) for k in ("value", "low", "high", "n")}
         store.write_csv(self.run.tables / f"numbers-{self.notebook}.csv", pd.DataFrame(self.said.values(), dtype=object))
 
-    def evidence(self, claim, parts, note=""):
-        """Record what this run measured for a claim of the paper; see claims.record."""
-        from . import claims
+    def evidence(self, claim, parts, note="", measure=""):
+        """Record what this run measured for a claim of the paper; see claims.record.
 
-        claims.record(self.run, claim, parts, note, profile=self.cfg.profile)
+        measure: the name in judges.csv of what the numbers rest on, where the claim names a property.
+        """
+        from . import claims, judges, recipe
+
+        made = measure and pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
+        sight = measure and judges.sees(made, measure, claims.load()[claim]["property"])
+        claims.record(self.run, claim, parts, note, self.cfg.profile, sight or None)
 
     def results(self, item):
         """Say what the paper claims of an item, what this run found, and link the files behind.

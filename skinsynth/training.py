@@ -90,7 +90,7 @@ def _load(folder, model, average, optimizer, scaler):
 
 def fit(
     model, loss, n, *, out, steps, batch, lr, seed, weights=None, ema=0.0, check=None, accumulate=1,
-    divisible=False, save_every=200, desc="",
+    divisible=False, classifier=False, save_every=200, desc="",
 ):  # fmt: skip
     """Train `model` in place; returns it with averaged weights where `ema` > 0.
 
@@ -100,6 +100,7 @@ def fit(
     processes share the parts; part k draws from (seed, step, k), whoever computes it.
     divisible: the network neither mixes the items of a batch (batch normalisation) nor draws (dropout):
     then a CPU's threads compute two parts side by side, see machine.lanes.
+    classifier: see machine.mixed.
     check(model) -> validation loss of the averaged weights, logged ten times; it trains nothing and
     chooses nothing.
     The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
@@ -125,7 +126,7 @@ def fit(
         inside = int(torch.randint(2**31, (1,), generator=rng))
         if pool is None:  # threads share the generator that layers draw from
             torch.manual_seed(inside)
-        with machine.mixed(where):
+        with machine.mixed(where, classifier):
             own = loss(model, part, rng) * share
         if not torch.isfinite(own):
             raise UserError(f"loss is {own.item()} at step {step} of {out.name}; items {part.tolist()}")

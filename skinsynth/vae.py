@@ -7,10 +7,11 @@ import torch
 from diffusers import AutoencoderKL
 from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-from . import encoders
 from .arrays import Rows, labels_of, load_array, map_array, records_of, to_tensor, to_uint8
 from .config import CLASSES
+from .encoders import balanced_weights
 from .machine import device, side_by_side
+from .standard import LPIPS
 from .store import read_json, stage, write_json
 from .training import fit
 
@@ -135,18 +136,18 @@ def aim_new_channels(wide, old, x):
     layer.bias[at] = (-rows @ mean).float()
 
 
-def vae_loss(images, perceptual):
-    """Loss of stage 1: 5 MSE + 0.5 perceptual + 0.1 (1 - SSIM) + 1e-6 KL, on random crops.
+def vae_loss(images):
+    """Loss of stage 1: 5 MSE + 0.5 LPIPS (VGG16) + 0.1 (1 - SSIM) + 1e-6 KL, on random crops.
 
-    The terms are those of the released code; the weights suit our perceptual network, whose
-    distances are larger than LPIPS's. Gradients reach the decoder through every term. Crops of half
-    the side cost a quarter of the time; the network is convolutional, so it serves whole images.
+    The terms are those of the released code, the weights ours. Gradients reach the decoder through
+    every term. Crops of half the side cost a quarter of the time; the network is convolutional, so
+    it serves whole images.
     """
-    side = images.shape[1]
+    side, perceptual = images.shape[1], LPIPS("vgg").to(device(), memory_format=torch.channels_last)
     crop = max(32, side // 2)
 
     def loss(vae, index, rng):
-        x = to_tensor(images[index.numpy()]).to(next(perceptual.parameters()).device)
+        x = to_tensor(images[index.numpy()]).to(device())
         top, left = (8 * torch.randint((side - crop) // 8 + 1, (2,), generator=rng)).tolist()
         x = x[:, :, top : top + crop, left : left + crop]
         posterior = vae.encode(x).latent_dist
@@ -156,8 +157,7 @@ def vae_loss(images, perceptual):
             grey = (v.mean(1, keepdim=True) for v in (y, x))
             structure = 1 - ssim(*grey, data_range=2.0, sigma=1.0)
         kl = posterior.kl().float().mean()
-        near = encoders.perceptual_distance(perceptual, x, y).mean()
-        return 5 * (y - x).square().mean() + 0.5 * near + 0.1 * structure + 1e-6 * kl
+        return 5 * (y - x).square().mean() + 0.5 * perceptual(x, y).mean() + 0.1 * structure + 1e-6 * kl
 
     return loss
 
@@ -194,14 +194,13 @@ def _finish(out, vae, images):
 
 
 @stage("vae-scratch")
-def pretrain_vae(out, *, generic, perceptual, width, steps, batch, seed):
+def pretrain_vae(out, *, generic, width, steps, batch, seed):
     """A 4-channel VAE of generic skin, from nothing."""
     images = load_array(generic / "images.npy")
     torch.manual_seed(seed)
     vae = new_vae(width)
-    net = encoders.load_encoder(perceptual)
     fit(
-        vae, vae_loss(images, net), len(images), out=out, steps=steps, batch=batch, lr=1e-3,
+        vae, vae_loss(images), len(images), out=out, steps=steps, batch=batch, lr=1e-3,
         seed=seed, ema=0.99, divisible=True, desc="pre-train VAE",
     )  # fmt: skip
     _finish(out, vae, images)
@@ -220,7 +219,7 @@ def pretrained_vae(out, *, start, images, records):
 
 
 @stage("vae")
-def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, batch, accumulate, seed):
+def train_vae(out, *, start, images, records, channels, steps, lr, batch, accumulate, seed):
     """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split, drawn by
     class as the denoiser draws: else rare classes lose their structures (phantom, validation split:
     even the mean error over the unbalanced split falls)."""
@@ -228,15 +227,14 @@ def train_vae(out, *, start, images, records, perceptual, channels, steps, lr, b
     split = table.split.to_numpy()
     pixels, unseen = (Rows((load_array(images / "images.npy"), split == name)) for name in ("train", "val"))
     unseen = _spread(unseen, 64)
-    weights = encoders.balanced_weights(labels_of(table[split == "train"], CLASSES))
+    weights = balanced_weights(labels_of(table[split == "train"], CLASSES))
     vae, _ = load_vae(start)
     if channels != vae.config.latent_channels:
         old, vae = vae.config.latent_channels, expand_vae(vae.cpu(), channels, seed).to(device())
         aim_new_channels(vae, old, to_tensor(_spread(pixels, 256)))
-    net = encoders.load_encoder(perceptual)
     vae = vae.to(memory_format=torch.channels_last)  # images lie so; a tenth faster
     fit(
-        vae, vae_loss(pixels, net), len(pixels), out=out, steps=steps, batch=batch, lr=lr,
+        vae, vae_loss(pixels), len(pixels), out=out, steps=steps, batch=batch, lr=lr,
         seed=seed, ema=0.99, accumulate=accumulate, divisible=True, weights=weights,
         check=lambda model: validation_error(model, unseen),
         desc=f"VAE {channels} channels",

@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import safe_open
 
-from skinsynth import arrays, assets, cli, clip, config, encoders, phantom, segment, store
+from skinsynth import arrays, assets, cli, clip, config, phantom, segment, store
 from skinsynth.errors import UserError
 
 DIFFUSION = assets.FOLDER / "diffusion"
@@ -31,13 +31,6 @@ def test_bundle_loads_by_the_public_libraries():
     assert sum(p.numel() for p in unet.parameters()) <= 7e6
     model = open_clip.create_model(f"local-dir:{assets.FOLDER / 'clip'}")
     assert len(model.visual.transformer.resblocks) >= 8 and model.transformer.resblocks
-
-
-def test_the_measuring_encoder_is_none_of_the_others():
-    parts = {p: encoders.load_encoder(assets.bundled(p)) for p in ("loss", "measure")}
-    assert parts["measure"].out.out_features <= 64
-    a, b = (p.blocks[0][0].weight for p in parts.values())
-    assert a.shape != b.shape
 
 
 def test_card_says_how_the_bundle_was_made():
@@ -66,7 +59,6 @@ def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
     model = clip.load_clip(assets.bundled("clip", out))
     assert clip.embed(model, torch.zeros(1, 32, 32, 3, dtype=torch.uint8).numpy()).shape == (1, 64)
     segment.load_segmenter(assets.bundled("segmenter", out))
-    encoders.new_classifier(assets.BACKBONE, 7, assets.bundled("backbone", out))
 
 
 def test_weights_of_photographs_stay_out_of_the_package(capsys):

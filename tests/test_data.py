@@ -309,6 +309,7 @@ def test_truth_of_the_phantom(tmp_path):
         data.read_truth(records, "skin", 15)
 
 
+@needs_real
 def test_real_sets_are_indexed_whole(tmp_path):
     sets = data.load(REAL)
     ham, pad = sets["ham"], sets["pad"]

@@ -1,12 +1,13 @@
 """Pseudo-normal skin: each method against a truth, one interface, true formats where weights are absent."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from skinsynth import config, inpaint, phantom, standard
+from skinsynth import config, inpaint, networks, phantom
 from skinsynth.errors import UserError
 
 
@@ -73,17 +74,17 @@ def test_lama_is_read_from_torchscript_after_its_hash(monkeypatch, tmp_path):
     image, mask = np.full((30, 30, 3), 200, np.uint8), np.zeros((30, 30), bool)
     mask[10:20, 10:20] = True
     assert inpaint.best() == "telea"
-    with pytest.raises(UserError, match="needs big-lama.pt in SKINSYNTH_WEIGHTS"):
+    with pytest.raises(UserError, match="lama is needed and absent: skinsynth weights fetch lama"):
         inpaint.inpaint(image, mask, "lama")
     torch.jit.script(Paler()).save(str(tmp_path / "big-lama.pt"))
-    with pytest.raises(UserError, match="needs big-lama.pt"):
+    with pytest.raises(UserError, match="lama is needed and absent"):
         monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path / "none"))
         config.configure(inpainter="lama")
     monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
     with pytest.raises(UserError, match="SHA-256"):
         inpaint.inpaint(image, mask, "lama")
     digest = hashlib.sha256((tmp_path / "big-lama.pt").read_bytes()).hexdigest()
-    monkeypatch.setattr(standard, "LAMA_SHA", digest[:50])
+    monkeypatch.setitem(networks.NETWORKS, "lama", replace(networks.NETWORKS["lama"], digest=digest))
     assert inpaint.best() == "lama"
     made = inpaint.inpaint(image, mask, "lama")
     assert np.abs(made[13:17, 13:17].astype(int) - [204, 153, 102]).max() <= 1, "RGB in, RGB out"

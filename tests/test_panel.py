@@ -1,6 +1,7 @@
-"""Panel of metrics, failure score, architecture: planted faults are found, stand-ins named."""
+"""Panel of metrics, failure score, architecture: planted faults are found, networks named."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,19 +10,17 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from skinsynth import (
     architecture,
-    assets,
     clip,
     denoiser,
-    encoders,
     failures,
-    metrics,
+    networks,
     panel,
     phantom,
     pipeline,
-    standard,
     store,
     vae,
 )
+from skinsynth.errors import UserError
 from skinsynth.machine import device
 
 
@@ -51,24 +50,9 @@ def skin():
     return np.stack([phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(classes)]), classes
 
 
-def test_collapsed_noisy_and_blue_generators_are_told_from_good_ones(skin):
-    """One image repeated: precise, no recall; noise and BGR images: far beyond the floor."""
-    images, classes = skin
-    net = lambda x: encoders.in_batches(encoders.load_encoder(assets.bundled("measure")).embed, x)  # noqa: E731
-    real, other = net(images[::2]), net(images[1::2])
-    collapsed = np.repeat(images[:1], len(real), 0).astype(int) + np.random.default_rng(0).integers(-1, 2, (len(real), 1, 1, 1))
-    found = {k: v.mean() for k, v in metrics.prdc(real, net(collapsed.clip(0, 255).astype(np.uint8))).items()}
-    assert found["precision"] > 0.9 and found["recall"] < 0.1 and found["coverage"] < 0.2
-    floor = metrics.frechet_distance(real, other)
-    noise = np.random.default_rng(1).integers(0, 256, images[1::2].shape, dtype=np.uint8)
-    for wrong in (noise, images[1::2, :, :, ::-1]):
-        assert metrics.frechet_distance(real, net(wrong)) > 5 * floor
-
-
 def test_failure_score_finds_planted_hair_and_colour(skin):
     images, classes = skin
-    embed = lambda x: encoders.in_batches(encoders.load_encoder(assets.bundled("measure")).embed, x)  # noqa: E731
-    score = failures.ExcessScore(images[::2], classes[::2], embed)
+    score = failures.ExcessScore(images[::2], classes[::2], panel.Judge().embed)
     plain = images[1::2][:10]
     usual = score(plain, classes[1::2][:10])
     striped = plain.copy()
@@ -100,7 +84,7 @@ def test_architecture_shows_the_live_modules():
     assert len(architecture.draw(traced, links).axes) == 1
 
 
-def test_inception_of_the_true_architecture_takes_its_own_name(monkeypatch, tmp_path):
+def test_inception_of_the_true_architecture_stands_beside_under_its_own_name(monkeypatch, tmp_path):
     """Random weights in torch-fidelity's file format: read after the hash, measured once, under FID's name."""
 
     class Untrained(FeatureExtractorInceptionV3):
@@ -111,26 +95,39 @@ def test_inception_of_the_true_architecture_takes_its_own_name(monkeypatch, tmp_
     torch.save({}, tmp_path / "none.pth")
     names = ["2048", "logits_unbiased"]
     theirs = Untrained("random", names, feature_extractor_weights_path=str(tmp_path / "none.pth"))
-    torch.save(theirs.state_dict(), tmp_path / "w.pth")
-    digest = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()[:8]
-    (tmp_path / "w.pth").rename(tmp_path / f"weights-{digest}.pth")
-    for module in (standard, panel):
-        monkeypatch.setattr(module, "INCEPTION", f"weights-{digest}.pth")
+    network = networks.NETWORKS["inception"]
+    file = tmp_path / network.source.rpartition("/")[2]
+    torch.save(theirs.state_dict(), file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
-    torch.manual_seed(0)
-    encoders.save_module(tmp_path / "probe", encoders.new_classifier("test_resnet.r160_in1k", 7), dict(backbone="test_resnet.r160_in1k"))
-    judge = panel.Judge(store.Run("r"), assets.bundled("measure"), store.Stage(tmp_path / "probe", "p"))
-    assert judge.names == ("FID", "KID", "IS") and judge.inception
-    images = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3), dtype=np.uint8)
-    found = judge(images, ["nv"] * 5, range(5))
+    with pytest.raises(UserError, match="SHA-256"):
+        panel.Judge()
+    monkeypatch.setitem(networks.NETWORKS, "inception", replace(network, digest=digest))
+    judge = panel.Judge(store.Run("r"))
+    images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
+    found = judge(images, ["nv"] * 8, range(8))
     wanted, logits = theirs(torch.from_numpy(images).permute(0, 3, 1, 2))
-    assert np.allclose(found.features, wanted, rtol=1e-4, atol=1e-5)
-    assert np.allclose(found.probabilities, logits.softmax(1), atol=1e-6)
+    assert np.allclose(found.inception.features, wanted, rtol=1e-4, atol=1e-5)
+    assert np.allclose(found.inception.probabilities, logits.softmax(1), atol=1e-6)
+    row = panel.row(judge, "x", found, judge(images[::-1].copy(), ["nv"] * 8, range(8)))
+    assert {"FID", "KID", "IS", *panel.NAMES, "coverage"} <= set(row), "both networks, each under its own name"
     monkeypatch.setattr(panel, "BATCH", 2)
-    (file,) = (tmp_path / "results/r/features").iterdir()
-    file.unlink()
-    again = judge(images, ["nv"] * 5, range(5))
-    assert np.allclose(found.features, again.features, atol=1e-5), "the batch changes nothing but float noise"
-    judge.network = None
-    assert np.array_equal(judge(images, ["nv"] * 5, range(5)).features, again.features), "read, not measured again"
+    for path in (tmp_path / "results/r/features").iterdir():
+        path.unlink()
+    again = judge(images, ["nv"] * 8, range(8))
+    assert np.allclose(found.features, again.features, atol=1e-4), "the batch changes nothing but float noise"
+    judge.net = judge.inception = None
+    assert np.array_equal(judge(images, ["nv"] * 8, range(8)).features, again.features), "read, not measured again"
+
+
+def test_without_inception_nothing_bears_its_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path / "a"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "b"))
+    judge = panel.Judge()
+    assert str(judge.inception) == "not computed: weights absent: inception; skinsynth weights fetch inception"
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    found = judge(images, ["nv"] * 8, range(8))
+    row = panel.row(judge, "x", found, found)
+    assert found.inception is None and not {"FID", "KID", "IS"} & set(row)
+    assert row[panel.NAMES[0]] == pytest.approx(0, abs=1e-3)

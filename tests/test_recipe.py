@@ -14,18 +14,18 @@ from safetensors.torch import save_file
 
 from skinsynth import (
     arrays,
-    assets,
     classify,
-    clip,
     config,
     denoiser,
     encoders,
     evaluate,
+    panel,
     phantom,
     pipeline,
     recipe,
     sets,
     store,
+    weights,
 )
 from skinsynth.errors import UserError
 from skinsynth.versions import RELEASED
@@ -227,7 +227,7 @@ def test_no_classifier_sees_file_names(run, folder, tmp_path):
     table.to_csv(tmp_path / "telling" / "records.csv", index=False)
     telling = store.Stage(tmp_path / "telling", "telling")
     options = dict(arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, seed=0)
-    options |= dict(backbone=TINY.backbone, start=recipe.backbone(TINY.backbone), steps=3, batch=8)
+    options |= dict(backbone=TINY.backbone, start=weights.backbone(TINY.backbone), steps=3, batch=8)
     a, b = (classify.train_arm(run, images=r, records=r, **options) for r in (honest, telling))
     assert np.array_equal(arrays.load_array(a / "test.npy"), arrays.load_array(b / "test.npy"))
 
@@ -243,7 +243,7 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
             cv2.imwrite(str(tmp_path / name / c / f"{i}.png"), x[..., ::-1])
     cfg = replace(TINY, n_train=220)  # enough lesions with a second photograph
     good, bad = (evaluate.evaluate(run, cfg, tmp_path / n) for n in ("fresh", "noise"))
-    assert good["distances"]["FD-micro"].iloc[-1] < bad["distances"]["FD-micro"].iloc[-1] / 3
+    assert good["distances"]["FD-EfficientNet"].iloc[-1] < bad["distances"]["FD-EfficientNet"].iloc[-1] / 2
     assert good["distances"]["generator's split"].iloc[-1].startswith("unknown")
     assert set(good) == {"distances", "fidelity", "copies"} and len(good["fidelity"]) == 7
     read, _, _ = evaluate.read_folder(tmp_path / "fresh", TINY.size)
@@ -256,33 +256,46 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
         evaluate.read_folder(tmp_path / "nothing", 32)
 
 
-def test_a_backbone_takes_its_weights_where_they_lie(monkeypatch, tmp_path):
-    """timm's own file, head of 1,000 classes and all; without it the network starts from scratch."""
-    monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "none"))
+def test_a_classifier_starts_from_what_its_network_knows(monkeypatch, tmp_path):
+    """timm's own file, head of 1,000 classes and all; its own normalisation; statistics stay."""
     name = "resnet18.a1_in1k"
-    assert recipe.backbone(name) is None
     theirs = timm.create_model(name, pretrained=False)
-    (tmp_path / name).mkdir()
-    save_file(theirs.state_dict(), tmp_path / name / "model.safetensors")
-    start = recipe.backbone(name)
-    made = encoders.new_classifier(name, 7, start)
-    assert torch.equal(made.layer1[0].conv1.weight, theirs.layer1[0].conv1.weight) and made.fc.weight.shape[0] == 7
-    theirs.conv1.weight.data += 1
-    save_file(theirs.state_dict(), tmp_path / name / "model.safetensors")
-    assert recipe.backbone(name).key != start.key, "other weights are another stage"
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    start = store.Stage(tmp_path, "key")
+    made = encoders.Classifier(name, 7, start)
+    assert torch.equal(made.net.layer1[0].conv1.weight, theirs.layer1[0].conv1.weight) and made.net.fc.weight.shape[0] == 7
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    made.eval(), theirs.eval()
+    assert torch.allclose(made.features(x), theirs.forward_head(theirs.forward_features(((x + 1) / 2 - mean) / std), pre_logits=True), atol=1e-5)
+    before = made.net.bn1.running_mean.clone()
+    made.train()(x)
+    assert torch.equal(made.net.bn1.running_mean, before)
+    fresh = encoders.Classifier(name, 7).train()
+    fresh(x)
+    assert not torch.equal(fresh.net.bn1.running_mean, before)
     with pytest.raises(UserError, match="not the weights of resnet34"):
-        encoders.new_classifier("resnet34.a1_in1k", 7, start)
+        encoders.Classifier("resnet34.a1_in1k", 7, start)
+
+
+def test_the_head_starts_where_a_linear_classifier_would_stand():
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    x = np.clip(rng.normal(120, 20, (120, 32, 32, 3)) + 40 * np.eye(3)[y][:, None, None], 0, 255).astype(np.uint8)
+    model = encoders.Classifier("tf_efficientnet_lite0", 7, weights.backbone("tf_efficientnet_lite0"))
+    model.aim(x, y)
+    answer = encoders.probabilities(model.eval(), x).argmax(1)
+    assert (answer == y).mean() > 0.95
 
 
 def test_several_networks_and_further_test_sets(run, folder):
-    cfg = replace(TINY, backbone="test_resnet.r160_in1k, test_efficientnet.r160_in1k")
+    cfg = replace(TINY, backbone="tf_efficientnet_lite0, test_efficientnet.r160_in1k")
     made = [arrays.load_array(recipe.classifier(run, cfg, "R0", 0, folder, name) / "test.npy") for name in cfg.backbones]
     assert made[0].shape == made[1].shape and not np.array_equal(*made)
     for name in ("resnet0", "vit_tiny_patch16_224"):  # the last takes one size only
         with pytest.raises(UserError, match=f"network '{name}' cannot be used at 64 pixels"):
-            config.configure(backbone=f"test_resnet.r160_in1k,{name}")
-    known = lambda made: clip.cache_embeddings(run, clip=assets.bundled("clip"), images=made)  # noqa: E731
+            config.configure(backbone=f"tf_efficientnet_lite0,{name}")
+    known = lambda made: panel.cache_features(run, images=made)  # noqa: E731
     pad, records = known(recipe.clinical(run, TINY)), recipe.records(run, TINY)
     made = classify.linear_probe(
         run, arm="R0", records=records, samples=folder, embedded=dict(records=known(records), samples=known(folder)),

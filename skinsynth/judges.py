@@ -1,0 +1,330 @@
+"""Can the judges see? Faults of known size are planted in originals, and each measure shows how far it moves.
+
+A measure is believed on a property (detail, colour, class, variety, structure, hair) only where it sees
+the fault that stands for it, in this run and at this number of images (PROTOCOL: judges).
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from . import encoders, hair, hairtest, measures, metrics, panel, stats
+from .arrays import labels_of, load_array, records_of
+from .config import CLASSES
+from .counterfactual import variance
+from .inpaint import inpaint
+from .machine import device, side_by_side
+from .pixels import jpeg
+from .standard import LPIPS
+from .store import stage, write_csv
+
+PAIRS = 64  # images for measures of pairs and of hair, which cost more
+
+
+def _grey(images, change):
+    return np.clip(np.rint(images + change), 0, 255).astype(np.uint8)
+
+
+def blur(x, sigma, **_):
+    return np.stack([cv2.GaussianBlur(image, (0, 0), sigma) for image in x])
+
+
+def noise(x, sd, rng, **_):
+    return _grey(x, rng.normal(0, sd, x.shape))
+
+
+def blocks(x, step, rng, **_):
+    """Each square of 8 pixels lighter or darker by up to `step` grey levels."""
+    n, h, w, _ = x.shape
+    shift = rng.uniform(-step, step, (n, -(-h // 8), -(-w // 8), 1))
+    return _grey(x, shift.repeat(8, 1).repeat(8, 2)[:, :h, :w])
+
+
+def colour_shift(x, step, **_):
+    return _grey(x, np.array([step, 0, -step]))
+
+
+def contrast(x, percent, **_):
+    mean = x.mean((1, 2), keepdims=True)
+    return _grey(mean + (1 - percent / 100) * (x - mean), 0)
+
+
+def lesions_moved(x, percent, rng, masks, **_):
+    """A share of the images shows another image's lesion on its own pseudo-normal skin."""
+    out, order = x.copy(), rng.permutation(len(x))
+    for i, j in zip(order, np.roll(order, 1), strict=True):
+        if rng.random() < percent / 100 and masks[i].any() and masks[j].any():
+            soft = cv2.GaussianBlur(masks[j].astype(np.float32), (0, 0), x.shape[1] / 64)[..., None]
+            out[i] = _grey(soft * x[j] + (1 - soft) * inpaint(x[i], masks[i]), 0)
+    return out
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of fault. `change` alters pixels; `rows` picks images of the pool, whose first n are the
+    faultless set; `labels` renames them."""
+
+    property: str
+    unit: str
+    sizes: tuple
+    change: object = None
+    rows: object = None
+    labels: object = None
+
+
+def _mixed(y, percent, rng):
+    out, part = y.copy(), np.flatnonzero(rng.random(len(y)) < percent / 100)
+    out[part] = rng.permutation(y[part])
+    return out
+
+
+def _drawn(first, pool, n, rng):
+    """Rows of the faultless set that stay, filled up to n from the rest of the pool."""
+    stay, more = np.flatnonzero(first), n + np.flatnonzero(pool[n:])
+    return np.concatenate([stay, rng.permutation(more)[: n - len(stay)]])
+
+
+FAULTS = {
+    "blur": Fault("detail", "px", (0.5, 0.7, 1.0, 2.0), blur),
+    "noise": Fault("detail", "grey levels", (4, 12), noise),
+    "JPEG": Fault("detail", "below quality 100", (20, 60), lambda x, loss, **_: jpeg(x, 100 - loss)),
+    "blocks of 8 px": Fault("detail", "grey levels", (4, 12), blocks),
+    "colour shift": Fault("colour", "grey levels", (4, 8, 16), colour_shift),
+    "contrast": Fault("colour", "% lost", (10, 30), contrast),
+    "hair": Fault("hair", "hairs", (4, 16), lambda x, n, **_: hairtest.draw(x, number={4: "few", 16: "many"}[n]).images),
+    "lesions moved": Fault("structure", "% of images", (50, 100), lesions_moved),
+    "melanoma missing": Fault("variety", "class", (1,), rows=lambda y, n, _, rng: _drawn(y[:n] != "mel", y != "mel", n, rng)),
+    "melanoma only": Fault("variety", "class", (1,), rows=lambda y, n, _, rng: _drawn(y[:n] == "mel", y == "mel", n, rng)),
+    "a part many times": Fault(
+        "variety", "% left out", (50, 90),
+        rows=lambda y, n, percent, rng: np.resize(rng.permutation(n)[: max(2, round(n * (1 - percent / 100)))], n),
+    ),
+    "labels mixed": Fault("class", "% of images", (10, 25, 50), labels=_mixed),
+}  # fmt: skip
+DECIDES = {  # faults that stand for a property; one of them has to be seen
+    "detail": ("blur",),
+    "colour": ("colour shift",),
+    "hair": ("hair",),
+    "structure": ("lesions moved",),
+    "variety": ("a part many times", "melanoma only"),
+    "class": ("labels mixed",),
+}
+
+
+def _distances(judge, real, floor, fault):
+    """Movements of the measures of two sets of features; a smaller faulty set is compared at its own size."""
+    if (n := len(fault.labels)) < len(floor.labels):
+        rows = np.random.default_rng(n).permutation(len(floor.labels))[:n]
+        real, floor = real[rows], floor[rows]
+    args = real.features, fault.features, floor.features, real.groups, fault.groups, floor.groups
+    found = {name: metrics.difference_with_interval(how, *args) for name, how in zip(judge.names, panel.DISTANCES, strict=False)}
+    found[judge.names[2]] = metrics.inception_score_ratio(fault.probabilities, floor.probabilities, fault.groups, floor.groups)
+    return found | metrics.prdc_difference(*args)
+
+
+def _pictures(real, floor, fault, groups, masks):
+    """Movements of the measures that look at pixels."""
+    fine = measures.BANDS[-1:]
+    how = {"fine structure": (measures.band_gap, lambda x: measures.band_energy(x, fine))}
+    how |= {
+        "colour": (measures.measure_distance, lambda x, m=None: measures.colour_statistics(x, m)),
+        "texture": (measures.measure_distance, lambda x, m=None: measures.texture_energy(x, m)),
+    }
+    if masks is not None:
+        how["boundary"] = measures.measure_distance, measures.border_sharpness
+    found = {}
+    for name, (metric, look) in how.items():
+        use = masks if masks is not None and name != "fine structure" else (None,) * 3
+        seen = [look(x) if m is None else look(x, m) for x, m in zip((real, fault, floor), (use[0], use[1], use[1]), strict=True)]
+        found[name] = metrics.difference_with_interval(metric, *seen, groups[0], groups[1], groups[1])
+    return found
+
+
+def _pairs(x, fault, lesions, nets):
+    """Movements of the measures of pairs: the faulty copy against one saved as JPEG of quality 90."""
+    how = {"MSE": measures.mse, "PSNR": measures.psnr, "MS-SSIM": lambda a, b: measures.ms_ssim(a, b)[0]}
+    how |= {name: lambda a, b, net=net: measures.lpips_distance(net, a, b) for name, net in nets.items()}
+    copy = jpeg(x, 90)
+    return {name: stats.paired_difference(f(x, fault), f(x, copy), clusters=lesions) for name, f in how.items()}
+
+
+@dataclass(frozen=True)
+class Originals:
+    """What the faults are planted in: `test`, the reference, and `pool`, train images, whose first are as
+    many of each class as the reference holds."""
+
+    images: np.ndarray
+    table: pd.DataFrame
+    masks: np.ndarray
+    test: np.ndarray
+    pool: np.ndarray
+
+    @classmethod
+    def of(cls, records, n, seed):
+        table, rng = records_of(records), np.random.default_rng([seed, 31])
+        split, classes = table.split.to_numpy(), table.dx.to_numpy()
+        test, train = (rng.permutation(np.flatnonzero(split == name)) for name in ("test", "train"))
+        test = np.concatenate([test[classes[test] == c][:n] for c in CLASSES])
+        a, b = panel.matched(classes[test], classes[train], seed)
+        masks = load_array(records / "masks.npy") > 0 if (records / "masks.npy").exists() else None
+        return cls(load_array(records / "images.npy"), table, masks, test[a], np.concatenate([train[b], np.delete(train, b)]))
+
+    def measured(self, judge, rows):
+        return judge(self.images[rows], self.table.dx.to_numpy()[rows], self.table.lesion_id.to_numpy()[rows])
+
+
+class Planter:
+    """Plants one fault at a time and says how far every measure moves."""
+
+    def __init__(self, originals, probe, embedded, seed):
+        self.o, self.seed, self.judge = originals, seed, panel.Judge()
+        self.n, self.lesions = len(originals.test), originals.table.lesion_id.to_numpy()
+        self.given = originals.pool[: self.n]
+        self.x, self.classes = originals.images[self.given], originals.table.dx.to_numpy()
+        self.real, self.floor = (originals.measured(self.judge, rows) for rows in (originals.test, self.given))
+        self.probe = encoders.load_classifier(probe)
+        self.embedded = load_array(embedded / "embeddings.npy")
+        self.part = np.unique(np.linspace(0, self.n - 1, PAIRS).astype(int))
+        self.nets = {name: LPIPS(k).to(device()) for k, name in LPIPS.NAMES.items()}
+
+    def __call__(self, name, size):
+        """{measure: Estimate of its movement} of one fault."""
+        fault, rng = FAULTS[name], np.random.default_rng([self.seed, list(FAULTS).index(name), int(10 * size)])
+        if fault.labels:
+            return self._labels(fault, size, rng)
+        return self._rows(fault, size, rng) if fault.rows else self._pixels(fault, size, rng)
+
+    def _labels(self, fault, size, rng):
+        """The probe answers for test images, which it has not seen."""
+        truth = labels_of(self.o.table.iloc[self.o.test], CLASSES)
+        mixed, answer = fault.labels(truth, size, rng), encoders.probabilities(self.probe, self.o.images[self.o.test]).argmax(1)
+        share = lambda keep, y: metrics.between_class_share(self.real.features[keep], y[keep])  # noqa: E731
+        return {
+            "label fidelity": stats.paired_difference(answer == mixed, answer == truth, clusters=self.lesions[self.o.test]),
+            "between-class share": stats.jackknife(lambda keep: share(keep, mixed) - share(keep, truth), self.real.groups),
+        }
+
+    def _rows(self, fault, size, rng):
+        rows = fault.rows(self.classes[self.o.pool], self.n, size, rng)
+        ids = stats.make_groups(self.lesions[self.o.pool])
+        pool = self.o.pool[rows]
+        chosen = self.o.measured(self.judge, np.unique(pool))[np.searchsorted(np.unique(pool), pool)]
+        chosen, floor = replace(chosen, groups=ids[rows]), replace(self.floor, groups=ids[: self.n])
+        both, count = np.concatenate([pool, self.given]), len(rows)
+        spread = lambda keep: self._variance(both[:count][keep[:count]]) - self._variance(both[count:][keep[count:]])  # noqa: E731
+        groups = np.concatenate([chosen.groups, floor.groups])
+        return _distances(self.judge, self.real, floor, chosen) | {"variance (CLIP)": stats.jackknife(spread, groups, n=count)}
+
+    def _variance(self, rows):
+        """Mean over the classes of the variance within a class, as Table 6 counts it."""
+        y = self.o.table.dx.to_numpy()[rows]
+        return np.mean([variance(self.embedded[rows[y == c]]) for c in np.unique(y) if (y == c).sum() > 1])
+
+    def _pixels(self, fault, size, rng):
+        masks = None if self.o.masks is None else (self.o.masks[self.o.test], self.o.masks[self.given])
+        bad = fault.change(self.x, size, rng=rng, masks=masks and masks[1])
+        ids = self.lesions[self.given]
+        found = _distances(self.judge, self.real, self.floor, self.judge(bad, self.floor.labels, ids))
+        found |= _pictures(self.o.images[self.o.test], self.x, bad, (self.real.groups, self.floor.groups), masks)
+        if fault.property in ("detail", "colour"):
+            found |= _pairs(self.x[self.part], bad[self.part], ids[self.part], self.nets)
+        if fault.property == "hair":
+            cover = lambda x: np.array([hair.dullrazor(i).mask.mean() for i in x[self.part]])  # noqa: E731
+            found["hair cover"] = stats.paired_difference(cover(bad), cover(self.x), clusters=ids[self.part])
+        return found
+
+
+@stage("judges")
+def plant(out, *, records, probe, embedded, n, seed):
+    """judges.csv: for each fault, size and measure how far the measure moves from what it says of faultless originals.
+
+    Test images are the reference; as many train images of each class carry the faults, at most n of a class.
+    embedded: CLIP embeddings of the set.
+    """
+    planter = Planter(Originals.of(records, n, seed), probe, embedded, seed)
+    jobs = [(name, size) for name, fault in FAULTS.items() for size in fault.sizes if fault.change is not lesions_moved or planter.o.masks is not None]
+    rows = []
+    for (name, size), found in zip(jobs, side_by_side(planter, *zip(*jobs, strict=True)), strict=True):
+        fault = FAULTS[name]
+        for measure, e in found.items():
+            seen = e.high < 0 if measure in FALLS else e.low > 0
+            rows.append(dict(property=fault.property, fault=name, size=size, unit=fault.unit, measure=measure, n=e.n,
+                             moved=e.value, low=e.low, high=e.high, seen=bool(seen)))  # fmt: skip
+    write_csv(out / "judges.csv", pd.DataFrame(rows))
+
+
+FALLS = {"PSNR", "MS-SSIM", "precision", "recall", "density", "coverage", "label fidelity", "between-class share", "variance (CLIP)", panel.NAMES[2]}
+
+
+PAIRED = ("MSE", "PSNR", "MS-SSIM", *LPIPS.NAMES.values())
+
+
+def examples(records, seed):
+    """{name: picture} of one train image, plain and with the largest size of each fault of the pixels."""
+    o = Originals.of(records, 2, seed)
+    rows = o.pool[:2]
+    x, masks, shown = o.images[rows], None if o.masks is None else o.masks[rows], {"original": o.images[rows][0]}
+    for name, fault in FAULTS.items():
+        if fault.change and (masks is not None or fault.change is not lesions_moved):
+            shown[name] = fault.change(x, fault.sizes[-1], rng=np.random.default_rng(seed), masks=masks)[0]
+    return shown
+
+
+def smallest(table, measure, fault):
+    """(smallest size from which on a measure sees a fault, largest size it does not see); None where there is none."""
+    rows = table[(table.measure == measure) & (table.fault == fault)].sort_values("size")
+    seen = rows.seen.to_numpy()
+    blind = np.flatnonzero(~seen)
+    first = blind[-1] + 1 if len(blind) else 0
+    sizes = rows["size"].to_numpy()
+    return (sizes[first] if first < len(sizes) else None), (sizes[first - 1] if first else None)
+
+
+def _said(size, unit, fault):
+    return f"{fault} of {size:g} {unit}"
+
+
+def sees(table, measure, property):
+    """(whether a measure sees a property, one sentence that says how large a fault it sees)."""
+    words = []
+    for fault in DECIDES[property]:
+        rows = table[(table.measure == measure) & (table.fault == fault)]
+        if rows.empty:
+            continue
+        unit, (least, blind) = rows.unit.iloc[0], smallest(table, measure, fault)
+        if least is not None:
+            but = f", not {blind:g}" if blind is not None else ""
+            return True, f"{measure} sees {_said(least, unit, fault)}{but}."
+        words.append(_said(blind, unit, fault))
+    if not words:
+        return False, f"{measure} was not tested on {property}."
+    return False, f"{measure} does not see {' nor '.join(words)}."
+
+
+def summary(table):
+    """A row for each measure: the smallest size of each fault that it sees, "none" where it sees none of the sizes."""
+    faults = [name for name in FAULTS if name in set(table.fault)]
+
+    def cell(measure, fault):
+        if not ((table.measure == measure) & (table.fault == fault)).any():
+            return "–"
+        least, blind = smallest(table, measure, fault)
+        return f"none to {blind:g}" if least is None else f"{least:g}"
+
+    heads = {fault: f"{fault} ({FAULTS[fault].unit})" for fault in faults}
+    return pd.DataFrame([{"measure": m} | {heads[f]: cell(m, f) for f in faults} for m in table.measure.unique()])
+
+
+def movements(table, names):
+    """A row for each fault and size: how far the named measures move, with intervals."""
+    rows = []
+    for (fault, size), part in table[table.measure.isin(names)].groupby(["fault", "size"], sort=False):
+        known = part.set_index("measure")
+        row = {"fault": f"{fault}, {size:g} {part.unit.iloc[0]}", "n": int(part.n.max())}
+        for name in names:
+            cells = known.loc[name, ["moved", "low", "high"]] if name in known.index else [np.nan] * 3
+            row |= dict(zip((name, f"{name} low", f"{name} high"), cells, strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)

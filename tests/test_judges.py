@@ -1,0 +1,145 @@
+"""The judges: published LPIPS values, planted faults that are seen, and a verdict that needs them seen."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinsynth import (
+    claims,
+    config,
+    judges,
+    measures,
+    metrics,
+    panel,
+    phantom,
+    recipe,
+    standard,
+    stats,
+    store,
+)
+
+REFERENCE = Path(__file__).parent.parent.parent / "shared" / "lpips-reference"
+CFG = config.configure("smoke", size=64, n_train=700, n_test=40, n_pad=6, samples=40, classify_steps=2)
+
+
+def _pairs(names, folder):
+    ref, *others = (cv2.imread(str(folder / f"{n}.png"))[None, ..., ::-1] for n in names)
+    return ref, others
+
+
+@pytest.mark.parametrize("backbone,values", [("alex", (0.722, 0.138)), ("vgg", (0.569, 0.422))])
+def test_lpips_gives_the_published_values(backbone, values):
+    """The authors publish AlexNet's 0.722 and 0.138 for their three pictures."""
+    if not REFERENCE.is_dir():
+        pytest.skip("the authors' three pictures are not here")
+    ref, others = _pairs(("ex_ref", "ex_p0", "ex_p1"), REFERENCE)
+    found = [measures.lpips_distance(standard.LPIPS(backbone), ref, x)[0] for x in others]
+    assert found == pytest.approx(values, abs=1e-3)
+
+
+@pytest.mark.parametrize("backbone,values", [("alex", (0.0, 0.0)), ("vgg", (0.0, 0.0))])
+def test_lpips_of_pictures_of_our_own(backbone, values):
+    """A drawn lesion against its blurred and its shifted self: values measured with these weights."""
+    x = phantom.dermatoscopy(0, 0, "bkl", 64).clean[None]
+    faulty = judges.blur(x, 1.0), judges.colour_shift(x, 16)
+    net = standard.LPIPS(backbone)
+    assert [measures.lpips_distance(net, x, y)[0] for y in faulty] == pytest.approx(values, abs=2e-4)
+    assert measures.lpips_distance(net, x, x)[0] < 1e-6
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKINSYNTH_RESULTS", str(tmp_path_factory.mktemp("results")))
+        yield store.Run("judges")
+
+
+@pytest.fixture(scope="module")
+def sight(run):
+    return pd.read_csv(recipe.judged(run, CFG) / "judges.csv")
+
+
+def test_the_judge_sees_what_stand_ins_did_not(sight):
+    """A blur of one pixel and one class alone, in distance and in coverage (the issue's own table)."""
+    for measure in ("FD-EfficientNet", "KD-EfficientNet", "coverage"):
+        assert judges.smallest(sight, measure, "blur")[0] <= 1, measure
+        assert judges.smallest(sight, measure, "melanoma only")[0] == 1, measure
+
+
+def test_every_fault_stands_in_the_table_with_every_measure_of_sets(sight):
+    assert set(sight.fault) == set(judges.FAULTS)
+    for fault in set(sight.fault) - {"labels mixed"}:
+        assert {*panel.NAMES, "precision", "recall", "density", "coverage"} <= set(sight[sight.fault == fault].measure)
+    assert (sight.low <= sight.moved).all() and (sight.moved <= sight.high).all()
+
+
+def test_faults_are_of_the_size_they_say():
+    x = np.stack([phantom.dermatoscopy(0, i, "nv", 64).clean for i in range(4)])
+    rng = lambda: np.random.default_rng(0)  # noqa: E731
+    assert np.abs(judges.noise(x, 12, rng()) - x.astype(float)).std() == pytest.approx(7.2, abs=2)
+    assert np.abs(judges.blocks(x, 12, rng()).astype(float) - x).max() <= 12
+    shift = (judges.colour_shift(x, 8).astype(float) - x).mean((0, 1, 2))
+    assert shift == pytest.approx([8, 0, -8], abs=0.6)
+    assert judges.contrast(x, 30).std() / x.std() < 1
+    y = np.array(["mel"] * 5 + ["nv"] * 15 + ["mel"] * 20 + ["bkl"] * 20)
+    rows = judges.FAULTS["melanoma only"].rows(y, 20, 1, rng())
+    assert (y[rows] == "mel").all() and len(rows) == 20
+    rows = judges.FAULTS["melanoma missing"].rows(y, 20, 1, rng())
+    assert (y[rows] != "mel").all() and len(rows) == 20 and set(range(5, 20)) <= set(rows)
+    rows = judges.FAULTS["a part many times"].rows(y, 20, 90, rng())
+    assert len(rows) == 20 and len(set(rows)) == 2
+
+
+def _table(*seen):
+    rows = [dict(fault="blur", size=s, unit="px", measure="FD", seen=v) for s, v in zip((0.5, 0.7, 1.0, 2.0), seen, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def test_seen_means_at_this_size_and_every_larger_one():
+    said = lambda *seen: judges.sees(_table(*seen), "FD", "detail")  # noqa: E731
+    assert said(False, False, True, True) == (True, "FD sees blur of 1 px, not 0.7.")
+    assert said(True, False, False, True) == (True, "FD sees blur of 2 px, not 1.")
+    assert said(True, True, True, True) == (True, "FD sees blur of 0.5 px.")
+    assert said(True, True, True, False) == (False, "FD does not see blur of 2 px.")
+    assert judges.sees(_table(True, True, True, True), "FD", "colour") == (False, "FD was not tested on colour.")
+
+
+def test_a_verdict_needs_a_measure_that_sees(run):
+    claim = claims.load()["fig9-sharper"]
+    assert claim["property"] == "detail"
+    parts = [stats.Estimate(-1.0, -1.2, -0.8, 50, label) for label in ("a", "b")]
+    for sight, wanted in (
+        ((True, "It sees a blur of 1 px."), "reproduced"),
+        ((False, "It does not see a blur of 2 px."), "the judge cannot see it"),
+        (None, "not testable here"),
+    ):
+        claims.record(run, "fig9-sharper", parts, profile="micro", sight=sight)
+        row = next(r for r in claims.evaluate(run) if r["id"] == "fig9-sharper")
+        assert row["verdict"] == wanted and (sight is None or sight[1] in row["why"])
+
+
+def test_every_claim_on_pictures_names_a_property_and_a_decisive_fault_stands_for_it():
+    named = {k: c["property"] for k, c in claims.load().items() if c["property"]}
+    assert set(named.values()) <= set(judges.DECIDES) and len(named) >= 20
+    for faults in judges.DECIDES.values():
+        assert set(faults) <= set(judges.FAULTS)
+
+
+def test_a_collapsed_noisy_or_blurred_generator_is_told_from_a_good_one():
+    x = np.stack([phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(["nv", "vasc"] * 40)])
+    judge = panel.Judge()
+    measured = lambda images: judge(images, ["nv"] * len(images), range(len(images)))  # noqa: E731
+    real, other = measured(x[::2]), measured(x[1::2])
+    assert np.abs(real.features).max() > 0 and real.probabilities.sum(1) == pytest.approx(np.ones(40), abs=1e-5)
+    again = judge.embed(x[:3])
+    assert np.allclose(again, judge.embed(x[:7])[:3], atol=1e-4), "the batch changes nothing but float noise"
+    collapsed = np.repeat(x[:1], 40, 0).astype(int) + np.random.default_rng(0).integers(-1, 2, (40, 1, 1, 1))
+    found = {k: v.mean() for k, v in metrics.prdc(real.features, judge.embed(collapsed.clip(0, 255).astype(np.uint8))).items()}
+    assert found["precision"] > 0.9 and found["recall"] < 0.1 and found["coverage"] < 0.2
+    floor = metrics.frechet_distance(real.features, other.features)
+    noise = np.random.default_rng(1).integers(0, 256, x[1::2].shape, dtype=np.uint8)
+    for wrong in (noise, x[1::2, :, :, ::-1]):
+        assert metrics.frechet_distance(real.features, judge.embed(wrong)) > 2 * floor
