@@ -41,7 +41,7 @@ class Config:
     longest: int = 1000  # sampling steps; rungs of the ladder with more are left out
     segment_steps: int = 200
     inpainter: str = "best"  # of pseudo-normal skin: a name of inpaint.INPAINTERS, or the best there is
-    classify_steps: int = 200
+    classify_steps: int = 60
     classifier_seeds: int = 2
     samples: int = 40  # synthetic images a class and model
     sampling_steps: int = 10

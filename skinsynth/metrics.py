@@ -5,7 +5,7 @@ know no encoder, and only Inception's features make an FID or a KID. Intervals d
 """
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh, svdvals
+from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from .errors import UserError
 from .measures import (  # noqa: F401  one name for everything that measures
@@ -89,11 +89,26 @@ def _frechet(f, g):
     return float(((mean_f - mean_g) ** 2).sum() + np.trace(cov_f) + np.trace(cov_g) - 2 * cross)
 
 
-def _frechet_of_few(f, g):
-    """The same from features of fewer images than dimensions: the trace from the smaller matrix."""
+def _centred(x, rows, columns):
+    """Some rows and columns of a matrix of inner products, as if both sides had their means taken away."""
+    part = x[np.ix_(rows, columns)]
+    return part - part.mean(0) - part.mean(1)[:, None] + part.mean()
+
+
+def _statistic_of_few(f, g):
+    """The distance from features of fewer images than dimensions: from inner products, computed once."""
     f, g = (np.asarray(x, np.float64) for x in (f, g))
-    a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (f, g))
-    return float(((f.mean(0) - g.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * svdvals(a @ b.T).sum())
+    ff, gg, fg = f @ f.T, g @ g.T, f @ g.T
+
+    def statistic(keep):
+        i, j = np.flatnonzero(keep[: len(f)]), np.flatnonzero(keep[len(f) :])
+        n, m = len(i) - 1, len(j) - 1
+        means = ff[np.ix_(i, i)].mean() + gg[np.ix_(j, j)].mean() - 2 * fg[np.ix_(i, j)].mean()
+        spread = np.trace(_centred(ff, i, i)) / n + np.trace(_centred(gg, j, j)) / m
+        cross = _centred(fg, i, j) if n <= m else _centred(fg, i, j).T
+        return float(means + spread - 2 * np.sqrt(eigvalsh(cross @ cross.T).clip(0)).sum() / np.sqrt(n * m))
+
+    return statistic
 
 
 def _frechet_statistic(f, g, gf, gg):
@@ -101,7 +116,7 @@ def _frechet_statistic(f, g, gf, gg):
     f, g = _features(f, g)
     n = len(f)
     if f.shape[1] > min(n, len(g)):
-        return lambda keep: _frechet_of_few(f[keep[:n]], g[keep[n:]])
+        return _statistic_of_few(f, g)
     groups, of_f, of_g = np.concatenate([gf, gg]), _Moments(f, gf), _Moments(g, gg)
 
     def statistic(keep):

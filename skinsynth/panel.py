@@ -45,11 +45,12 @@ class Judge:
 
     def __init__(self, run=None):
         self.folder = run and run.root / "features"
-        self.net, self.inception = EfficientNet(), inception()
+        self.net, self.inception, self.near = EfficientNet(), inception(), EfficientNet(side=0)
 
     def embed(self, images):
-        """(N, 1280) features of uint8 images (N,H,W,3)."""
-        return in_batches(self.net.embed, images)
+        """(N, 1280) features of uint8 images (N,H,W,3) at their own size: for what asks for a whole, not for detail."""
+        return in_batches(self.near.embed, images, 32)
+
 
     def _kept(self, images, network, measure):
         parts = (measure(images[i : i + BATCH]) for i in range(0, len(images), BATCH))
@@ -65,13 +66,13 @@ class Judge:
         if not isinstance(self.inception, NotComputed):
             found = self._kept(images, "inception", self.inception)
             beside = Features(found[:, :2048], found[:, 2048:], labels, groups)
-        found = self._kept(images, "efficientnet-lite0", lambda x: in_batches(self.net.measure, x))
+        found = self._kept(images, "efficientnet-lite0", lambda x: in_batches(self.net.measure, x, 16))
         return Features(found[:, :WIDTH], found[:, WIDTH:], labels, groups, beside)
 
 
 @stage("features")
 def cache_features(out, *, images):
-    """Features of all images of a stage, in its order."""
+    """Features of all images of a stage at their own size, in its order."""
     map_array(out / "embeddings.npy", Judge().embed, load_array(images / "images.npy"))
 
 

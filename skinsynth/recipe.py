@@ -161,7 +161,7 @@ def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
     return encoders.train_probe(
         run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbones[0],
-        start=weights.backbone(cfg.backbones[0]), steps=4 * cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + 77,
+        start=weights.backbone(cfg.backbones[0]), steps=2 * cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + 77,
     )  # fmt: skip
 
 
