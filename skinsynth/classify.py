@@ -126,7 +126,7 @@ def linear_probe(out, *, arm, records, samples, embedded, others, seed):
     own, made = (load_array(embedded[name] / "embeddings.npy") for name in ("records", "samples"))
     real = own[split == "train"], labels[split == "train"]
     x, y, weights = arm_data(arm, real, (made, _synthetic(samples, records)[1]), None, seed)
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.01))
     drawn = {} if weights is None else dict(logisticregression__sample_weight=weights / weights.mean())
     model.fit(np.asarray(x), y, **drawn)
     sets = {name: own[split == name] for name in ("val", "test")}

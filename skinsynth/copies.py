@@ -233,22 +233,25 @@ def checker(images, records, encode):
     query = train[(names.duplicated(keep=False) & ~names.duplicated()).to_numpy()]
     if len(query) < 8:
         raise UserError(f"only {len(query)} train lesions have a second photograph: too few to calibrate copies")
-    white = [Whitening.fit(x) for x in describe(images[train], encode)]
+    plain = describe(images[train], encode)
+    white = [Whitening.fit(x) for x in plain]
 
     def turn(x, turned=False):
         return [w(f) for w, f in zip(white, describe(x, encode, turned), strict=True)]
 
-    spaces = turn(images[np.setdiff1d(train, query)])
+    whole = [w(f) for w, f in zip(white, plain, strict=True)]
+    others = np.flatnonzero(~np.isin(train, query))
+    spaces = [x[others] for x in whole]
     sibling, unseen = (turn(images[x], True) for x in (query, held))
     scales = spread(spaces, unseen)
     positive, negative = (nearest(spaces, x, scales, OTHERS)[0] for x in (sibling, unseen))
     limit = calibrate(positive, negative)
     counts = pd.Series(classes[held]).value_counts()
     own = {c: threshold(negative[classes[held] == c]) for c in counts.index[counts >= ENOUGH]}
-    others = negative[~np.isin(classes[held], list(own))]
-    rest, n = (threshold(others), len(others)) if len(others) > 1 else (limit.threshold, len(negative))
+    few = negative[~np.isin(classes[held], list(own))]
+    rest, n = (threshold(few), len(few)) if len(few) > 1 else (limit.threshold, len(negative))
     applied = np.array([own.get(c, rest) for c in classes[query]])
     fpr = max(1 - _rank(k, 0.01) / (k + 1) for k in (n, *counts[counts >= ENOUGH]))
     pairs = pair_auc(images[train], lesions[train], classes[train], turn, scales)
     found = float((positive > applied).mean())
-    return Checker(turn(images[train]), scales, train, limit, own, rest, found, fpr, len(query), pairs, turn)
+    return Checker(whole, scales, train, limit, own, rest, found, fpr, len(query), pairs, turn)

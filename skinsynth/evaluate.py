@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from . import arrays, copies, encoders, panel, recipe, stats
+from . import arrays, copies, encoders, judges, panel, recipe, stats
 from .config import CLASSES
 from .errors import UserError
 from .pipeline import provenance_check
@@ -45,8 +45,8 @@ def read_folder(folder, size):
 
 
 def evaluate(run, cfg, folder):
-    """{name: DataFrame} of a folder of samples against the originals of a profile: "distances",
-    "fidelity", "copies". Models that no run has made yet are trained first."""
+    """{name: DataFrame} of a folder of samples against the originals of a profile: "distances", what they
+    can see ("judges"), "fidelity", "copies". Models that no run has made yet are trained first."""
     samples, of_class, ids = read_folder(folder, cfg.size)
     made = recipe.records(run, cfg)
     known = (Path(folder) / "provenance.json").exists()
@@ -64,6 +64,11 @@ def evaluate(run, cfg, folder):
     floors = panel.floors(judge, images, records, target, train, recipe.autoencoder(run, cfg, "8ch"), cfg.seed)
     tables = {"distances": pd.DataFrame([*panel.floor_rows(judge, real, floors, cfg.seed), panel.row(judge, str(folder), real, fake)])}
     tables["distances"]["generator's split"] = ["", "", "this one" if known else "unknown: it may have seen test lesions"]
+    sight = pd.read_csv(recipe.judged(run, cfg) / "judges.csv")
+    tables["judges"] = pd.DataFrame([
+        {"measure": m, "property": p, "planted faults": judges.sees(sight, m, p)[1]}
+        for m in (*judge.names, "precision", "recall", "coverage") for p in ("detail", "colour", "variety")
+    ])  # fmt: skip
     answer = lambda x, labels: encoders.probabilities(probe, x).argmax(1) == [CLASSES.index(c) for c in labels]  # noqa: E731
     right, original = answer(samples, of_class), answer(images[test], records.dx[test])
     shares = {c: stats.wilson(int(right[of_class == c].sum()), int((of_class == c).sum())) for c in sorted(set(of_class))}

@@ -20,7 +20,7 @@ from .pixels import jpeg
 from .standard import LPIPS
 from .store import stage, write_csv
 
-PAIRS = 64  # images for measures of pairs and of hair, which cost more
+PAIRS = 48  # images for measures of pairs and of hair, which cost more
 
 
 def _grey(images, change):
@@ -124,41 +124,13 @@ DECIDES = {  # faults that stand for a property; one of them has to be seen
 }
 
 
-def _distances(judge, real, floor, fault):
-    """Movements of the measures of two sets of features; a smaller faulty set is compared at its own size."""
-    if (n := len(fault.labels)) < len(floor.labels):
-        rows = np.random.default_rng(n).permutation(len(floor.labels))[:n]
-        real, floor = real[rows], floor[rows]
-    args = real.features, fault.features, floor.features, real.groups, fault.groups, floor.groups
-    found = {name: metrics.difference_with_interval(how, *args) for name, how in zip(judge.names, panel.DISTANCES, strict=False)}
-    found[judge.names[2]] = metrics.inception_score_ratio(fault.probabilities, floor.probabilities, fault.groups, floor.groups)
-    return found | metrics.prdc_difference(*args)
-
-
-def _pictures(real, floor, fault, groups, masks):
-    """Movements of the measures that look at pixels."""
-    fine = measures.BANDS[-1:]
-    how = {"fine structure": (measures.band_gap, lambda x: measures.band_energy(x, fine))}
-    how |= {
-        "colour": (measures.measure_distance, lambda x, m=None: measures.colour_statistics(x, m)),
-        "texture": (measures.measure_distance, lambda x, m=None: measures.texture_energy(x, m)),
-    }
-    if masks is not None:
-        how["boundary"] = measures.measure_distance, measures.border_sharpness
-    found = {}
-    for name, (metric, look) in how.items():
-        use = masks if masks is not None and name != "fine structure" else (None,) * 3
-        seen = [look(x) if m is None else look(x, m) for x, m in zip((real, fault, floor), (use[0], use[1], use[1]), strict=True)]
-        found[name] = metrics.difference_with_interval(metric, *seen, groups[0], groups[1], groups[1])
-    return found
-
-
-def _pairs(x, fault, lesions, nets):
-    """Movements of the measures of pairs: the faulty copy against one saved as JPEG of quality 90."""
-    how = {"MSE": measures.mse, "PSNR": measures.psnr, "MS-SSIM": lambda a, b: measures.ms_ssim(a, b)[0]}
-    how |= {name: lambda a, b, net=net: measures.lpips_distance(net, a, b) for name, net in nets.items()}
-    copy = jpeg(x, 90)
-    return {name: stats.paired_difference(f(x, fault), f(x, copy), clusters=lesions) for name, f in how.items()}
+FINE = measures.BANDS[-1:]
+LOOKS = {  # measures of pixels: (distance of two sets, what is looked at in images and lesion masks)
+    "fine structure": (measures.band_gap, lambda x, m: measures.band_energy(x, FINE)),
+    "colour": (measures.measure_distance, measures.colour_statistics),
+    "texture": (measures.measure_distance, measures.texture_energy),
+    "boundary": (measures.measure_distance, measures.border_sharpness),
+}
 
 
 @dataclass(frozen=True)
@@ -197,8 +169,24 @@ class Planter:
         self.real, self.floor = (originals.measured(self.judge, rows) for rows in (originals.test, self.given))
         self.probe = encoders.load_classifier(probe)
         self.embedded = load_array(embedded / "embeddings.npy")
+        # what is known of the faultless set, against which every fault is held
+        self.before = {
+            how: metrics.remembered(metrics.statistic_of(how, self.real.features, self.floor.features, self.real.groups, self.floor.groups))
+            for how in panel.DISTANCES
+        }
+        rows, masks = (originals.test, self.given), originals.masks
+        self.masks = (None, None) if masks is None else tuple(masks[r] for r in rows)
+        self.looks = {
+            name: [look(x, m) for x, m in zip((originals.images[rows[0]], self.x), self.masks, strict=True)]
+            for name, (_, look) in LOOKS.items() if masks is not None or name != "boundary"
+        }  # fmt: skip
         self.part = np.unique(np.linspace(0, self.n - 1, PAIRS).astype(int))
-        self.nets = {LPIPS.NAMES["alex"]: LPIPS("alex").to(device())}
+        net = LPIPS("alex").to(device())
+        self.pairs = {
+            "MSE": measures.mse, "PSNR": measures.psnr, "MS-SSIM": lambda a, b: measures.ms_ssim(a, b)[0],
+            LPIPS.NAMES["alex"]: lambda a, b: measures.lpips_distance(net, a, b),
+        }  # fmt: skip
+        self.saved = {name: how(self.x[self.part], jpeg(self.x[self.part], 90)) for name, how in self.pairs.items()}
 
     def __call__(self, name, size):
         """{measure: Estimate of its movement} of one fault."""
@@ -226,7 +214,7 @@ class Planter:
         both, count = np.concatenate([pool, self.given]), len(rows)
         spread = lambda keep: self._variance(both[:count][keep[:count]]) - self._variance(both[count:][keep[count:]])  # noqa: E731
         groups = np.concatenate([chosen.groups, floor.groups])
-        return _distances(self.judge, self.real, floor, chosen) | {"variance (CLIP)": stats.jackknife(spread, groups, n=count)}
+        return self._distances(floor, chosen) | {"variance (CLIP)": stats.jackknife(spread, groups, n=count)}
 
     def _oddness(self):
         """(n,) how far each faultless image lies from the mean picture of its class, at 8 pixels a side."""
@@ -240,17 +228,34 @@ class Planter:
         return np.mean([variance(self.embedded[rows[y == c]]) for c in np.unique(y) if (y == c).sum() > 1])
 
     def _pixels(self, fault, size, rng):
-        masks = None if self.o.masks is None else (self.o.masks[self.o.test], self.o.masks[self.given])
-        bad = fault.change(self.x, size, rng=rng, masks=masks and masks[1])
-        ids = self.lesions[self.given]
-        found = _distances(self.judge, self.real, self.floor, self.judge(bad, self.floor.labels, ids))
-        found |= _pictures(self.o.images[self.o.test], self.x, bad, (self.real.groups, self.floor.groups), masks)
-        if fault.property in ("detail", "colour"):
-            found |= _pairs(self.x[self.part], bad[self.part], ids[self.part], self.nets)
+        bad = fault.change(self.x, size, rng=rng, masks=self.masks[1])
+        ids, part = self.lesions[self.given], self.part
+        found = self._distances(self.floor, self.judge(bad, self.floor.labels, ids))
+        for name, (real, floor) in self.looks.items():
+            metric, look = LOOKS[name]
+            groups = self.real.groups, self.floor.groups, self.floor.groups
+            found[name] = metrics.difference_with_interval(metric, real, look(bad, self.masks[1]), floor, *groups)
+        if fault.property in ("detail", "colour"):  # against a copy saved as JPEG of quality 90
+            for name, how in self.pairs.items():
+                found[name] = stats.paired_difference(how(self.x[part], bad[part]), self.saved[name], clusters=ids[part])
         if fault.property == "hair":
-            cover = lambda x: np.array([hair.dullrazor(i).mask.mean() for i in x[self.part]])  # noqa: E731
-            found["hair cover"] = stats.paired_difference(cover(bad), cover(self.x), clusters=ids[self.part])
+            cover = lambda x: np.array([hair.dullrazor(i).mask.mean() for i in x[part]])  # noqa: E731
+            found["hair cover"] = stats.paired_difference(cover(bad), cover(self.x), clusters=ids[part])
         return found
+
+    def _distances(self, floor, fault):
+        """Movements of the measures of two sets of features; a smaller faulty set is compared at its own size."""
+        real, known = self.real, self.before
+        if (n := len(fault.labels)) < self.n:
+            rows = np.random.default_rng(n).permutation(self.n)[:n]
+            real, floor = real[rows], floor[rows]
+        if floor is not self.floor:
+            known = {}
+        args = real.features, fault.features, floor.features, real.groups, fault.groups, floor.groups
+        pairs = zip(self.judge.names, panel.DISTANCES, strict=False)
+        found = {name: metrics.difference_with_interval(how, *args, of_b=known.get(how)) for name, how in pairs}
+        found[self.judge.names[2]] = metrics.inception_score_ratio(fault.probabilities, floor.probabilities, fault.groups, floor.groups)
+        return found | metrics.prdc_difference(*args)
 
 
 @stage("judges")

@@ -197,7 +197,7 @@ def kid(f, g, subsets=0, subset_size=None, seed=0):
     return float(_mmd(ff, gg, np.diag(_kernel_sums(f, g, wf, wg)), size, size).mean())
 
 
-def _statistic(metric, real, fake, real_groups, fake_groups):
+def statistic_of(metric, real, fake, real_groups, fake_groups):
     """metric(real, fake) as a function of the mask of items kept, real ones first."""
     n = len(real)
     if len(real_groups) != n or len(fake_groups) != len(fake):
@@ -216,13 +216,27 @@ def with_interval(metric, real, fake, real_groups, fake_groups, label=""):
     The n of the result is the number of fakes.
     """
     real, fake = np.asarray(real), np.asarray(fake)
-    statistic = _statistic(metric, real, fake, real_groups, fake_groups)
+    statistic = statistic_of(metric, real, fake, real_groups, fake_groups)
     return jackknife(statistic, np.concatenate([real_groups, fake_groups]), label, len(fake))
 
 
-def difference_with_interval(metric, real, a, b, real_groups, a_groups, b_groups, label=""):
+def remembered(statistic):
+    """The same function of a mask of items kept; each answer is computed once."""
+    known = {}
+
+    def call(keep):
+        key = keep.tobytes()
+        if key not in known:
+            known[key] = statistic(keep)
+        return known[key]
+
+    return call
+
+
+def difference_with_interval(metric, real, a, b, real_groups, a_groups, b_groups, label="", of_b=None):
     """metric(real, a) - metric(real, b), with a jackknife over the same groups of all three sets.
 
+    of_b: a `remembered` statistic of the second pair, where many sets are compared with one.
     Raises UserError if a and b differ in number for the Frechet distance, whose bias depends on it.
     """
     real, a, b = np.asarray(real), np.asarray(a), np.asarray(b)
@@ -230,8 +244,8 @@ def difference_with_interval(metric, real, a, b, real_groups, a_groups, b_groups
         raise UserError(
             f"{len(a)} images against {len(b)}: the distance's bias differs; give equal n"
         )
-    of_a = _statistic(metric, real, a, real_groups, a_groups)
-    of_b = _statistic(metric, real, b, real_groups, b_groups)
+    of_a = statistic_of(metric, real, a, real_groups, a_groups)
+    of_b = of_b or statistic_of(metric, real, b, real_groups, b_groups)
     n, m = len(real), len(real) + len(a)
 
     def statistic(keep):

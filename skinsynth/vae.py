@@ -15,7 +15,6 @@ from .standard import LPIPS
 from .store import read_json, stage, write_json
 from .training import fit
 
-
 THIN = 4  # every fourth image of a step has its perceptual distance taken
 
 

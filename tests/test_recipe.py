@@ -245,7 +245,7 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
     good, bad = (evaluate.evaluate(run, cfg, tmp_path / n) for n in ("fresh", "noise"))
     assert good["distances"]["FD-EfficientNet"].iloc[-1] < bad["distances"]["FD-EfficientNet"].iloc[-1] / 2
     assert good["distances"]["generator's split"].iloc[-1].startswith("unknown")
-    assert set(good) == {"distances", "fidelity", "copies"} and len(good["fidelity"]) == 7
+    assert set(good) == {"distances", "judges", "fidelity", "copies"} and len(good["fidelity"]) == 7
     read, _, _ = evaluate.read_folder(tmp_path / "fresh", TINY.size)
     assert sorted(map(bytes, read)) == sorted(map(bytes, np.ascontiguousarray(pixels))), "RGB, not BGR"
     (tmp_path / "noise" / "melanoma").mkdir()
