@@ -22,7 +22,7 @@ from skinsynth import (
 )
 
 REFERENCE = Path(__file__).parent.parent.parent / "shared" / "lpips-reference"
-CFG = config.configure("smoke", size=64, n_train=700, n_test=40, n_pad=6, samples=40, classify_steps=2)
+CFG = config.configure("smoke", size=64, n_train=1600, n_test=40, n_pad=6, samples=40, classify_steps=2)
 
 
 def _pairs(names, folder):
