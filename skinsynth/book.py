@@ -33,7 +33,7 @@ def write_pages(run, root):
     """Write book/generated/*.md from the run's results and the published ones, and its claims.json."""
     rows, whole = claims.evaluate(run), runner.manifest(run)
     shown = [(p, runner.manifest(p), runner.status(p, root=root), reference.changed_since(p)) for p in reference.published(root)]
-    others = [(store.read_json(p.root / "claims.json"), manifest) for p, manifest, *_ in shown]
+    others = [(claims.recorded(p.root / "claims.json"), manifest) for p, manifest, *_ in shown]
     made = {
         "summary": pages.summary(rows, whole, others),
         "items": pages.items(rows, whole, pages.thumbnails(run, root / "book" / "generated"), others),

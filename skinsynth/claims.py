@@ -20,6 +20,7 @@ REPRODUCED, CONTRARY, OPEN, BLIND, UNTESTABLE = VERDICTS = (
     "the judge cannot see it",
     "not testable here",
 )
+UNTESTED = "It was not tested whether the measure sees {}."
 DIRECTIONS = ("greater", "less", "equivalent", "none")
 NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
 KNOWN = NEEDED | {"margin", "parts", "paper", "chapter", "property"}
@@ -163,6 +164,7 @@ def verdict(claim, evidence):
     out = dict(value=None, low=None, high=None, n=None, smallest_detectable=None)
     out.update(parts=[], note=evidence["note"] if evidence else "")
     out.update(profile=evidence["profile"] if evidence else "", verdict=UNTESTABLE)
+    out["sight"] = sight = evidence and evidence.get("sight")
     if parts and claim["direction"] != "none":
         ruling, part = _joint(parts, claim)
     elif parts:
@@ -178,12 +180,12 @@ def verdict(claim, evidence):
         out["why"] = out["note"] or later or "This run recorded no evidence."
     elif out["profile"] == "smoke":
         out["why"] = "Smoke sizes only test the plumbing."
-    elif claim["property"] and not evidence["sight"]:
-        out["why"] = f"Nobody tested whether the measure sees {claim['property']}."
-    elif claim["property"] and not evidence["sight"][0]:
-        out.update(verdict=BLIND, why=evidence["sight"][1])
+    elif claim["property"] and not sight:
+        out["why"] = UNTESTED.format(claim["property"])
+    elif claim["property"] and not sight[0]:
+        out.update(verdict=BLIND, why=sight[1])
     else:
-        seen = f" {evidence['sight'][1]}" if claim["property"] else ""
+        seen = f" {sight[1]}" if claim["property"] else ""
         out.update(verdict=ruling, why=_why(ruling, parts, part, claim) + seen)
     return out
 
@@ -196,6 +198,15 @@ def evaluate(run):
         evidence = read_json(path) if path.exists() else None
         rows.append(dict(id=name, **claim, **verdict(claim, evidence)))
     write_json(run.root / "claims.json", rows)
+    return rows
+
+
+def recorded(path):
+    """The evaluated claims of a finished run; a verdict on a property that its judges were not tested for is taken back."""
+    rows, known = read_json(path), load()
+    for row in rows:
+        if (named := known.get(row["id"], {}).get("property")) and not row.get("sight") and row["verdict"] in (REPRODUCED, CONTRARY, OPEN):
+            row.update(verdict=UNTESTABLE, why=f"{UNTESTED.format(named)[:-1]} in this run, which is older than that test.")
     return rows
 
 

@@ -69,6 +69,7 @@ class Fault:
     property: str
     unit: str
     sizes: tuple
+    words: str  # the fault in a sentence, with its size
     change: object = None
     rows: object = None
     labels: object = None
@@ -97,22 +98,29 @@ def _typical(y, percent, odd):
 
 
 FAULTS = {
-    "blur": Fault("detail", "px", (0.5, 0.7, 1.0, 2.0), blur),
-    "noise": Fault("detail", "grey levels", (4, 12), noise),
-    "JPEG": Fault("detail", "below quality 100", (20, 60), lambda x, loss, **_: jpeg(x, 100 - loss)),
-    "blocks of 8 px": Fault("detail", "grey levels", (4, 12), blocks),
-    "colour shift": Fault("colour", "grey levels", (4, 8, 16), colour_shift),
-    "contrast": Fault("colour", "% lost", (10, 30), contrast),
-    "hair": Fault("hair", "hairs", (4, 16), lambda x, n, **_: hairtest.draw(x, number={4: "few", 16: "many"}[n]).images),
-    "lesions moved": Fault("structure", "% of images", (50, 100), lesions_moved),
-    "melanoma missing": Fault("variety", "class", (1,), rows=lambda y, n, _, rng, odd: _drawn(y[:n] != "mel", y != "mel", n, rng)),
-    "melanoma only": Fault("variety", "class", (1,), rows=lambda y, n, _, rng, odd: _drawn(y[:n] == "mel", y == "mel", n, rng)),
+    "blur": Fault("detail", "px", (0.5, 0.7, 1.0, 2.0), "a blur of {:g} px", blur),
+    "noise": Fault("detail", "grey levels", (4, 12), "noise of {:g} grey levels", noise),
+    "JPEG": Fault("detail", "below quality 100", (20, 60), "JPEG {:g} below quality 100", lambda x, loss, **_: jpeg(x, 100 - loss)),
+    "blocks": Fault("detail", "grey levels", (4, 12), "blocks of {:g} grey levels", blocks),
+    "colour shift": Fault("colour", "grey levels", (4, 8, 16), "a shift of {:g} grey levels", colour_shift),
+    "contrast": Fault("colour", "% lost", (10, 30), "{:g} % less contrast", contrast),
+    "hair": Fault("hair", "hairs", (4, 16), "{:g} hairs", lambda x, n, **_: hairtest.draw(x, number={4: "few", 16: "many"}[n]).images),
+    "lesions moved": Fault("structure", "% of images", (50, 100), "lesions moved in {:g} % of the images", lesions_moved),
+    "melanoma missing": Fault(
+        "variety", "class", (1,), "that melanoma is missing", rows=lambda y, n, _, rng, odd: _drawn(y[:n] != "mel", y != "mel", n, rng)
+    ),
+    "melanoma only": Fault(
+        "variety", "class", (1,), "that there is melanoma only", rows=lambda y, n, _, rng, odd: _drawn(y[:n] == "mel", y == "mel", n, rng)
+    ),
     "a part many times": Fault(
-        "variety", "% left out", (50, 90),
+        "variety", "% left out", (50, 90), "the loss of any {:g} % of the images",
         rows=lambda y, n, percent, rng, odd: np.resize(rng.permutation(n)[: max(2, round(n * (1 - percent / 100)))], n),
     ),
-    "typical ones only": Fault("variety", "% left out", (50, 75), rows=lambda y, n, percent, rng, odd: _typical(y[:n], percent, odd[:n])),
-    "labels mixed": Fault("class", "% of images", (10, 25, 50), labels=_mixed),
+    "typical ones only": Fault(
+        "variety", "% left out", (50, 75), "the loss of the {:g} % least typical images",
+        rows=lambda y, n, percent, rng, odd: _typical(y[:n], percent, odd[:n]),
+    ),
+    "labels mixed": Fault("class", "% of images", (10, 25, 50), "{:g} % of the labels mixed", labels=_mixed),
 }  # fmt: skip
 DECIDES = {  # faults that stand for a property; one of them has to be seen
     "detail": ("blur",),
@@ -304,22 +312,17 @@ def smallest(table, measure, fault):
     return (sizes[first] if first < len(sizes) else None), (sizes[first - 1] if first else None)
 
 
-def _said(size, unit, fault):
-    return f"{fault} of {size:g} {unit}"
-
-
 def sees(table, measure, property):
     """(whether a measure sees a property, one sentence that says how large a fault it sees)."""
     words = []
     for fault in DECIDES[property]:
-        rows = table[(table.measure == measure) & (table.fault == fault)]
-        if rows.empty:
+        if not ((table.measure == measure) & (table.fault == fault)).any():
             continue
-        unit, (least, blind) = rows.unit.iloc[0], smallest(table, measure, fault)
+        said, (least, blind) = FAULTS[fault].words, smallest(table, measure, fault)
         if least is not None:
             but = f", not {blind:g}" if blind is not None else ""
-            return True, f"{measure} sees {_said(least, unit, fault)}{but}."
-        words.append(_said(blind, unit, fault))
+            return True, f"{measure} sees {said.format(least)}{but}."
+        words.append(said.format(blind))
     if not words:
         return False, f"{measure} was not tested on {property}."
     return False, f"{measure} does not see {' nor '.join(words)}."

@@ -212,6 +212,11 @@ def note(run, state):
         "\n\n**Stale**: since this run the notebook or the library has changed"
         + (f" ({', '.join(f'`{n}`' for n in changed[:6])}{' and others' if len(changed) > 6 else ''})" if changed else "") + ". The numbers are those of the commit named."
     )  # fmt: skip
+    if not (run.tables / "sight.csv").exists():
+        stale += (
+            " Its distances rest on small networks of our own (FD-micro, LPIPS-micro), which later turned out to be blind to blur: what it says of detail, "
+            "colour, class and variety decides nothing, and [the ledger](../../claims.md) counts it as not testable."
+        )
     kind = "warning" if stale else "note"
     return (
         f":::{{admonition}} Run {run.name}, published\n:class: {kind}\n\nMade on {whole['device']} at commit {whole['commit'][:12]}{' with local changes' if whole['dirty'] else ''}, "

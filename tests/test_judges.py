@@ -104,10 +104,10 @@ def _table(*seen):
 
 def test_seen_means_at_this_size_and_every_larger_one():
     said = lambda *seen: judges.sees(_table(*seen), "FD", "detail")  # noqa: E731
-    assert said(False, False, True, True) == (True, "FD sees blur of 1 px, not 0.7.")
-    assert said(True, False, False, True) == (True, "FD sees blur of 2 px, not 1.")
-    assert said(True, True, True, True) == (True, "FD sees blur of 0.5 px.")
-    assert said(True, True, True, False) == (False, "FD does not see blur of 2 px.")
+    assert said(False, False, True, True) == (True, "FD sees a blur of 1 px, not 0.7.")
+    assert said(True, False, False, True) == (True, "FD sees a blur of 2 px, not 1.")
+    assert said(True, True, True, True) == (True, "FD sees a blur of 0.5 px.")
+    assert said(True, True, True, False) == (False, "FD does not see a blur of 2 px.")
     assert judges.sees(_table(True, True, True, True), "FD", "colour") == (False, "FD was not tested on colour.")
 
 
