@@ -33,18 +33,18 @@ class Config:
     batch: int = 64  # images of a step of the denoiser; the autoencoder and classifiers take half, the segmenter a quarter
     accumulate: int = 1  # parts in which a batch passes through the VAE and the UNet, for want of memory
     pretrain_steps: int = 0  # base "scratch": steps of the 4-channel VAE and UNet on generic skin
-    vae_steps: int = 170  # fine-tuning of each VAE
+    vae_steps: int = 145  # fine-tuning of each VAE
     vae_lr: float = 1.6e-3  # largest learning rates, chosen on the validation split of the phantom
-    unet_steps: int = 100  # fine-tuning of each denoiser
+    unet_steps: int = 90  # fine-tuning of each denoiser
     unet_lr: float = 2.4e-3
     rung_steps: int = 0  # fine-tuning of each denoiser of the ladder; 0: unet_steps
     longest: int = 1000  # sampling steps; rungs of the ladder with more are left out
     segment_steps: int = 150
     inpainter: str = "best"  # of pseudo-normal skin: a name of inpaint.INPAINTERS, or the best there is
-    classify_steps: int = 50
+    classify_steps: int = 40
     classifier_seeds: int = 2
-    samples: int = 32  # synthetic images a class and model
-    sampling_steps: int = 10
+    samples: int = 28  # synthetic images a class and model
+    sampling_steps: int = 8
     guidance: float = 3.0  # classifier-free guidance scale; 1 is no guidance
 
     @property

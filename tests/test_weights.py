@@ -128,6 +128,37 @@ def test_fetching_resumes_and_checks_the_hash(empty, monkeypatch):
     assert not list(weights.folder().glob("*.part"))
 
 
+def test_a_hubs_files_are_checked_by_the_hubs_own_hash(empty, monkeypatch):
+    content, link = b"weights", empty / "snapshots" / "model.safetensors"
+    blob = empty / "blobs" / hashlib.sha256(content).hexdigest()
+    for path in (link, blob):
+        path.parent.mkdir()
+    monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *given: str(link) if link.exists() else None)
+
+    def snapshot(written):
+        def download(repository, allow_patterns):
+            assert (repository, allow_patterns) == ("timm/resnet18.a1_in1k", ["model.safetensors"])
+            blob.write_bytes(written)
+            link.symlink_to(blob)
+
+        return download
+
+    monkeypatch.setattr(weights, "snapshot_download", snapshot(content[:3]))
+    with pytest.raises(UserError, match="half a file or another's"):
+        weights.fetch("resnet18.a1_in1k")
+    link.unlink()
+    monkeypatch.setattr(weights, "snapshot_download", snapshot(content))
+    assert weights.fetch("resnet18.a1_in1k") == link
+
+    def offline(*given, **more):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(weights, "snapshot_download", offline)
+    with pytest.raises(UserError, match="timm/resnet50.a1_in1k: download failed .ConnectionError.; run again"):
+        monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *given: None)
+        weights.fetch("resnet50.a1_in1k")
+
+
 def test_the_command_says_what_is_here_and_what_follows(empty):
     said = CliRunner().invoke(cli.cli, ["weights"]).output
     assert re.search(r"^efficientnet-lite0 +here", said, re.M) and re.search(r"^inception +absent", said, re.M)
