@@ -8,7 +8,7 @@ import pytest
 from skinsynth import claims, stats
 from skinsynth.errors import UserError
 from skinsynth.stats import Estimate
-from skinsynth.store import Run, read_json
+from skinsynth.store import Run, read_json, write_json
 
 IDS = """table1-mse table1-lpips table1-msssim table2-fid table2-is table5-fid-8ch table5-is-8ch
 table5-fid-ml table5-is-ml table5-is-ml-below-8ch table3-synthetic-below table3-combined-highest
@@ -27,8 +27,11 @@ def part(low, high, label=""):
     return Estimate((low + high) / 2, low, high, 100, label)
 
 
+SEEN = (True, "The measure sees it.")
+
+
 def ruling(run, claim_id, *parts, **more):
-    claims.record(run, claim_id, list(parts), **more)
+    claims.record(run, claim_id, list(parts), **(dict(sight=SEEN) | more))
     return next(row for row in claims.evaluate(run) if row["id"] == claim_id)
 
 
@@ -110,6 +113,17 @@ def test_no_evidence_and_smoke_are_not_testable(run):
     assert row["why"] == "fewer than 2 samples a class"
 
 
+def test_a_verdict_on_a_property_is_taken_back_where_nobody_tested_the_judge(run, tmp_path):
+    rows = [ruling(run, name, part(-0.3, -0.1)) for name in ("table1-mse", "table3-synthetic-below")]
+    assert [row["verdict"] for row in rows] == ["reproduced"] * 2
+    write_json(tmp_path / "new.json", rows)
+    assert claims.recorded(tmp_path / "new.json")[0]["verdict"] == "reproduced"
+    write_json(tmp_path / "old.json", [{k: v for k, v in row.items() if k != "sight"} for row in rows])
+    old = claims.recorded(tmp_path / "old.json")
+    assert [row["verdict"] for row in old] == ["not testable here", "reproduced"]
+    assert "older than that test" in old[0]["why"]
+
+
 def test_bad_evidence_is_refused(run):
     with pytest.raises(UserError, match="unknown claim 'table9'"):
         claims.record(run, "table9", [part(0, 1)])
@@ -130,7 +144,7 @@ def test_a_null_effect_is_seldom_called_reproduced(run):
 
 def test_markdown_of_one_item_lists_its_claims(run):
     claims.record(
-        run, "fig6-colour", [part(-0.3, -0.1, "vasc"), part(-0.2, 0.1, "df")], note="48 each"
+        run, "fig6-colour", [part(-0.3, -0.1, "vasc"), part(-0.2, 0.1, "df")], note="48 each", sight=SEEN
     )
     text = claims.markdown(run, "fig6")
     assert text.count("- The paper says") == 3 and "48 each" in text and text.count("Measured:") == 1
