@@ -10,6 +10,7 @@ import pytest
 from skinsynth import (
     claims,
     config,
+    faults,
     judges,
     measures,
     metrics,
@@ -44,7 +45,7 @@ def test_lpips_gives_the_published_values(backbone, values):
 def test_lpips_of_pictures_of_our_own(backbone, values):
     """A drawn lesion against its blurred and its shifted self: values measured with these weights."""
     x = phantom.dermatoscopy(0, 0, "bkl", 64).clean[None]
-    faulty = judges.blur(x, 1.0), judges.colour_shift(x, 16)
+    faulty = faults.blur(x, 1.0), faults.colour_shift(x, 16)
     net = standard.LPIPS(backbone)
     assert [measures.lpips_distance(net, x, y)[0] for y in faulty] == pytest.approx(values, abs=2e-4)
     assert measures.lpips_distance(net, x, x)[0] < 1e-6
@@ -70,7 +71,7 @@ def test_the_judge_sees_what_stand_ins_did_not(sight):
 
 
 def test_every_fault_stands_in_the_table_with_every_measure_of_sets(sight):
-    assert set(sight.fault) == set(judges.FAULTS)
+    assert set(sight.fault) == set(faults.FAULTS)
     for fault in set(sight.fault) - {"labels mixed"}:
         assert {*panel.NAMES, "precision", "recall", "density", "coverage"} <= set(sight[sight.fault == fault].measure)
     assert (sight.low <= sight.moved).all() and (sight.moved <= sight.high).all()
@@ -79,20 +80,20 @@ def test_every_fault_stands_in_the_table_with_every_measure_of_sets(sight):
 def test_faults_are_of_the_size_they_say():
     x = np.stack([phantom.dermatoscopy(0, i, "nv", 64).clean for i in range(4)])
     rng = lambda: np.random.default_rng(0)  # noqa: E731
-    assert np.abs(judges.noise(x, 12, rng()) - x.astype(float)).std() == pytest.approx(7.2, abs=2)
-    assert np.abs(judges.blocks(x, 12, rng()).astype(float) - x).max() <= 12
-    shift = (judges.colour_shift(x, 8).astype(float) - x).mean((0, 1, 2))
+    assert np.abs(faults.noise(x, 12, rng()) - x.astype(float)).std() == pytest.approx(7.2, abs=2)
+    assert np.abs(faults.blocks(x, 12, rng()).astype(float) - x).max() <= 12
+    shift = (faults.colour_shift(x, 8).astype(float) - x).mean((0, 1, 2))
     assert shift == pytest.approx([8, 0, -8], abs=0.6)
-    assert judges.contrast(x, 30).std() / x.std() < 1
+    assert faults.contrast(x, 30).std() / x.std() < 1
     y = np.array(["mel"] * 5 + ["nv"] * 15 + ["mel"] * 20 + ["bkl"] * 20)
-    rows = judges.FAULTS["melanoma only"].rows(y, 20, 1, rng(), None)
+    rows = faults.FAULTS["melanoma only"].rows(y, 20, 1, rng(), None)
     assert (y[rows] == "mel").all() and len(rows) == 20
-    rows = judges.FAULTS["melanoma missing"].rows(y, 20, 1, rng(), None)
+    rows = faults.FAULTS["melanoma missing"].rows(y, 20, 1, rng(), None)
     assert (y[rows] != "mel").all() and len(rows) == 20 and set(range(5, 20)) <= set(rows)
-    rows = judges.FAULTS["a part many times"].rows(y, 20, 90, rng(), None)
+    rows = faults.FAULTS["a part many times"].rows(y, 20, 90, rng(), None)
     assert len(rows) == 20 and len(set(rows)) == 2
     odd = np.arange(60.0)
-    rows = judges.FAULTS["typical ones only"].rows(y, 20, 50, rng(), odd)
+    rows = faults.FAULTS["typical ones only"].rows(y, 20, 50, rng(), odd)
     assert sorted(set(rows)) == [0, 1, *range(5, 13)] and (y[rows] == y[:20]).all()
 
 
@@ -127,8 +128,8 @@ def test_a_verdict_needs_a_measure_that_sees(run):
 def test_every_claim_on_pictures_names_a_property_and_a_decisive_fault_stands_for_it():
     named = {k: c["property"] for k, c in claims.load().items() if c["property"]}
     assert set(named.values()) <= set(judges.DECIDES) and len(named) >= 20
-    for faults in judges.DECIDES.values():
-        assert set(faults) <= set(judges.FAULTS)
+    for decisive in judges.DECIDES.values():
+        assert set(decisive) <= set(faults.FAULTS)
 
 
 def test_a_collapsed_noisy_or_blurred_generator_is_told_from_a_good_one():
