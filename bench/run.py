@@ -26,7 +26,7 @@ BENCHMARKS = dict(
 def kept(path, table):
     """A table with the rows of other kinds of machine that its file holds already."""
     old = pd.read_csv(path) if path.exists() else table
-    return pd.concat([old, table]).drop_duplicates(["processor", "instructions", "precision", "threads"], keep="last")
+    return pd.concat([old, table])[list(table)].drop_duplicates(["processor", "instructions", "precision", "threads"], keep="last")
 
 
 def main(names, out):

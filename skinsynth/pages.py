@@ -38,7 +38,7 @@ SHORT = 60  # letters of a note that fits into a table
 FORMS = {"n": "{:,}", "Value": "{:.3g}", "First row is": "{:.2f}\u00a0\u00d7 as fast"}  # of a benchmark
 BENCHMARKS = "Each table was measured in one run (`python bench/run.py`), speed with nothing beside it; memory beside other work, so its seconds are upper bounds."
 BOOK = (
-    "01 to 06: each notebook, with its stages. Cold: everything from nothing, site included; warm: again with nothing changed; prose: "
+    "01 to 07: each notebook, with its stages. Cold: everything from nothing, site included; warm: again with nothing changed; prose: "
     "after a change of one notebook's prose. The installation of the packages is not counted. One row for each kind of machine it was measured on (`python bench/run.py book`). "
     "A processor stands for one of lesser instructions where these were forced (`ATEN_CPU_CAPABILITY`, `ONEDNN_MAX_CPU_ISA`, `MKL_ENABLE_INSTRUCTIONS`)."
 )
