@@ -26,7 +26,7 @@ DEPENDS = {  # what a notebook reads from others directly
     "04_synthesis": ("02_vae", "03_clip"),
     "05_interpolation": ("04_synthesis",),
     "06_downstream": ("04_synthesis", "05_interpolation"),
-    "07_checks": ("04_synthesis",),
+    "07_checks": ("01_data",),
 }
 DRAWN = ("smoke", "micro")  # profiles that can run on the phantom
 
