@@ -4,6 +4,8 @@ import functools
 import http.server
 import shutil
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 MODES = {"light": ("light", 1280), "dark": ("dark", 1280), "phone": ("light", 390)}
@@ -80,25 +82,30 @@ def _page(page, base, name, mode, axe):
             yield f"axe, {wrong['impact']}: {wrong['id']}: {wrong['nodes'][0]['html'][:120]}"
 
 
-def problems(site):
-    """Every page of a site in light, dark and phone width: (list of "mode, page: problem", what was
-    looked at: counts of pages, sliders and pictures that a click enlarges)."""
+def _mode(base, names, mode):
+    """Problems and counts of every page in one mode."""
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 
-    count = dict(pages=0, sliders=0, pictures=0)
-    names, seen, axe = sorted(str(p.relative_to(site)) for p in site.rglob("*.html") if "_static" not in p.parts), [], Axe()
-    with served(site) as base, sync_playwright() as play:
+    axe, seen, count = Axe(), [], Counter(pages=len(names))
+    scheme, width = MODES[mode]
+    with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=found(), args=["--no-sandbox", "--disable-gpu"])
-        for mode, (scheme, width) in MODES.items():
-            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            for name in names:
-                page = context.new_page()
-                seen += [f"{mode}, {name}: {p}" for p in _page(page, base, name, mode, axe)]
-                count["pages"] += 1
-                count["sliders"] += len(page.query_selector_all(".ss-slider input[type=range]"))
-                count["pictures"] += len(page.query_selector_all("img.ss-zoom"))
-                page.close()
-            context.close()
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        for name in names:
+            page = context.new_page()
+            seen += [f"{mode}, {name}: {p}" for p in _page(page, base, name, mode, axe)]
+            count["sliders"] += len(page.query_selector_all(".ss-slider input[type=range]"))
+            count["pictures"] += len(page.query_selector_all("img.ss-zoom"))
+            page.close()
         browser.close()
     return seen, count
+
+
+def problems(site):
+    """Every page of a site in light, dark and phone width: (list of "mode, page: problem", what was
+    looked at: counts of pages, sliders and pictures that a click enlarges)."""
+    names = sorted(str(p.relative_to(site)) for p in site.rglob("*.html") if "_static" not in p.parts)
+    with served(site) as base, ThreadPoolExecutor(len(MODES)) as pool:  # a browser each: they use one core
+        found_by = list(pool.map(functools.partial(_mode, base, names), MODES))
+    return [p for seen, _ in found_by for p in seen], sum((count for _, count in found_by), Counter())
