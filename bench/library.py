@@ -17,8 +17,11 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from skinsynth import hair, hairtest, machine, metrics, phantom, store
-from skinsynth.config import CLASSES
+from skinsynth import phantom
+from skinsynth.core import machine, store
+from skinsynth.core.config import CLASSES
+from skinsynth.data import hair, hairtest
+from skinsynth.evaluation import metrics
 
 
 def hair_removal():
@@ -51,7 +54,12 @@ def frechet():
 
         values = ours(), theirs()
         assert np.isclose(*values, rtol=1e-6), values
-        found += rows(f"Frechet distance, {d} wide", interleaved({"skinsynth": ours, "torch-fidelity": theirs}, repeats), n, "seconds")
+        found += rows(
+            f"Frechet distance, {d} wide",
+            interleaved({"skinsynth": ours, "torch-fidelity": theirs}, repeats),
+            n,
+            "seconds",
+        )
     return found
 
 
@@ -65,13 +73,23 @@ def kernel():
             return metrics.kid(a, b, subsets=100, subset_size=1000)
 
         def theirs(a=a, b=b):
-            return kid_features_to_metric(torch.from_numpy(a), torch.from_numpy(b), kid_subsets=100, kid_subset_size=1000, verbose=False)
+            return kid_features_to_metric(
+                torch.from_numpy(a),
+                torch.from_numpy(b),
+                kid_subsets=100,
+                kid_subset_size=1000,
+                verbose=False,
+            )
 
         def interval(a=a, b=b):
             groups = np.arange(len(a)) % 20
             return metrics.with_interval(metrics.kid, a, b, groups, groups)
 
-        ways = {"skinsynth, 100 subsets": ours, "torch-fidelity, 100 subsets": theirs, "skinsynth, all pairs, with interval": interval}
+        ways = {
+            "skinsynth, 100 subsets": ours,
+            "torch-fidelity, 100 subsets": theirs,
+            "skinsynth, all pairs, with interval": interval,
+        }
         assert np.isclose(ours(), theirs()["kernel_inception_distance_mean"], rtol=0.2)
         found += rows(f"KID, {d} wide", interleaved(ways, repeats), 2000, "seconds")
     return found
@@ -106,19 +124,40 @@ def inception():
         torch.save({}, path)
         state = Untrained("drawn", ["2048"], feature_extractor_weights_path=str(path)).state_dict()
         torch.save(state, path)
-        net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
+        net = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path)
+        )
 
         def ours():
             with torch.no_grad():
-                a, b = (np.concatenate([net(torch.from_numpy(x[i : i + 32]).permute(0, 3, 1, 2))[0].numpy() for i in (0, 32)]) for x in sets)
+                a, b = (
+                    np.concatenate(
+                        [
+                            net(torch.from_numpy(x[i : i + 32]).permute(0, 3, 1, 2))[0].numpy()
+                            for i in (0, 32)
+                        ]
+                    )
+                    for x in sets
+                )
             groups = np.arange(64) % 20
-            return [metrics.with_interval(m, a, b, groups, groups) for m in (metrics.frechet_distance, metrics.kid)]
+            return [
+                metrics.with_interval(m, a, b, groups, groups)
+                for m in (metrics.frechet_distance, metrics.kid)
+            ]
 
         def theirs():
             return calculate_metrics(
-                input1=_Pictures(sets[0]), input2=_Pictures(sets[1]), cuda=False, fid=True, kid=True, kid_subset_size=32, batch_size=32,
-                feature_extractor_weights_path=str(path), verbose=False, cache=False,
-            )  # fmt: skip
+                input1=_Pictures(sets[0]),
+                input2=_Pictures(sets[1]),
+                cuda=False,
+                fid=True,
+                kid=True,
+                kid_subset_size=32,
+                batch_size=32,
+                feature_extractor_weights_path=str(path),
+                verbose=False,
+                cache=False,
+            )
 
         taken = interleaved({"skinsynth, with intervals": ours, "torch-fidelity": theirs}, 1)
     return rows("Inception features, FID and KID of 64 x 2 images", taken, 128)
@@ -133,12 +172,23 @@ def book():
         for name in ("_config.yml", "_toc.yml", "index.md"):
             shutil.copy(root / name, copy)
         for name in ("book", "notebooks", "bench"):
-            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("executed", "generated"))
-        variables = os.environ | {"SKINSYNTH_ROOT": folder, "SKINSYNTH_RESULTS": str(copy / "results"), "PYTHONPATH": str(store.ROOT)}
+            shutil.copytree(
+                root / name, copy / name, ignore=shutil.ignore_patterns("executed", "generated")
+            )
+        variables = os.environ | {
+            "SKINSYNTH_ROOT": folder,
+            "SKINSYNTH_RESULTS": str(copy / "results"),
+            "PYTHONPATH": str(store.ROOT),
+        }
 
         def timed(*command):
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-m", "skinsynth.cli", *command], check=True, capture_output=True, env=variables)
+            subprocess.run(
+                [sys.executable, "-m", "skinsynth.cli", *command],
+                check=True,
+                capture_output=True,
+                env=variables,
+            )
             return time.perf_counter() - start
 
         run, site = timed("run"), timed("book")
@@ -146,8 +196,15 @@ def book():
         row |= {name[:2]: entry["seconds"] for name, entry in entries.items()}
         row |= {"site": site, "cold": run + site, "warm": timed("run") + timed("book")}
         page = copy / "notebooks" / "02_vae.ipynb"
-        page.write_text(page.read_text().replace("Stage 1", "Stage one").replace("# ", "# More on: ", 1))
+        page.write_text(
+            page.read_text().replace("Stage 1", "Stage one").replace("# ", "# More on: ", 1)
+        )
         row["prose"] = timed("run") + timed("book")
     facts = machine.describe()
-    about = {"processor": facts["processor"], "instructions": facts["instructions"], "precision": facts["precision"], "threads": facts["threads"]}
+    about = {
+        "processor": facts["processor"],
+        "instructions": facts["instructions"],
+        "precision": facts["precision"],
+        "threads": facts["threads"],
+    }
     return [about | {k: round(v) for k, v in row.items()}]

@@ -18,22 +18,31 @@ SIDE = 32
 
 def _written(folder, n, shape, kind):
     """A file of n drawn arrays, made in blocks."""
-    from skinsynth import arrays
+    from skinsynth.numerics import arrays
 
     rng = np.random.default_rng(0)
-    draw = (lambda k: rng.integers(0, 256, (k, *shape), dtype=np.uint8)) if kind == "images" else (lambda k: rng.normal(size=(k, *shape)).astype(np.float32))
+    draw = (
+        (lambda k: rng.integers(0, 256, (k, *shape), dtype=np.uint8))
+        if kind == "images"
+        else (lambda k: rng.normal(size=(k, *shape)).astype(np.float32))
+    )
     parts = (draw(part.stop - part.start) for part in arrays.blocks(n))
     return arrays.stream_array(Path(folder) / f"{kind}.npy", n, parts)
 
 
 def loading(folder, n):
     """Images to latents in order, then batches of latents in random order, as training reads them."""
-    from skinsynth import arrays, denoiser, vae
+    from skinsynth.diffusion import denoiser, vae
+    from skinsynth.numerics import arrays
 
     images = _written(folder, n, (SIDE, SIDE, 3), "images")
     autoencoder = vae.new_vae(8).eval()
     raw = vae.LatentFormat((0.0,) * 4, (1.0,) * 4)
-    latents = arrays.map_array(Path(folder) / "latents.npy", lambda part: vae.encode(autoencoder, raw, part).numpy(), images)
+    latents = arrays.map_array(
+        Path(folder) / "latents.npy",
+        lambda part: vae.encode(autoencoder, raw, part).numpy(),
+        images,
+    )
     rows = arrays.Rows((latents, np.arange(n) % 5 > 0))
     labels = np.zeros(len(rows), int)
     loss = denoiser.diffusion_loss(rows, denoiser.micro_scheduler(), labels)
@@ -49,22 +58,27 @@ def sampling(folder, n):
     """Samples in one step, as a folder."""
     import torch
 
-    from skinsynth import denoiser, pipeline, store, vae
+    from skinsynth.core import store
+    from skinsynth.diffusion import denoiser, pipeline, vae
 
     torch.manual_seed(0)
     own, model = (store.Stage(Path(folder) / name, name) for name in ("vae", "model"))
     vae.new_vae(8).save_pretrained(own / "vae")
     store.write_json(own / "latent_format.json", dict(mean=[0.0] * 4, std=[1.0] * 4))
-    denoiser.Denoiser(unet_config=denoiser.micro_unet_config(8, 4, SIDE // 8)).save_pretrained(model / "denoiser")
+    denoiser.Denoiser(unet_config=denoiser.micro_unet_config(8, 4, SIDE // 8)).save_pretrained(
+        model / "denoiser"
+    )
     denoiser.micro_scheduler().save_pretrained(model / "scheduler")
     store.write_json(model / "trained_on.json", dict(vae="vae", whiten=True, manifest="", ids=0))
     labels, seeds = pipeline.plan(n // 7)
-    pipeline.sample(store.Run("memory"), model=model, vae=own, labels=labels, seeds=seeds, guidance=3.0, steps=1)
+    pipeline.sample(
+        store.Run("memory"), model=model, vae=own, labels=labels, seeds=seeds, guidance=3.0, steps=1
+    )
 
 
 def measuring(folder, n):
     """Distances and shares of n against n, features in files."""
-    from skinsynth import metrics
+    from skinsynth.evaluation import metrics
 
     real = _written(Path(folder) / "real", n, (64,), "features")
     fake = _written(Path(folder) / "fake", n, (64,), "features")
@@ -113,11 +127,24 @@ def benchmark(numbers=NUMBERS):
         peaks = {}
         for n in numbers:
             start = time.perf_counter()
-            done = subprocess.run([sys.executable, __file__, task, str(n)], check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, __file__, task, str(n)], check=True, capture_output=True, text=True
+            )
             peaks[n] = float(done.stdout.split()[-1])
-            found.append({"what": f"peak anonymous memory: {task}", "way": work.__doc__.split(".")[0].split(",")[0], "n": n, "value": peaks[n], "unit": "MiB",
-                          "ratio": np.nan, "note": f"{time.perf_counter() - start:.0f} s"})  # fmt: skip
-        found[-1]["note"] += f"; {peaks[numbers[-1]] / peaks[numbers[-2]] - 1:+.1%} from {numbers[-2]:,} to {numbers[-1]:,} images"
+            found.append(
+                {
+                    "what": f"peak anonymous memory: {task}",
+                    "way": work.__doc__.split(".")[0].split(",")[0],
+                    "n": n,
+                    "value": peaks[n],
+                    "unit": "MiB",
+                    "ratio": np.nan,
+                    "note": f"{time.perf_counter() - start:.0f} s",
+                }
+            )
+        found[-1]["note"] += (
+            f"; {peaks[numbers[-1]] / peaks[numbers[-2]] - 1:+.1%} from {numbers[-2]:,} to {numbers[-1]:,} images"
+        )
     return found
 
 

@@ -15,9 +15,13 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from train import BATCH
 
-from skinsynth import arrays, clip, denoiser, machine, metrics, panel, pipeline, recipe, store, vae
-from skinsynth.config import CLASSES, configure
-from skinsynth.versions import RECOMMENDED
+from skinsynth import recipe
+from skinsynth.core import machine, store
+from skinsynth.core.config import CLASSES, configure
+from skinsynth.core.versions import RECOMMENDED
+from skinsynth.diffusion import clip, denoiser, pipeline, vae
+from skinsynth.evaluation import metrics, panel
+from skinsynth.numerics import arrays
 
 STEPS = 12  # of a training loop that is timed
 
@@ -33,7 +37,9 @@ def _loop(pipe, labels, seeds, tokens, *, scale, steps, eta, batch):
     made, side = [], pipe.denoiser.unet.config.sample_size
     for i in range(0, len(labels), batch):
         part = slice(i, i + batch)
-        z = pipeline.noise_of(seeds[part], (pipe.denoiser.unet.config.in_channels, side, side)).to(machine.device())
+        z = pipeline.noise_of(seeds[part], (pipe.denoiser.unet.config.in_channels, side, side)).to(
+            machine.device()
+        )
         label = torch.tensor([CLASSES.index(c) for c in labels[part]], device=z.device)
         given = torch.from_numpy(tokens[part]).to(z.device)
         pipe.scheduler.set_timesteps(steps)
@@ -42,7 +48,9 @@ def _loop(pipe, labels, seeds, tokens, *, scale, steps, eta, batch):
             at = t.expand(len(z)).to(z.device)
             plain = pipe.denoiser(z, at, torch.full_like(label, denoiser.NONE), given)
             guess = plain + scale * (pipe.denoiser(z, at, label, given) - plain)
-            z = pipe.scheduler.step(guess, t, z, **(dict(eta=eta, generator=noise) if eta else {})).prev_sample
+            z = pipe.scheduler.step(
+                guess, t, z, **(dict(eta=eta, generator=noise) if eta else {})
+            ).prev_sample
         made.append(arrays.to_uint8(pipe.latent_format.decode(pipe.vae, z)))
     return np.concatenate(made)
 
@@ -58,24 +66,52 @@ def sampling():
     labels, seeds = [labels[i] for i in order], [seeds[i] for i in order]
     model, own = recipe.model(run, cfg, "8ch+ML"), recipe.autoencoder(run, cfg, "8ch")
     ours, ddim = (pipeline.load_pipeline(model, own, solver) for solver in ("dpm", "ddim"))
-    tokens = np.asarray(pipeline.references("train", labels, seeds, recipe.tokens(run, cfg), recipe.records(run, cfg), cfg.seed)[0])
+    tokens = np.asarray(
+        pipeline.references(
+            "train", labels, seeds, recipe.tokens(run, cfg), recipe.records(run, cfg), cfg.seed
+        )[0]
+    )
 
     def draw(n):
         parts = [slice(i, min(i + 64, n)) for i in range(0, n, 64)]
-        return np.concatenate([ours(labels[p], seeds[p], guidance_scale=cfg.guidance, steps=cfg.sampling_steps, reference=tokens[p]) for p in parts])
+        return np.concatenate(
+            [
+                ours(
+                    labels[p],
+                    seeds[p],
+                    guidance_scale=cfg.guidance,
+                    steps=cfg.sampling_steps,
+                    reference=tokens[p],
+                )
+                for p in parts
+            ]
+        )
 
     few, given = 64, dict(scale=cfg.guidance, steps=cfg.sampling_steps, eta=0.0)
-    ways = {"skinsynth": lambda: draw(few), "one image at a time, two calls a step": lambda: _loop(ours, labels[:few], seeds[:few], tokens[:few], batch=1, **given)}
+    ways = {
+        "skinsynth": lambda: draw(few),
+        "one image at a time, two calls a step": lambda: _loop(
+            ours, labels[:few], seeds[:few], tokens[:few], batch=1, **given
+        ),
+    }
     found = rows(f"sampling, {cfg.sampling_steps} steps of DPM-Solver++", interleaved(ways, 3), few)
     seconds, images = {}, {}
-    released = lambda: _loop(ddim, labels, seeds, tokens, batch=64, scale=cfg.guidance, steps=750, eta=1.0)  # noqa: E731
-    for way, work in (("skinsynth", lambda: draw(len(labels))), ("the released solver: DDIM 750, eta 1", released)):
+
+    def released():
+        return _loop(ddim, labels, seeds, tokens, batch=64, scale=cfg.guidance, steps=750, eta=1.0)  # noqa: E731
+
+    for way, work in (
+        ("skinsynth", lambda: draw(len(labels))),
+        ("the released solver: DDIM 750, eta 1", released),
+    ):
         start = time.perf_counter()
         images[way] = work()
         seconds[way] = time.perf_counter() - start
     distance = _distances(run, cfg, images, np.array(labels), np.array(seeds))
     note = f"evaluations of the network for an image: {2 * cfg.sampling_steps} against 1500, {750 / cfg.sampling_steps:.1f} times fewer (750 in the released code itself, whose guidance has nothing to guide by); {distance}"
-    return found + rows("sampling by our model with the released solver", seconds, len(labels), note=note)
+    return found + rows(
+        "sampling by our model with the released solver", seconds, len(labels), note=note
+    )
 
 
 def _distances(run, cfg, images, classes, seeds):
@@ -87,7 +123,12 @@ def _distances(run, cfg, images, classes, seeds):
     judge = panel.Judge(run)
     real = judge(originals[test[same]], table.dx.iloc[test[same]], table.lesion_id.iloc[test[same]])
     ours, theirs = (judge(x[take], classes[take], seeds[take]) for x in images.values())
-    each = [metrics.with_interval(metrics.frechet_distance, real.features, f.features, real.groups, f.groups) for f in (ours, theirs)]
+    each = [
+        metrics.with_interval(
+            metrics.frechet_distance, real.features, f.features, real.groups, f.groups
+        )
+        for f in (ours, theirs)
+    ]
     gap = panel.fd_difference(real, ours, theirs)
     return f"{judge.names[0]} {each[0]} against {each[1]}; difference {gap}"
 
@@ -104,10 +145,22 @@ def training():
     rows_ = np.flatnonzero(table.split == "train")
     pixels = arrays.load_array(recipe.training_images(run, cfg) / "images.npy")
     own = recipe.autoencoder(run, cfg, "8ch")
-    latents = arrays.Rows((arrays.load_array(vae.cache_latents(run, vae=own, images=recipe.training_images(run, cfg), whiten=True) / "latents.npy"), rows_))
+    latents = arrays.Rows(
+        (
+            arrays.load_array(
+                vae.cache_latents(
+                    run, vae=own, images=recipe.training_images(run, cfg), whiten=True
+                )
+                / "latents.npy"
+            ),
+            rows_,
+        )
+    )
     tokens = arrays.Rows((arrays.load_array(recipe.tokens(run, cfg) / "tokens.npy"), rows_))
     labels = arrays.labels_of(table.iloc[rows_], CLASSES)
-    masks = denoiser.cell_masks(arrays.Rows((arrays.load_array(records / "masks.npy"), rows_)), latents.shape[-1])
+    masks = denoiser.cell_masks(
+        arrays.Rows((arrays.load_array(records / "masks.npy"), rows_)), latents.shape[-1]
+    )
     net, scheduler = denoiser.load_denoiser(recipe.model(run, cfg, "8ch+ML"))
     autoencoder, latent_format = vae.load_vae(own)
     encoder, where = recipe.load_clip(cfg), machine.device()
@@ -118,7 +171,17 @@ def training():
     def ours():
         loss = denoiser.diffusion_loss(latents, scheduler, labels, masks=masks, tokens=tokens)
         with tempfile.TemporaryDirectory() as out:
-            denoiser.fit_unet(net, loss, len(labels), out=Path(out), steps=STEPS, batch=cfg.batch, lr=1e-5, seed=0, ema=RECOMMENDED.ema)
+            denoiser.fit_unet(
+                net,
+                loss,
+                len(labels),
+                out=Path(out),
+                steps=STEPS,
+                batch=cfg.batch,
+                lr=1e-5,
+                seed=0,
+                ema=RECOMMENDED.ema,
+            )
 
     def plain(half=False):
         net.train()
@@ -134,7 +197,7 @@ def training():
                 z = latent_format.encode(autoencoder, x).float()
                 wait()
                 middle = time.perf_counter()
-                given = clip.SELECTIONS[cfg.selection](clip.hidden_states(encoder, x, levels), cfg.patches)
+                given = clip.select_tokens(clip.hidden_states(encoder, x, levels), cfg.patches)
             wait()
             last = time.perf_counter()
             noise = torch.randn_like(z)
@@ -142,7 +205,9 @@ def training():
             keep = torch.rand(2, len(z), device=where) > 0.1
             label = torch.from_numpy(labels[index]).to(where).where(keep[0], denoiser.NONE)
             with mixed():
-                guess = net(scheduler.add_noise(z, noise, t), t, label, given.float(), keep[1].float())
+                guess = net(
+                    scheduler.add_noise(z, noise, t), t, label, given.float(), keep[1].float()
+                )
             loss = F.mse_loss(guess.float(), scheduler.get_velocity(z, noise, t))
             optimizer.zero_grad()
             loss.backward()
@@ -151,16 +216,31 @@ def training():
             for k, v in net.named_parameters():
                 average[k].mul_(RECOMMENDED.ema).add_(v.detach(), alpha=1 - RECOMMENDED.ema)
             wait()
-            for name, taken in () if half else zip(parts, (middle - start, last - middle, time.perf_counter() - last), strict=True):
+            for name, taken in (
+                ()
+                if half
+                else zip(
+                    parts, (middle - start, last - middle, time.perf_counter() - last), strict=True
+                )
+            ):
                 parts[name] += taken
 
     chosen, every = machine.precision(), "VAE and CLIP in every step"
     ways = {f"skinsynth, cached, {chosen}": ours, f"{every}, float32": plain}
-    seconds = interleaved(ways | ({} if chosen == "float32" else {f"{every}, {chosen}": lambda: plain(True)}), 5)
+    seconds = interleaved(
+        ways | ({} if chosen == "float32" else {f"{every}, {chosen}": lambda: plain(True)}), 5
+    )
     whole = sum(parts.values())
-    note = "shares of the plain step in float32: " + ", ".join(f"{k} {v / whole:.0%}" for k, v in parts.items())
+    note = "shares of the plain step in float32: " + ", ".join(
+        f"{k} {v / whole:.0%}" for k, v in parts.items()
+    )
     note += f"; were encoding free, the step would be {whole / parts['UNet']:.1f} times as fast, the rest is arithmetic of the UNet"
-    return rows(f"training of the denoiser with adapters, batches of {cfg.batch}", seconds, STEPS * cfg.batch, note=note)
+    return rows(
+        f"training of the denoiser with adapters, batches of {cfg.batch}",
+        seconds,
+        STEPS * cfg.batch,
+        note=note,
+    )
 
 
 def step():
@@ -170,8 +250,13 @@ def step():
     where, n = machine.device(), 4096 if torch.cuda.is_available() else 1024
     a = torch.randn(n, n, device=where, dtype=getattr(torch, machine.precision()))
     wait = torch.cuda.synchronize if where.type == "cuda" else lambda: None
-    z = torch.randn(cfg.batch, net.unet.config.in_channels, *[net.unet.config.sample_size] * 2, device=where)
-    t, label = torch.arange(cfg.batch, device=where), torch.zeros(cfg.batch, dtype=torch.long, device=where)
+    z = torch.randn(
+        cfg.batch, net.unet.config.in_channels, *[net.unet.config.sample_size] * 2, device=where
+    )
+    t, label = (
+        torch.arange(cfg.batch, device=where),
+        torch.zeros(cfg.batch, dtype=torch.long, device=where),
+    )
 
     def train():
         with machine.mixed():
@@ -185,11 +270,28 @@ def step():
     with FlopCounterMode(display=False) as counter:
         train()
     taken = interleaved({"training step": train, "matrix product": product}, 15)
-    speed = {"training step": counter.get_total_flops() / taken["training step"], "matrix product": 2 * n**3 / taken["matrix product"]}
-    peak = f"; peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if where.type == "cuda" else ""
+    speed = {
+        "training step": counter.get_total_flops() / taken["training step"],
+        "matrix product": 2 * n**3 / taken["matrix product"],
+    }
+    peak = (
+        f"; peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        if where.type == "cuda"
+        else ""
+    )
     note = f"the step reaches {speed['training step'] / speed['matrix product']:.1%} of the product's speed, {cfg.batch / taken['training step']:.0f} images per second{peak}"
-    return [{"what": f"UNet of the micro profile, batch {cfg.batch}, {machine.precision()}", "way": k, "n": cfg.batch, "value": v / 1e12, "unit": "TFLOP per second",
-             "ratio": speed["training step"] / v, "note": note if i == 0 else ""} for i, (k, v) in enumerate(speed.items())]  # fmt: skip
+    return [
+        {
+            "what": f"UNet of the micro profile, batch {cfg.batch}, {machine.precision()}",
+            "way": k,
+            "n": cfg.batch,
+            "value": v / 1e12,
+            "unit": "TFLOP per second",
+            "ratio": speed["training step"] / v,
+            "note": note if i == 0 else "",
+        }
+        for i, (k, v) in enumerate(speed.items())
+    ]
 
 
 def processes():
@@ -197,12 +299,21 @@ def processes():
     run, cfg = _micro()
     recipe.model(run, cfg, "8ch+ML")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    ways = {"two processes, one core each": (launch, 1), "one process, two cores": ([], 2), "one process, one core": ([], 1)}
+    ways = {
+        "two processes, one core each": (launch, 1),
+        "one process, two cores": ([], 2),
+        "one process, one core": ([], 1),
+    }
     found, script = {}, str(Path(__file__).with_name("draw.py"))
     for k, (way, (start, cores)) in enumerate(ways.items()):
         with tempfile.TemporaryDirectory() as folder:
             order = [sys.executable, *start, script, str(8_000_000 + 1000 * k), folder]
-            subprocess.run(order, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": str(cores)})
+            subprocess.run(
+                order,
+                check=True,
+                capture_output=True,
+                env=os.environ | {"OMP_NUM_THREADS": str(cores)},
+            )
             found[way] = float((Path(folder) / "seconds").read_text())
     return rows("sampling by processes", found, 64 * len(CLASSES))
 
@@ -213,8 +324,13 @@ def threads(seconds=12.0):
     "as before": the threads of each operation, spinning as libgomp does of itself.
     """
     found, script = {}, str(Path(__file__).with_name("train.py"))
-    spinning = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | {"GOMP_SPINCOUNT": "300000"}
-    ways = {"parts of a batch side by side": ("lanes", dict(os.environ)), "threads of each operation, as before": ("threads", spinning)}
+    spinning = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"} | {
+        "GOMP_SPINCOUNT": "300000"
+    }
+    ways = {
+        "parts of a batch side by side": ("lanes", dict(os.environ)),
+        "threads of each operation, as before": ("threads", spinning),
+    }
     for way, (kind, variables) in ways.items():
         alone = None
         for beside in ("alone", "beside a busy loop", "beside a second training"):
@@ -222,17 +338,34 @@ def threads(seconds=12.0):
                 names = ["first", "second"] if "second" in beside else ["first"]
                 for name in names:
                     (Path(folder) / name).mkdir()
-                order = lambda name, s: [sys.executable, script, kind, str(s), str(Path(folder) / name)]  # noqa: E731, B023
-                others = [subprocess.Popen(order("second", 5 * seconds), env=variables, stderr=subprocess.DEVNULL)] if len(names) > 1 else []
+
+                def order(name, s):
+                    return [sys.executable, script, kind, str(s), str(Path(folder) / name)]  # noqa: E731, B023
+
+                others = (
+                    [
+                        subprocess.Popen(
+                            order("second", 5 * seconds), env=variables, stderr=subprocess.DEVNULL
+                        )
+                    ]
+                    if len(names) > 1
+                    else []
+                )
                 if "loop" in beside:
                     others.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
                 while len(names) > 1 and not (Path(folder) / "second" / "ready").exists():
                     time.sleep(0.2)
-                subprocess.run(order("first", seconds), check=True, capture_output=True, env=variables)
+                subprocess.run(
+                    order("first", seconds), check=True, capture_output=True, env=variables
+                )
                 for other in others:
                     other.kill()
                     other.wait()
                 speed = float((Path(folder) / "first" / "speed").read_text())
             alone = alone or speed
-            found[f"{way}, {beside}" + ("" if beside == "alone" else f": {speed / alone:.0%} of that")] = BATCH / speed
-    return rows(f"training of the micro UNet beside other programs, {machine.precision()}", found, BATCH)
+            found[
+                f"{way}, {beside}" + ("" if beside == "alone" else f": {speed / alone:.0%} of that")
+            ] = BATCH / speed
+    return rows(
+        f"training of the micro UNet beside other programs, {machine.precision()}", found, BATCH
+    )

@@ -23,10 +23,11 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from skinsynth import reference, store
-from skinsynth.chapters import data_folder
-from skinsynth.config import configure
-from skinsynth.errors import UserError
+from skinsynth.book import reference
+from skinsynth.core import store
+from skinsynth.core.config import configure
+from skinsynth.core.errors import UserError
+from skinsynth.project.chapters import data_folder
 
 MORE = 75  # exit code: call again
 
@@ -36,7 +37,9 @@ def _packed(path):
     if not path.name.endswith("_segmentation.png"):
         return path.read_bytes()
     with Image.open(path) as mask, io.BytesIO() as small:
-        mask.convert("L").point(lambda v: 255 * (v > 127)).convert("1", dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        mask.convert("L").point(lambda v: 255 * (v > 127)).convert(
+            "1", dither=Image.Dither.NONE
+        ).save(small, "PNG", optimize=True)
         return small.getvalue()
 
 
@@ -54,15 +57,24 @@ def _write(folder, number, files):
 def pack(data, folder, limit=30.0):
     """Write the files below a data folder as tar files of at most `limit` MiB each; returns their paths."""
     data, folder = Path(data), Path(folder)
-    files = sorted(p for p in data.rglob("*") if p.suffix.lower() in (".jpg", ".png", ".csv", ".tab"))
+    files = sorted(
+        p for p in data.rglob("*") if p.suffix.lower() in (".jpg", ".png", ".csv", ".tab")
+    )
     if not files:
         raise UserError(f"{data}: no images and no tables to pack")
     if old := sorted(folder.glob("part-*.tar")):
         raise UserError(f"{old[0]}: there already; name another folder")
-    most, made, held, size = limit * 2**20 - 10240, [], {}, 0  # the end of an archive is filled up with zeros
+    most, made, held, size = (
+        limit * 2**20 - 10240,
+        [],
+        {},
+        0,
+    )  # the end of an archive is filled up with zeros
     for path in files:
         content = _packed(path)
-        need = len(content) + 1536  # a header of up to two blocks, and the content filled up to a whole one
+        need = (
+            len(content) + 1536
+        )  # a header of up to two blocks, and the content filled up to a whole one
         if need > most:
             raise UserError(f"{path}: larger than a part of {limit:g} MiB; raise --limit")
         if size + need > most:
@@ -84,7 +96,9 @@ def unpack(folder, data):
             for entry in tar:  # Python before 3.11.4 knows no safe extractall
                 target = (data / entry.name).resolve()
                 if not entry.isfile() or not target.is_relative_to(data):
-                    raise UserError(f"{path}: {entry.name} is no file below the folder; pack it again")
+                    raise UserError(
+                        f"{path}: {entry.name} is no file below the folder; pack it again"
+                    )
                 with store.atomic(target) as part:
                     part.write_bytes(tar.extractfile(entry).read())
     return parts
@@ -96,7 +110,9 @@ def run(out, profile, data, pairs=(), minutes=9.0):
     out.mkdir(parents=True, exist_ok=True)
     cfg = configure(profile, data=data_folder(data, profile))
     order = [sys.executable, "-m", "skinsynth.cli", "run", "--profile", profile, "--data", data]
-    work = subprocess.Popen(order + [x for pair in pairs for x in ("-p", pair)], start_new_session=True)
+    work = subprocess.Popen(
+        order + [x for pair in pairs for x in ("-p", pair)], start_new_session=True
+    )
     try:
         code = work.wait(60 * minutes)
     except subprocess.TimeoutExpired:
@@ -108,18 +124,28 @@ def run(out, profile, data, pairs=(), minutes=9.0):
             work.wait()
         code = MORE
     target = store.Run(cfg.run)
-    found = [store.read_json(p) | {"folder": p.parent.name} for p in target.stages.glob("*/stage.json")]
-    store.write_csv(out / "stages.csv", pd.DataFrame([{"stage": s["folder"], "seconds": s["seconds"]} for s in found]))
+    found = [
+        store.read_json(p) | {"folder": p.parent.name} for p in target.stages.glob("*/stage.json")
+    ]
+    store.write_csv(
+        out / "stages.csv",
+        pd.DataFrame([{"stage": s["folder"], "seconds": s["seconds"]} for s in found]),
+    )
     if code == 0:
         folder, withheld = reference.publish(target, cfg)
         shutil.copytree(folder, out / target.name, dirs_exist_ok=True)
         print(f"{out / target.name}: published, {withheld} tiles left out")
-    print(f"{len(found)} stages finished, {sum(s['seconds'] for s in found) / 60:.1f} minutes" + (": call again" if code == MORE else ""))
+    print(
+        f"{len(found)} stages finished, {sum(s['seconds'] for s in found) / 60:.1f} minutes"
+        + (": call again" if code == MORE else "")
+    )
     return code
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     ways = parser.add_subparsers(dest="way", required=True)
     for name, first, second in (("pack", "data", "folder"), ("unpack", "folder", "data")):
         way = ways.add_parser(name)

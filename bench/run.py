@@ -14,19 +14,30 @@ import memory
 import method
 import pandas as pd
 
-from skinsynth import machine, session, store
+from skinsynth.core import machine, store
+from skinsynth.project import session
 
 BENCHMARKS = dict(
-    sampling=method.sampling, training=method.training, step=method.step, processes=method.processes, threads=method.threads,
-    hair=library.hair_removal, frechet=library.frechet, kernel=library.kernel, inception=library.inception,
-    book=library.book, memory=memory.benchmark,
-)  # fmt: skip
+    sampling=method.sampling,
+    training=method.training,
+    step=method.step,
+    processes=method.processes,
+    threads=method.threads,
+    hair=library.hair_removal,
+    frechet=library.frechet,
+    kernel=library.kernel,
+    inception=library.inception,
+    book=library.book,
+    memory=memory.benchmark,
+)
 
 
 def kept(path, table):
     """A table with the rows of other kinds of machine that its file holds already."""
     old = pd.read_csv(path) if path.exists() else table
-    return pd.concat([old, table])[list(table)].drop_duplicates(["processor", "instructions", "precision", "threads"], keep="last")
+    return pd.concat([old, table])[list(table)].drop_duplicates(
+        ["processor", "instructions", "precision", "threads"], keep="last"
+    )
 
 
 def main(names, out):
@@ -34,7 +45,9 @@ def main(names, out):
         sys.exit(f"unknown benchmark {sorted(wrong)[0]!r}; known: {', '.join(BENCHMARKS)}")
     commit, dirty = session.git_state()
     for name in names or BENCHMARKS:
-        table = pd.DataFrame(BENCHMARKS[name]()).assign(device=machine.sentence(), commit=commit[:12] + " with local changes" * dirty)
+        table = pd.DataFrame(BENCHMARKS[name]()).assign(
+            device=machine.sentence(), commit=commit[:12] + " with local changes" * dirty
+        )
         table = kept(Path(out) / f"{name}.csv", table) if name == "book" else table
         store.write_csv(Path(out) / f"{name}.csv", table)
         print(table.to_string(index=False))

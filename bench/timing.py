@@ -20,5 +20,15 @@ def rows(what, seconds, n, unit="images per second", note=""):
     """Rows of a table: the first way against the others; ratio is how many times as fast the first is."""
     first = next(iter(seconds.values()))
     value = (lambda s: n / s) if "per second" in unit else (lambda s: s)
-    return [{"what": what, "way": way, "n": n, "value": value(s), "unit": unit,
-             "ratio": s / first, "note": note if i == 0 else ""} for i, (way, s) in enumerate(seconds.items())]  # fmt: skip
+    return [
+        {
+            "what": what,
+            "way": way,
+            "n": n,
+            "value": value(s),
+            "unit": unit,
+            "ratio": s / first,
+            "note": note if i == 0 else "",
+        }
+        for i, (way, s) in enumerate(seconds.items())
+    ]

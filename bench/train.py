@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skinsynth import assets, denoiser
+from skinsynth.diffusion import denoiser
+from skinsynth.networks import bundled
 
 BATCH = 32
 
@@ -20,7 +21,7 @@ class Over(Exception):
 
 
 def main(way, seconds, folder):
-    start = assets.bundled("diffusion")
+    start = bundled.bundled("diffusion")
     net = denoiser.Denoiser.build(denoiser.expand_unet(denoiser.load_unet(start), 8))
     latents = np.random.default_rng(0).normal(size=(256, 8, 8, 8)).astype(np.float32)
     inner = denoiser.diffusion_loss(latents, denoiser.micro_scheduler(), np.zeros(256, int))
@@ -38,7 +39,16 @@ def main(way, seconds, folder):
 
     try:
         denoiser.fit_unet(
-            net, loss, 256, out=folder, steps=100_000, batch=BATCH, lr=1e-5, seed=0, ema=0.99, divisible=way == "lanes"
+            net,
+            loss,
+            256,
+            out=folder,
+            steps=100_000,
+            batch=BATCH,
+            lr=1e-5,
+            seed=0,
+            ema=0.99,
+            divisible=way == "lanes",
         )
     except Over:
         (folder / "speed").write_text(f"{done / (time.perf_counter() - since):.1f}")

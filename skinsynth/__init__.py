@@ -2,6 +2,6 @@
 
 __version__ = "0.1.0"
 
-from .machine import prepare
+from .core.machine import prepare
 
 prepare()  # before torch is imported

@@ -7,10 +7,10 @@ import sys
 import click
 
 from . import __version__
-from .config import PROFILES, configure
-from .errors import UserError
-from .networks import NETWORKS
-from .store import Run, disk_full, results_root
+from .core.config import PROFILES, configure
+from .core.errors import UserError
+from .core.store import Run, disk_full, results_root
+from .networks.table import NETWORKS
 
 profile_option = click.option(
     "--profile", default="micro", show_default=True, help="One of: " + ", ".join(PROFILES)
@@ -30,7 +30,7 @@ def cli():
 
 
 def _run(profile, data):
-    from .chapters import data_folder
+    from .project.chapters import data_folder
 
     return Run(configure(profile, data=data_folder(data, profile)).run)
 
@@ -45,10 +45,10 @@ def _run(profile, data):
 @click.option("--force", is_flag=True, help="Execute even what has not changed.")
 def run(profile, data, only, pairs, force):
     """Execute the notebooks that changed."""
-    from . import run as runner
+    from .project import run as runner
 
     def ahead(*given):
-        from .plan import announced  # here, because it imports every network
+        from .book.plan import announced  # here, because it imports every network
 
         return announced(*given)
 
@@ -60,18 +60,23 @@ def run(profile, data, only, pairs, force):
 @cli.command()
 @profile_option
 @data_option
-@click.option("-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks.")
+@click.option(
+    "-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks."
+)
 def plan(profile, data, pairs):
     """Say what a run will cost on this machine: every stage, its time, memory and disk."""
-    from . import machine, plan
-    from . import run as runner
+    from .book import plan
+    from .core import machine
+    from .project import run as runner
 
     names = runner.notebooks()
     cfg = runner.configured(profile, data, runner.assign(runner.parse(pairs, names), names))
     shown, left = plan.summary(plan.table(Run(cfg.run), cfg))
     click.echo(shown.to_string(index=False, float_format="{:.2f}".format))
-    click.echo(f"On {machine.sentence()}: {plan.words(left)} of stages left, at most {shown.memory_GiB.max():.1f} GiB of memory in a "
-               f"process, {shown.disk_GiB.sum():.1f} GiB of disk in all. Estimates, from this machine's speed with small networks.")  # fmt: skip
+    click.echo(
+        f"On {machine.sentence()}: {plan.words(left)} of stages left, at most {shown.memory_GiB.max():.1f} GiB of memory in a "
+        f"process, {shown.disk_GiB.sum():.1f} GiB of disk in all. Estimates, from this machine's speed with small networks."
+    )
 
 
 @cli.command()
@@ -81,7 +86,7 @@ def plan(profile, data, pairs):
 @click.option("--pdf", is_flag=True, help="Also print the whole book as one PDF (needs Chromium).")
 def book(name, pdf):
     """Build the site from a run's executed notebooks, strictly, and check it."""
-    from .book import build
+    from .book.site import build
 
     problems = build(name, pdf=pdf, say=click.echo)
     for problem in problems:
@@ -95,12 +100,14 @@ def book(name, pdf):
 @data_option
 def publish(profile, data):
     """Put a finished run into book/reference, without photographs, as the second part of the book."""
-    from . import reference
-    from .chapters import data_folder
+    from .book import reference
+    from .project.chapters import data_folder
 
     cfg = configure(profile, data=data_folder(data, profile))
     folder, withheld = reference.publish(Run(cfg.run), cfg)
-    click.echo(f"{folder}: {withheld} tiles show a photograph, or something too like one, and are left out")
+    click.echo(
+        f"{folder}: {withheld} tiles show a photograph, or something too like one, and are left out"
+    )
 
 
 @cli.command()
@@ -108,8 +115,8 @@ def publish(profile, data):
 @data_option
 def status(profile, data):
     """Say what this machine computes with, and of each notebook whether its results are current."""
-    from . import machine
-    from . import run as runner
+    from .core import machine
+    from .project import run as runner
 
     target = _run(profile, data)
     entries = runner.manifest(target)["notebooks"]
@@ -127,7 +134,7 @@ def status(profile, data):
 @click.option("--json", "as_json", is_flag=True, help="As JSON instead of one line a claim.")
 def claims(profile, data, as_json):
     """Print the ledger: what the paper claims and what the run found."""
-    from .claims import evaluate
+    from .project.ledger import evaluate
 
     rows = evaluate(_run(profile, data))
     if as_json:
@@ -142,7 +149,7 @@ def claims(profile, data, as_json):
 @click.argument("second")
 def compare(first, second):
     """Compare the tables of two runs (names below results/); fails where they disagree."""
-    from .compare import compare as side_by_side
+    from .book.compare import compare as side_by_side
 
     found = side_by_side(Run(first), Run(second))
     wrong = found[~found.agree]
@@ -163,12 +170,14 @@ def pretrain(folder, data, scale, size, width):
     """Make the bundled micro models from generic skin (an hour on two cores; resumes)."""
     from pathlib import Path
 
-    from . import assets
+    from .networks import bundled
 
     if data and not folder:
-        raise UserError("weights trained on photographs do not belong in the package: give --folder")
-    where = Path(folder) if folder else assets.FOLDER
-    assets.pretrain(
+        raise UserError(
+            "weights trained on photographs do not belong in the package: give --folder"
+        )
+    where = Path(folder) if folder else bundled.FOLDER
+    bundled.pretrain(
         Run("pretrain"), where, data=data, scale=scale, size=size, width=width, say=click.echo
     )
 
@@ -181,40 +190,61 @@ def pretrain(folder, data, scale, size, width):
 @click.option("--classes", default="", help="Class codes with commas between; all by default.")
 @click.option("-n", "number", default=8, show_default=True, help="Images of each class.")
 @click.option("--guidance", default=0.0, help="Guidance scale; 0: as the profile says.")
-@click.option("--references", default="", help="none, train or class-mean; as the model was made for.")
+@click.option(
+    "--references", default="", help="none, train or class-mean; as the model was made for."
+)
 def sample(folder, profile, data, model, classes, number, guidance, references):
     """Draw samples of a model of a profile into FOLDER, with metadata.csv.
 
     A model that no run has trained yet is trained first. What was drawn before a stop is kept.
     """
     from . import recipe
-    from .chapters import data_folder
+    from .project.chapters import data_folder
 
     cfg = configure(profile, data=data_folder(data, profile))
     recipe.export_samples(
-        Run(cfg.run), cfg, folder, model=model, classes=classes, n=number, guidance=guidance or None,
+        Run(cfg.run),
+        cfg,
+        folder,
+        model=model,
+        classes=classes,
+        n=number,
+        guidance=guidance or None,
         mode=references or None,
-    )  # fmt: skip
+    )
     click.echo(folder)
 
 
 @cli.command()
 @profile_option
 @data_option
-@click.option("--arm", "arms", multiple=True, help="Of Tables 3 and 4; can be repeated. By default R0, S, M, RS, R1, R3.")
-@click.option("--seed", "seeds", multiple=True, type=int, help="Of the classifier; can be repeated. By default all of the profile.")
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    help="Of Tables 3 and 4; can be repeated. By default R0, S, M, RS, R1, R3.",
+)
+@click.option(
+    "--seed",
+    "seeds",
+    multiple=True,
+    type=int,
+    help="Of the classifier; can be repeated. By default all of the profile.",
+)
 def classify(profile, data, arms, seeds):
     """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many."""
     from . import recipe
-    from .chapters import data_folder
-    from .classify import PAPER_COLUMNS
+    from .downstream.classify import PAPER_COLUMNS
+    from .project.chapters import data_folder
 
     cfg = configure(profile, data=data_folder(data, profile))
     run = Run(cfg.run)
     for arm in arms or ("R0", "S", "M", "RS", "R1", "R3"):
         for network in cfg.backbones if arm in PAPER_COLUMNS else cfg.backbones[:1]:
             for seed in seeds or range(cfg.classifier_seeds):
-                made = recipe.classifier(run, cfg, arm, seed, recipe.synthetic(run, cfg, arm), network)
+                made = recipe.classifier(
+                    run, cfg, arm, seed, recipe.synthetic(run, cfg, arm), network
+                )
                 click.echo(f"{arm} {network} seed {seed}: {made.path}")
 
 
@@ -222,17 +252,29 @@ def classify(profile, data, arms, seeds):
 @click.argument("image")
 @profile_option
 @data_option
-@click.option("--alpha", "alphas", multiple=True, type=float, help="0 is pseudo-normal skin, 1 the lesion; can be repeated. By default 0, 0.1 ... 1.")
-@click.option("--mask", default="", help="Image file, white inside the lesion; by default the segmenter finds it.")
+@click.option(
+    "--alpha",
+    "alphas",
+    multiple=True,
+    type=float,
+    help="0 is pseudo-normal skin, 1 the lesion; can be repeated. By default 0, 0.1 ... 1.",
+)
+@click.option(
+    "--mask",
+    default="",
+    help="Image file, white inside the lesion; by default the segmenter finds it.",
+)
 @click.option("--out", default="counterfactual", show_default=True, help="Folder for the pictures.")
 def counterfactual(image, profile, data, alphas, mask, out):
     """Walk a lesion's IMAGE to pseudo-normal skin (Fig 4). alpha is a direction, not a clinical severity."""
     from . import recipe
-    from .chapters import data_folder
-    from .counterfactual import ALPHAS
+    from .interpolation.paths import ALPHAS
+    from .project.chapters import data_folder
 
     cfg = configure(profile, data=data_folder(data, profile))
-    for path in recipe.counterfactual_of(Run(cfg.run), cfg, image, out, alphas or ALPHAS, mask or None):
+    for path in recipe.counterfactual_of(
+        Run(cfg.run), cfg, image, out, alphas or ALPHAS, mask or None
+    ):
         click.echo(path)
 
 
@@ -245,9 +287,9 @@ def evaluate(folder, profile, data, out):
     """Judge a FOLDER of samples: metadata.csv or a subfolder for each class; whose they are does not matter."""
     from pathlib import Path
 
-    from . import evaluate as judge
-    from .chapters import data_folder
-    from .store import write_csv
+    from .core.store import write_csv
+    from .project import evaluate as judge
+    from .project.chapters import data_folder
 
     cfg = configure(profile, data=data_folder(data, profile))
     for name, table in judge.evaluate(Run(cfg.run), cfg, folder).items():
@@ -261,14 +303,18 @@ def evaluate(folder, profile, data, out):
 @click.pass_context
 def weights(context):
     """Say which networks of others are here, which are not, and what follows from that."""
-    from . import weights as known
+    from .networks import weights as known
 
     if context.invoked_subcommand:
         return
     for network, state in known.table():
-        click.echo(f"{network.name:46}{state if len(state) < 9 else 'WRONG':8}{network.megabytes:6} MB  {network.use}")
+        click.echo(
+            f"{network.name:46}{state if len(state) < 9 else 'WRONG':8}{network.megabytes:6} MB  {network.use}"
+        )
         if state != "here":
-            click.echo(f"    {'without it ' + network.without if state == 'absent' else state}: {known.remedy(network)}")
+            click.echo(
+                f"    {'without it ' + network.without if state == 'absent' else state}: {known.remedy(network)}"
+            )
     click.echo(f"Fetched and converted files: {known.folder()}")
 
 
@@ -276,7 +322,7 @@ def weights(context):
 @click.argument("names", nargs=-1)
 def fetch_weights(names):
     """Fetch networks by NAME from their official addresses; all that are absent by default."""
-    from . import weights as known
+    from .networks import weights as known
 
     for name in names or NETWORKS:
         click.echo(f"{name}: {known.fetch(name)}")
@@ -292,7 +338,7 @@ def data():
 @click.option("--only", multiple=True, help="Name of a set or file; can be repeated.")
 def fetch(folder, only):
     """Download HAM10000 and PAD-UFES-20 from their official addresses into FOLDER."""
-    from .download import fetch as download
+    from .data.download import fetch as download
 
     click.echo(f"{folder}: {len(download(folder, only))} files are there")
 
@@ -301,7 +347,7 @@ def fetch(folder, only):
 @click.argument("folder", default="data", envvar="SKINSYNTH_DATA")
 def verify(folder):
     """Count the images of FOLDER and list what is missing, unreadable or double."""
-    from .verify import verify as check
+    from .data.verify import verify as check
 
     report = check(folder)
     click.echo(report.text)

@@ -7,29 +7,20 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from . import (
-    assets,
-    classify,
-    clip,
-    counterfactual,
-    data,
-    denoiser,
-    encoders,
-    inpaint,
-    judges,
-    panel,
-    pipeline,
-    pixels,
-    segment,
-    sets,
-    vae,
-    weights,
-)
-from .config import CLASSES
-from .counterfactual import ALPHAS
-from .errors import UserError
-from .store import atomic
-from .versions import VERSIONS
+from .core.config import CLASSES, PROFILES
+from .core.errors import UserError
+from .core.store import atomic
+from .core.versions import VERSIONS
+from .data import layouts, sets
+from .diffusion import clip, denoiser, pipeline, vae
+from .downstream import classify
+from .evaluation import judges, panel
+from .evaluation.compared import Compared
+from .interpolation import inpaint, paths, segment
+from .interpolation.paths import ALPHAS
+from .networks import bundled, classifiers, weights
+from .numerics import pixels
+from .numerics.arrays import load_array, records_of
 
 MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level adapters)
     "baseline": ("pretrained", False),
@@ -38,6 +29,15 @@ MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level ada
     "8ch+ML": ("8ch", True),
 }
 MODES = ("none", "train", "class-mean")  # what serves as reference image
+
+
+def check(cfg):
+    """Raise UserError where a network that is not the profile's own cannot be used here."""
+    if cfg.backbone != PROFILES[cfg.profile].backbone:
+        for name in cfg.backbones:
+            classifiers.try_backbone(name, cfg.size)
+    if cfg.inpainter == "lama":
+        weights.require("lama")
 
 
 def records(run, cfg):
@@ -60,29 +60,37 @@ def training_images(run, cfg, dehair=True):
 
 
 def load_clip(cfg):
-    return clip.load_clip(assets.named(cfg.clip, "clip"))
+    return clip.load_clip(bundled.named(cfg.clip, "clip"))
 
 
 def tokens(run, cfg):
     return clip.cache_tokens(
-        run, clip=assets.named(cfg.clip, "clip"), images=training_images(run, cfg), patches=cfg.patches,
-        selection=cfg.selection,
-    )  # fmt: skip
+        run,
+        clip=bundled.named(cfg.clip, "clip"),
+        images=training_images(run, cfg),
+        patches=cfg.patches,
+    )
 
 
 def base(run, cfg):
     """The pre-trained 4-channel model, in diffusers' layout: (where its VAE lies, where its UNet lies)."""
     if cfg.base != "scratch":
-        return (assets.named(cfg.base, "diffusion"),) * 2
-    skin = sets.generic_skin(run, n=min(12288, 16 * cfg.pretrain_steps), size=cfg.size, seed=cfg.seed)
+        return (bundled.named(cfg.base, "diffusion"),) * 2
+    skin = sets.generic_skin(
+        run, n=min(12288, 16 * cfg.pretrain_steps), size=cfg.size, seed=cfg.seed
+    )
     start = vae.pretrain_vae(
-        run, generic=skin, width=cfg.width, steps=cfg.pretrain_steps,
-        batch=cfg.batch, seed=cfg.seed,
-    )  # fmt: skip
+        run, generic=skin, width=cfg.width, steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed
+    )
     unet = denoiser.pretrain_unet(
-        run, latents=vae.cache_latents(run, vae=start, images=skin), generic=skin, width=cfg.width,
-        steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed,
-    )  # fmt: skip
+        run,
+        latents=vae.cache_latents(run, vae=start, images=skin),
+        generic=skin,
+        width=cfg.width,
+        steps=cfg.pretrain_steps,
+        batch=cfg.batch,
+        seed=cfg.seed,
+    )
     return start, unet
 
 
@@ -93,10 +101,16 @@ def autoencoder(run, cfg, kind):
     if kind == "pretrained":
         return start
     return vae.train_vae(
-        run, start=start, channels=dict([("4ch", 4), ("8ch", 8)])[kind],
-        steps=cfg.vae_steps, lr=cfg.vae_lr, batch=cfg.batch // 2, accumulate=cfg.accumulate, seed=cfg.seed,
+        run,
+        start=start,
+        channels=dict([("4ch", 4), ("8ch", 8)])[kind],
+        steps=cfg.vae_steps,
+        lr=cfg.vae_lr,
+        batch=cfg.batch // 2,
+        accumulate=cfg.accumulate,
+        seed=cfg.seed,
         **given,
-    )  # fmt: skip
+    )
 
 
 def model(run, cfg, name, how=None):
@@ -105,17 +119,35 @@ def model(run, cfg, name, how=None):
     kind, levels = MODELS[name]
     own = autoencoder(run, cfg, kind)
     return denoiser.train_denoiser(
-        run, start=base(run, cfg)[1], vae=own, records=records(run, cfg),
+        run,
+        start=base(run, cfg)[1],
+        vae=own,
+        records=records(run, cfg),
         latents=vae.cache_latents(
             run, vae=own, images=training_images(run, cfg, how.dehair), whiten=how.whiten
         ),
-        tokens=tokens(run, cfg) if levels else None, how=how.training, steps=cfg.unet_steps,
-        lr=cfg.unet_lr, batch=cfg.batch, accumulate=cfg.accumulate, seed=cfg.seed, injection=cfg.injection,
-    )  # fmt: skip
+        tokens=tokens(run, cfg) if levels else None,
+        how=how.training,
+        steps=cfg.unet_steps,
+        lr=cfg.unet_lr,
+        batch=cfg.batch,
+        accumulate=cfg.accumulate,
+        seed=cfg.seed,
+    )
 
 
 def samples(
-    run, cfg, name, *, n=None, guidance=None, mode=None, no_class=False, first=0, how=None, classes=CLASSES
+    run,
+    cfg,
+    name,
+    *,
+    n=None,
+    guidance=None,
+    mode=None,
+    no_class=False,
+    first=0,
+    how=None,
+    classes=CLASSES,
 ):
     """A folder of samples: by default cfg.samples of each class at cfg.guidance.
 
@@ -126,14 +158,42 @@ def samples(
     labels, seeds = pipeline.plan(n or cfg.samples, classes, first_seed=cfg.seed * 100_000 + first)
     levels = MODELS[name][1] and how.adapters_on
     return pipeline.sample(
-        run, model=model(run, cfg, name, how), vae=autoencoder(run, cfg, MODELS[name][0]),
-        labels=["none"] * len(labels) if no_class else labels, seeds=seeds, reference_labels=labels,
+        run,
+        model=model(run, cfg, name, how),
+        vae=autoencoder(run, cfg, MODELS[name][0]),
+        labels=["none"] * len(labels) if no_class else labels,
+        seeds=seeds,
+        reference_labels=labels,
         guidance=cfg.guidance if guidance is None else float(guidance),
-        steps=how.steps or cfg.sampling_steps, solver=how.solver, eta=how.eta,
-        pass_class=how.pass_class, reference_scale=how.reference_scale, stretch=how.stretch,
+        steps=how.steps or cfg.sampling_steps,
+        solver=how.solver,
+        eta=how.eta,
+        pass_class=how.pass_class,
+        reference_scale=how.reference_scale,
+        stretch=how.stretch,
         mode=mode or ("train" if levels else "none"),
-        tokens=tokens(run, cfg) if levels else None, records=records(run, cfg), seed=cfg.seed,
-    )  # fmt: skip
+        tokens=tokens(run, cfg) if levels else None,
+        records=records(run, cfg),
+        seed=cfg.seed,
+    )
+
+
+def compared(run, cfg, names=tuple(MODELS), **choices):
+    """Samples of models beside the originals, as evaluation/compared.py; choices: as in `samples`.
+
+    Raises UserError where a generator may have seen test lesions.
+    """
+    made, folders = records(run, cfg), {n: samples(run, cfg, n, **choices) for n in names}
+    for folder in folders.values():
+        pipeline.provenance_check(folder, made)
+    return Compared(
+        panel.Judge(run),
+        records_of(made),
+        load_array(made / "images.npy"),
+        {n: load_array(folder / "images.npy") for n, folder in folders.items()},
+        pd.read_csv(folders[names[-1]] / "metadata.csv"),
+        cfg.seed,
+    )
 
 
 def export_samples(run, cfg, folder, *, model, classes="", n=8, guidance=None, mode=None):
@@ -159,33 +219,55 @@ def export_samples(run, cfg, folder, *, model, classes="", n=8, guidance=None, m
 
 def probe(run, cfg):
     """The independent judge of label fidelity: trained on real train images only."""
-    return encoders.train_probe(
-        run, images=records(run, cfg), records=records(run, cfg), backbone=cfg.backbones[0],
-        start=weights.backbone(cfg.backbones[0]), steps=2 * cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + 77,
-    )  # fmt: skip
+    return classifiers.train_probe(
+        run,
+        images=records(run, cfg),
+        records=records(run, cfg),
+        backbone=cfg.backbones[0],
+        start=weights.backbone(cfg.backbones[0]),
+        steps=2 * cfg.classify_steps,
+        batch=cfg.batch // 2,
+        seed=cfg.seed + 77,
+    )
 
 
 def judged(run, cfg):
     """What each measure sees of planted faults: judges.csv."""
     return judges.plant(
-        run, records=records(run, cfg), probe=probe(run, cfg), n=cfg.samples, seed=cfg.seed,
-        embedded=clip.cache_embeddings(run, clip=assets.named(cfg.clip, "clip"), images=records(run, cfg)),
-    )  # fmt: skip
+        run,
+        records=records(run, cfg),
+        probe=probe(run, cfg),
+        n=cfg.samples,
+        seed=cfg.seed,
+        embedded=clip.cache_embeddings(
+            run, clip=bundled.named(cfg.clip, "clip"), images=records(run, cfg)
+        ),
+    )
 
 
 def segmenter(run, cfg):
     return segment.train_segmenter(
-        run, start=assets.bundled("segmenter"), images=records(run, cfg), records=records(run, cfg),
-        steps=cfg.segment_steps, batch=cfg.batch // 4, seed=cfg.seed,
-    )  # fmt: skip
+        run,
+        start=bundled.bundled("segmenter"),
+        images=records(run, cfg),
+        records=records(run, cfg),
+        steps=cfg.segment_steps,
+        batch=cfg.batch // 4,
+        seed=cfg.seed,
+    )
 
 
 def interpolation(run, cfg, folder, rows, **choices):
     """The workflow of Fig 4 on rows of a folder of samples, through the 8-channel VAE."""
-    return counterfactual.interpolate(
-        run, vae=autoencoder(run, cfg, "8ch"), segmenter=segmenter(run, cfg), samples=folder,
-        rows=[int(r) for r in rows], inpainter=inpainter(cfg), **choices,
-    )  # fmt: skip
+    return paths.interpolate(
+        run,
+        vae=autoencoder(run, cfg, "8ch"),
+        segmenter=segmenter(run, cfg),
+        samples=folder,
+        rows=[int(r) for r in rows],
+        inpainter=inpainter(cfg),
+        **choices,
+    )
 
 
 def inpainter(cfg):
@@ -201,10 +283,15 @@ def partly_interpolated(run, cfg, folder, share=0.5, alphas=ALPHAS[1:-1], labels
     classes = pd.Series(labels or pd.read_csv(folder / "metadata.csv")["class"])
     kept = (1 - share) * classes.groupby(classes).transform("size")
     rows = np.flatnonzero(classes.groupby(classes).cumcount() >= np.floor(kept)).tolist()
-    return counterfactual.partly_interpolated(
-        run, vae=autoencoder(run, cfg, "8ch"), segmenter=segmenter(run, cfg), samples=folder, rows=rows,
-        alphas=list(alphas), inpainter=inpainter(cfg),
-    )  # fmt: skip
+    return paths.partly_interpolated(
+        run,
+        vae=autoencoder(run, cfg, "8ch"),
+        segmenter=segmenter(run, cfg),
+        samples=folder,
+        rows=rows,
+        alphas=list(alphas),
+        inpainter=inpainter(cfg),
+    )
 
 
 def counterfactual_of(run, cfg, path, folder, alphas, mask=None):
@@ -215,23 +302,33 @@ def counterfactual_of(run, cfg, path, folder, alphas, mask=None):
     """
     image = pixels.read_rgb(path)
     if min(image.shape[:2]) < 16:
-        raise UserError(f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too few; give an image of 16 or more each way")
+        raise UserError(
+            f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too few; give an image of 16 or more each way"
+        )
     if wrong := [a for a in alphas if not 0 <= a <= 1]:
         raise UserError(f"alpha {wrong[0]:g} lies outside 0 (pseudo-normal skin) to 1 (the lesion)")
     if mask is not None:
         found = pixels.read_rgb(mask)
-        if not data.same_aspect(found.shape[1::-1], image.shape[1::-1]):
-            raise UserError(f"{mask}: of other proportions than {path}; give the mask of this image")
+        if not layouts.same_aspect(found.shape[1::-1], image.shape[1::-1]):
+            raise UserError(
+                f"{mask}: of other proportions than {path}; give the mask of this image"
+            )
         mask = pixels.to_square(found, cfg.size)[..., 0] > 127
     try:
-        made = counterfactual.of_image(
-            pixels.to_square(image, cfg.size), mask, alphas, vae=autoencoder(run, cfg, "8ch"),
-            segmenter=segmenter(run, cfg), inpainter=inpainter(cfg),
-        )  # fmt: skip
+        made = paths.of_image(
+            pixels.to_square(image, cfg.size),
+            mask,
+            alphas,
+            vae=autoencoder(run, cfg, "8ch"),
+            segmenter=segmenter(run, cfg),
+            inpainter=inpainter(cfg),
+        )
     except UserError as reason:
         raise UserError(f"{path}: {reason}") from reason
     if taken := [name for name in made if (Path(folder) / f"{name}.png").exists()]:
-        raise UserError(f"{Path(folder) / taken[0]}.png exists already; choose another folder with --out")
+        raise UserError(
+            f"{Path(folder) / taken[0]}.png exists already; choose another folder with --out"
+        )
     for name, picture in made.items():
         with atomic(Path(folder) / f"{name}.png") as part:
             Image.fromarray(picture).save(part)
@@ -256,17 +353,30 @@ def linear_probe(run, cfg, arm, samples):
     """The second classifier of Tables 3 and 4: a linear one on frozen features."""
     known = lambda made: panel.cache_features(run, images=made)  # noqa: E731
     return classify.linear_probe(
-        run, arm=arm, records=records(run, cfg), samples=samples, seed=cfg.seed,
+        run,
+        arm=arm,
+        records=records(run, cfg),
+        samples=samples,
+        seed=cfg.seed,
         embedded=dict(records=known(records(run, cfg)), samples=known(samples)),
         others={name: known(made) for name, made in others(run, cfg).items()},
-    )  # fmt: skip
+    )
 
 
 def classifier(run, cfg, arm, seed, samples, network=None):
     """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ...; network: a timm name."""
     network = network or cfg.backbones[0]
     return classify.train_arm(
-        run, arm=arm, images=records(run, cfg), records=records(run, cfg), samples=samples,
-        vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg), backbone=network, start=weights.backbone(network),
-        steps=cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + seed,
-    )  # fmt: skip
+        run,
+        arm=arm,
+        images=records(run, cfg),
+        records=records(run, cfg),
+        samples=samples,
+        vae=autoencoder(run, cfg, "8ch"),
+        others=others(run, cfg),
+        backbone=network,
+        start=weights.backbone(network),
+        steps=cfg.classify_steps,
+        batch=cfg.batch // 2,
+        seed=cfg.seed + seed,
+    )

@@ -26,7 +26,9 @@ def served(site):
         def log_message(self, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -58,15 +60,22 @@ def _page(page, base, name, mode, axe):
     said, asked = [], []
     page.on("console", lambda m: said.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: said.append(str(e)))
-    page.on("request", lambda r: asked.append(r.url) if not r.url.startswith((base, "data:", "blob:")) else None)
+    page.on(
+        "request",
+        lambda r: asked.append(r.url) if not r.url.startswith((base, "data:", "blob:")) else None,
+    )
     page.goto(base + name, wait_until="load")
     page.wait_for_timeout(200)
     yield from (f"console: {text[:120]}" for text in said)
     yield from (f"a request leaves the site: {url[:100]}" for url in asked)
-    wide, room = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    wide, room = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
     if wide > room:
         yield f"scrolls sideways: {wide} pixels in {room}"
-    bare = page.evaluate("[...document.images].filter(i => !i.alt && !i.closest('[aria-hidden=true]')).map(i => i.src)")
+    bare = page.evaluate(
+        "[...document.images].filter(i => !i.alt && !i.closest('[aria-hidden=true]')).map(i => i.src)"
+    )
     yield from (f"image without alt text: {src[:80]}" for src in bare)
     yield from _sliders(page)
     if mode == "light":
@@ -90,7 +99,9 @@ def _mode(base, names, mode):
     axe, seen, count = Axe(), [], Counter(pages=len(names))
     scheme, width = MODES[mode]
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=found(), args=["--no-sandbox", "--disable-gpu"])
+        browser = play.chromium.launch(
+            executable_path=found(), args=["--no-sandbox", "--disable-gpu"]
+        )
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         for name in names:
             page = context.new_page()
@@ -105,7 +116,14 @@ def _mode(base, names, mode):
 def problems(site):
     """Every page of a site in light, dark and phone width: (list of "mode, page: problem", what was
     looked at: counts of pages, sliders and pictures that a click enlarges)."""
-    names = sorted(str(p.relative_to(site)) for p in site.rglob("*.html") if "_static" not in p.parts)
-    with served(site) as base, ThreadPoolExecutor(len(MODES)) as pool:  # a browser each: they use one core
+    names = sorted(
+        str(p.relative_to(site)) for p in site.rglob("*.html") if "_static" not in p.parts
+    )
+    with (
+        served(site) as base,
+        ThreadPoolExecutor(len(MODES)) as pool,
+    ):  # a browser each: they use one core
         found_by = list(pool.map(functools.partial(_mode, base, names), MODES))
-    return [p for seen, _ in found_by for p in seen], sum((count for _, count in found_by), Counter())
+    return [p for seen, _ in found_by for p in seen], sum(
+        (count for _, count in found_by), Counter()
+    )

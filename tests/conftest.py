@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parent.parent
 DEFAULTS = 'profile = "micro"\ndata = ""\nseed = 0\nextras = False\n'
-OWN = {"02_vae": "vae_steps = 0\n", "04_synthesis": "guidance = 0.0\n"}
+OWN = {"02_vae": "vae_steps = 0\n", "04_generation": "guidance = 0.0\n"}
 
 
 def write_notebook(root, name, *bodies, prose="Some prose.", folder="notebooks"):
@@ -36,6 +36,6 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for kernels, where the package is not installed
     for variable in ("SKINSYNTH_DATA", "SKINSYNTH_RUN", "SKINSYNTH_QUIET"):
         monkeypatch.delenv(variable, raising=False)
-    for name in ("01_data", "02_vae", "04_synthesis"):
+    for name in ("01_data", "02_vae", "04_generation"):
         write_notebook(tmp_path, name, "print(profile)")
     return tmp_path

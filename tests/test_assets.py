@@ -8,14 +8,19 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import safe_open
 
-from skinsynth import arrays, assets, cli, clip, config, phantom, segment, store
-from skinsynth.errors import UserError
+from skinsynth import cli, phantom
+from skinsynth.core import config, store
+from skinsynth.core.errors import UserError
+from skinsynth.diffusion import clip
+from skinsynth.interpolation import segment
+from skinsynth.networks import bundled
+from skinsynth.numerics import arrays
 
-DIFFUSION = assets.FOLDER / "diffusion"
+DIFFUSION = bundled.FOLDER / "diffusion"
 
 
 def test_bundle_is_small_and_half_precision():
-    files = [p for p in assets.FOLDER.rglob("*") if p.is_file()]
+    files = [p for p in bundled.FOLDER.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) <= 25e6
     assert {p.suffix for p in files} == {".json", ".safetensors"}
     for path in (p for p in files if p.suffix == ".safetensors"):
@@ -26,39 +31,43 @@ def test_bundle_is_small_and_half_precision():
 
 def test_bundle_loads_by_the_public_libraries():
     vae = AutoencoderKL.from_pretrained(str(DIFFUSION), subfolder="vae", use_safetensors=True)
-    unet = UNet2DConditionModel.from_pretrained(str(DIFFUSION), subfolder="unet", use_safetensors=True)
+    unet = UNet2DConditionModel.from_pretrained(
+        str(DIFFUSION), subfolder="unet", use_safetensors=True
+    )
     assert vae.config.latent_channels == unet.config.in_channels == 4
     assert sum(p.numel() for p in unet.parameters()) <= 7e6
-    model = open_clip.create_model(f"local-dir:{assets.FOLDER / 'clip'}")
+    model = open_clip.create_model(f"local-dir:{bundled.FOLDER / 'clip'}")
     assert len(model.visual.transformer.resblocks) >= 8 and model.transformer.resblocks
 
 
 def test_card_says_how_the_bundle_was_made():
-    card = json.loads((assets.FOLDER / "card.json").read_text())
-    assert card["scale"] == 1 and card["steps"] == assets.BUDGET
-    assert set(card["seconds"]) == set(assets.BUDGET) - {"images"}
+    card = json.loads((bundled.FOLDER / "card.json").read_text())
+    assert card["scale"] == 1 and card["steps"] == bundled.BUDGET
+    assert set(card["seconds"]) == set(bundled.BUDGET) - {"images"}
     assert "no diagnosis" in card["training"]
 
 
 def test_a_missing_part_is_named(tmp_path):
     with pytest.raises(UserError, match="clip is missing: .*skinsynth pretrain"):
-        assets.bundled("clip", tmp_path)
+        bundled.bundled("clip", tmp_path)
 
 
 def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
     run, out = store.Run("pretrain"), tmp_path / "assets"
     tiny = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
-    assets.pretrain(run, out, **tiny)
+    bundled.pretrain(run, out, **tiny)
     names = {p.name for p in run.stages.iterdir()}
     first = {p: p.read_bytes() for p in out.rglob("*.safetensors")}
-    assert {p.name for p in out.iterdir() if p.is_dir()} == {p.name for p in assets.FOLDER.iterdir() if p.is_dir()}
-    assets.pretrain(run, out, **tiny)
+    assert {p.name for p in out.iterdir() if p.is_dir()} == {
+        p.name for p in bundled.FOLDER.iterdir() if p.is_dir()
+    }
+    bundled.pretrain(run, out, **tiny)
     assert {p.name for p in run.stages.iterdir()} == names, "finished stages are not made again"
     assert all(p.read_bytes() == content for p, content in first.items())
-    model = clip.load_clip(assets.bundled("clip", out))
+    model = clip.load_clip(bundled.bundled("clip", out))
     assert clip.embed(model, torch.zeros(1, 32, 32, 3, dtype=torch.uint8).numpy()).shape == (1, 64)
-    segment.load_segmenter(assets.bundled("segmenter", out))
+    segment.load_segmenter(bundled.bundled("segmenter", out))
 
 
 def test_weights_of_photographs_stay_out_of_the_package(capsys):
@@ -72,7 +81,7 @@ def test_photographs_can_take_the_place_of_generic_skin(tmp_path, monkeypatch):
     phantom.write_dataset(tmp_path / "data", size=32, n_train=40, n_test_lesions=1, n_pad=6)
     run, out = store.Run("pretrain"), tmp_path / "models"
     options = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
-    assets.pretrain(run, out, data=str(tmp_path / "data"), **options)
+    bundled.pretrain(run, out, data=str(tmp_path / "data"), **options)
     made = next(run.stages.glob("described-*"))
     records = arrays.records_of(next(run.stages.glob("images-*")))
     assert len(arrays.load_array(made / "images.npy")) == (records.split == "train").sum()

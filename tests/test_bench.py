@@ -23,31 +23,50 @@ import run as bench  # noqa: E402
 import timing  # noqa: E402
 import train  # noqa: E402
 
-from skinsynth import pages, phantom  # noqa: E402
-from skinsynth.errors import UserError  # noqa: E402
+from skinsynth import phantom
+from skinsynth.book import pages  # noqa: E402
+from skinsynth.core.errors import UserError  # noqa: E402
 
 
 def test_ways_are_timed_in_turn():
     order = []
-    seconds = timing.interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2)
+    seconds = timing.interleaved(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2
+    )
     assert "".join(order) == "ababab" and set(seconds) == {"a", "b"}
     first, second = timing.rows("x", {"ours": 2.0, "theirs": 6.0}, 12)
-    assert (first["value"], first["ratio"], second["value"], second["ratio"]) == (6.0, 1.0, 2.0, 3.0)
+    assert (first["value"], first["ratio"], second["value"], second["ratio"]) == (
+        6.0,
+        1.0,
+        2.0,
+        3.0,
+    )
     assert timing.rows("x", {"ours": 2.0}, 12, "seconds")[0]["value"] == 2.0
 
 
 def test_the_book_keeps_a_row_for_each_kind_of_machine(tmp_path, monkeypatch):
     def row(processor, cold):
-        about = {"processor": processor, "instructions": "AVX2", "precision": "float32", "threads": 2}
+        about = {
+            "processor": processor,
+            "instructions": "AVX2",
+            "precision": "float32",
+            "threads": 2,
+        }
         return [about | {"01": 60.0, "site": 40.0, "cold": cold, "warm": 9.0, "prose": 50.0}]
 
     for processor, cold in (("first", 900.0), ("second", 700.0), ("first", 800.0)):
         monkeypatch.setitem(bench.BENCHMARKS, "book", lambda p=processor, c=cold: row(p, c))
         bench.main(["book"], tmp_path)
     table = pd.read_csv(tmp_path / "book.csv")
-    assert list(zip(table.processor, table.cold, strict=True)) == [("second", 700.0), ("first", 800.0)]
+    assert list(zip(table.processor, table.cold, strict=True)) == [
+        ("second", 700.0),
+        ("first", 800.0),
+    ]
     page = "\n".join(pages.benchmarks(tmp_path))
-    assert "by kind of machine" in page and "| second | AVX2 | float32 | 2 | 60 | 40 | 700 | 9 | 50 |" in page
+    assert (
+        "by kind of machine" in page
+        and "| second | AVX2 | float32 | 2 | 60 | 40 | 700 | 9 | 50 |" in page
+    )
 
 
 def test_sharing_is_measured_as_a_share_of_the_speed_alone(monkeypatch):
@@ -67,7 +86,9 @@ def test_sharing_is_measured_as_a_share_of_the_speed_alone(monkeypatch):
     monkeypatch.setattr(method.subprocess, "Popen", Other)
     found = method.threads(seconds=0.1)
     assert [round(r["value"]) for r in found] == [200, 120, 90, 210, 60, 20]
-    assert found[1]["way"].endswith("beside a busy loop: 60% of that") and found[5]["way"].endswith("second training: 10% of that")
+    assert found[1]["way"].endswith("beside a busy loop: 60% of that") and found[5]["way"].endswith(
+        "second training: 10% of that"
+    )
 
 
 def test_training_says_its_speed(tmp_path):
@@ -76,12 +97,20 @@ def test_training_says_its_speed(tmp_path):
 
 
 def test_a_benchmark_writes_a_table_that_the_book_shows(tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "interleaved", lambda ways: {k: 1.0 + i for i, (k, w) in enumerate(ways.items()) if w() is not None})
+    monkeypatch.setattr(
+        library,
+        "interleaved",
+        lambda ways: {k: 1.0 + i for i, (k, w) in enumerate(ways.items()) if w() is not None},
+    )
     bench.main(["hair"], tmp_path)
     table = pd.read_csv(tmp_path / "hair.csv")
     assert list(table.way) == ["skinsynth", "textbook"] and table.ratio.tolist() == [1.0, 2.0]
     page = "\n".join(pages.benchmarks(tmp_path))
-    assert "**Hair removal, 600x450, one core**" in page and "| textbook | 8 | 4 | images per second | 2.00\u00a0× as fast |" in page and table.commit[0] in page
+    assert (
+        "**Hair removal, 600x450, one core**" in page
+        and "| textbook | 8 | 4 | images per second | 2.00\u00a0× as fast |" in page
+        and table.commit[0] in page
+    )
     assert pages.benchmarks(tmp_path / "none") == []
     with pytest.raises(SystemExit, match="unknown benchmark 'x'; known: sampling"):
         bench.main(["x"], tmp_path)
@@ -89,7 +118,9 @@ def test_a_benchmark_writes_a_table_that_the_book_shows(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("task", memory.TASKS)
 def test_memory_is_measured_in_a_process_of_its_own(task):
-    done = subprocess.run([sys.executable, str(ROOT / "bench/memory.py"), task, "140"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench/memory.py"), task, "140"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-500:]
     assert 30 < float(done.stdout.split()[-1]) < 4000
 
@@ -106,7 +137,10 @@ def test_a_data_folder_travels_in_parts(tmp_path):
         copy = tmp_path / "there" / path.relative_to(tmp_path / "data")
         if path.name.endswith("_segmentation.png"):
             with Image.open(path) as old, Image.open(copy) as new:
-                assert new.mode == "1" and ((np.asarray(old.convert("L")) > 127) == np.asarray(new)).all()
+                assert (
+                    new.mode == "1"
+                    and ((np.asarray(old.convert("L")) > 127) == np.asarray(new)).all()
+                )
         else:
             assert path.read_bytes() == copy.read_bytes()
     with pytest.raises(UserError, match="there already"):
@@ -125,7 +159,11 @@ def test_a_data_folder_travels_in_parts(tmp_path):
 def test_a_run_stops_itself_and_says_that_there_is_more(tmp_path, monkeypatch, capfd):
     def left():
         own = (p for p in psutil.process_iter(["environ", "pid"]) if p.pid != os.getpid())
-        return [p.pid for p in own if (p.info["environ"] or {}).get("SKINSYNTH_RESULTS") == str(tmp_path / "results")]
+        return [
+            p.pid
+            for p in own
+            if (p.info["environ"] or {}).get("SKINSYNTH_RESULTS") == str(tmp_path / "results")
+        ]
 
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
     assert pieces.run(tmp_path / "out", "smoke", "", minutes=0.25) == pieces.MORE

@@ -16,8 +16,10 @@ from matplotlib import pyplot as plt
 from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
 
-from skinsynth import book, chapters, claims, gates, pages, reference, store
-from skinsynth.errors import UserError
+from skinsynth.book import gates, pages, reference, site
+from skinsynth.core import store
+from skinsynth.core.errors import UserError
+from skinsynth.project import chapters, ledger
 
 
 def executed_cell(source="1", output=None, **metadata):
@@ -49,12 +51,19 @@ PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 
 
 @pytest.fixture
-def site(project):
+def built_in(project):
     """A project whose smoke run is complete: pages of this project, small notebooks and results."""
     for name in ("_config.yml", "index.md"):
         shutil.copy(ROOT / name, project)
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())  # without the chapters of published runs
-    toc["parts"] = [p for p in toc["parts"] if not any(c["file"].startswith("book/executed/") and c["file"].count("/") > 2 for c in p["chapters"])]
+    toc["parts"] = [
+        p
+        for p in toc["parts"]
+        if not any(
+            c["file"].startswith("book/executed/") and c["file"].count("/") > 2
+            for c in p["chapters"]
+        )
+    ]
     (project / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
     skip = shutil.ignore_patterns("executed", "generated", "reference")
     shutil.copytree(ROOT / "book", project / "book", ignore=skip)
@@ -92,43 +101,56 @@ def test_jupyter_book_is_version_one():
 
 
 @pytest.mark.book
-def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(site):
+def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(built_in):
     said = []
-    assert book.build("smoke", root=site, say=said.append) == []
-    html = site / "_build" / "html"
+    assert site.build("smoke", root=built_in, say=said.append) == []
+    html = built_in / "_build" / "html"
     page = (html / "book" / "executed" / "01_data.html").read_text()
     assert "<strong>Figure 14.</strong>" in page and "caption-number" not in page
     assert 'id="fig14"' in page and "for JupyterLab" not in page
-    given = (html / "_sources/book/executed/01_data.ipynb").read_text()  # the pictures are the page's
-    assert "Words." in given and "image/png" not in given and "<img" in page and not list(html.rglob("*.map"))
-    assert said[-1].endswith(f"{max(gates.weights(html).values()):.1f} MB") and f", {gates.total(html):.0f} MB;" in said[-1]
+    given = (
+        html / "_sources/book/executed/01_data.ipynb"
+    ).read_text()  # the pictures are the page's
+    assert (
+        "Words." in given
+        and "image/png" not in given
+        and "<img" in page
+        and not list(html.rglob("*.map"))
+    )
+    assert (
+        said[-1].endswith(f"{max(gates.weights(html).values()):.1f} MB")
+        and f", {gates.total(html):.0f} MB;" in said[-1]
+    )
     front = (html / "index.html").read_text()
-    assert "phantom" in front and front.count("book/executed/04_synthesis.html#") == 2 * 8 + 7
+    assert "phantom" in front and front.count("book/executed/04_generation.html#") == 2 * 8 + 7
     assert "stale" in (html / "book" / "status.html").read_text()
-    assert front.count(", small\"") >= 14 and len(list((site / "book" / "generated").glob("fig*.png"))) == 14
+    assert (
+        front.count(', small"') >= 14
+        and len(list((built_in / "book" / "generated").glob("fig*.png"))) == 14
+    )
     found = re.search(r"not testable here</span>.*?<strong>(\d+)</strong>", front, re.S)
-    assert int(found[1]) == len(claims.load()), "a run without evidence gives no verdict"
+    assert int(found[1]) == len(ledger.load()), "a run without evidence gives no verdict"
 
     start = time.perf_counter()
-    assert book.build(root=site, say=said.append) == []
+    assert site.build(root=built_in, say=said.append) == []
     assert said[-1].startswith("site is up to date") and time.perf_counter() - start < 20
 
-    with open(site / "book" / "licences.md", "a") as page:
+    with open(built_in / "book" / "licences.md", "a") as page:
         page.write("\nSee [Fig 99](#fig99).\n")
-    problems = book.build(root=site, say=said.append)
+    problems = site.build(root=built_in, say=said.append)
     assert any("fig99" in p and "licences.md" in p for p in problems)
-    assert not (site / "_build" / "built").exists()
+    assert not (built_in / "_build" / "built").exists()
 
 
-def test_a_missing_notebook_or_result_stops_the_build(site):
+def test_a_missing_notebook_or_result_stops_the_build(built_in):
     run = store.Run("smoke")
     (run.figures / "fig07.png").unlink()
-    problems = book.build("smoke", root=site, say=print)
+    problems = site.build("smoke", root=built_in, say=print)
     assert problems == ["results/smoke: figures/fig07.png is missing"]
-    assert not (site / "_build").exists()
-    (run.root / "executed" / "03_clip.ipynb").unlink()
-    with pytest.raises(UserError, match="lacks 03_clip"):
-        book.build("smoke", root=site)
+    assert not (built_in / "_build").exists()
+    (run.root / "executed" / "03_diffusion.ipynb").unlink()
+    with pytest.raises(UserError, match="lacks 03_diffusion"):
+        site.build("smoke", root=built_in)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +209,10 @@ def test_a_site_is_lightened_and_no_pixel_changes(tmp_path):
     given = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
     Image.fromarray(given).save(tmp_path / "_images/a.png")
     inline = base64.b64encode((tmp_path / "_images/a.png").read_bytes()).decode()
-    scripts = "".join(f'<script src="_static/{n}?v=1"></script>' for n in ("fontawesome.js", "katex.min.js", "searchtools.js", "own.js"))
+    scripts = "".join(
+        f'<script src="_static/{n}?v=1"></script>'
+        for n in ("fontawesome.js", "katex.min.js", "searchtools.js", "own.js")
+    )
     scripts += '<script src="searchindex.js"></script>'  # as pages of the first folder name it
     look = f'<img alt="A" src="_images/a.png"><a href="_images/a.png">larger</a><img alt="B" src="data:image/png;base64,{inline}">'
     (tmp_path / "math.html").write_text(scripts + look + '<span class="math">x</span>')
@@ -195,16 +220,38 @@ def test_a_site_is_lightened_and_no_pixel_changes(tmp_path):
     (tmp_path / "searchindex.js").write_text("x")
     for name in ("fontawesome.js", "katex.min.js", "searchtools.js", "own.js", "own.js.map"):
         (tmp_path / "_static" / name).write_text("x" * 1000)
-    book.lighten(tmp_path)
-    assert sorted(p.name for p in (tmp_path / "_static").iterdir()) == ["katex.min.js", "own.js", "searchtools.js"]
-    kept = {p: re.findall(r"([\w.]+\.js)[?\"]", (tmp_path / p).read_text()) for p in ("math.html", "search.html")}
-    assert kept == {"math.html": ["katex.min.js", "own.js"], "search.html": ["searchtools.js", "own.js", "searchindex.js"]}
+    site.lighten(tmp_path)
+    assert sorted(p.name for p in (tmp_path / "_static").iterdir()) == [
+        "katex.min.js",
+        "own.js",
+        "searchtools.js",
+    ]
+    kept = {
+        p: re.findall(r"([\w.]+\.js)[?\"]", (tmp_path / p).read_text())
+        for p in ("math.html", "search.html")
+    }
+    assert kept == {
+        "math.html": ["katex.min.js", "own.js"],
+        "search.html": ["searchtools.js", "own.js", "searchindex.js"],
+    }
     page = (tmp_path / "math.html").read_text()
-    assert page.count("_images/a.webp") == 2 and ".png" not in page and not list(tmp_path.rglob("*.png"))
-    shown = [tmp_path / "_images/a.webp", io.BytesIO(base64.b64decode(re.search(r"webp;base64,([^\"]+)", page)[1]))]
+    assert (
+        page.count("_images/a.webp") == 2
+        and ".png" not in page
+        and not list(tmp_path.rglob("*.png"))
+    )
+    shown = [
+        tmp_path / "_images/a.webp",
+        io.BytesIO(base64.b64decode(re.search(r"webp;base64,([^\"]+)", page)[1])),
+    ]
     assert all(np.array_equal(np.asarray(Image.open(f)), given) for f in shown)
-    files = [tmp_path / n for n in ("math.html", "_images/a.webp", "_static/katex.min.js", "_static/own.js")]
-    assert gates.weights(tmp_path)["math.html"] == pytest.approx(sum(p.stat().st_size for p in files) / 1e6)
+    files = [
+        tmp_path / n
+        for n in ("math.html", "_images/a.webp", "_static/katex.min.js", "_static/own.js")
+    ]
+    assert gates.weights(tmp_path)["math.html"] == pytest.approx(
+        sum(p.stat().st_size for p in files) / 1e6
+    )
 
 
 def test_page_gate(tmp_path):
@@ -224,24 +271,57 @@ def test_page_gate(tmp_path):
 
 
 def test_ledger_shows_published_runs_first_and_as_a_column():
-    row = {"id": "table1-mse", "item": "table1", "statement": "Eight is better.", "paper_value": "not available", "note": "",
-           "why": "The interval includes zero.", "verdict": "inconclusive", "value": None}  # fmt: skip
-    here, there = ({"run": n, "data": d, "commit": "0123456789abcdef", "dirty": False} for n, d in (("micro", "phantom"), ("ham64", "data")))
+    row = {
+        "id": "table1-mse",
+        "item": "table1",
+        "statement": "Eight is better.",
+        "paper_value": "not available",
+        "note": "",
+        "why": "The interval includes zero.",
+        "verdict": "inconclusive",
+        "value": None,
+    }
+    here, there = (
+        {"run": n, "data": d, "commit": "0123456789abcdef", "dirty": False}
+        for n, d in (("micro", "phantom"), ("ham64", "data"))
+    )
     others = [([row | {"verdict": "reproduced"}], there)]
-    found = {"value": -9.02e-5, "low": -9.45e-5, "high": -8.59e-5, "n": 770, "n_parts": 1, "parts": [], "quantity": "8ch minus 4ch"}
+    found = {
+        "value": -9.02e-5,
+        "low": -9.45e-5,
+        "high": -8.59e-5,
+        "n": 770,
+        "n_parts": 1,
+        "parts": [],
+        "quantity": "8ch minus 4ch",
+    }
     rows = [row, row | {"id": "other"} | found]
     whole = [(reference.Published("ham64"), *others[0]), (store.Run("micro"), rows, here)]
     first, second = pages.claims(whole).split("## Run micro: the phantom")
-    assert "## Run ham64: HAM10000" in first and "Published; made at commit 0123456789ab. File" in first
-    assert "[Table\u00a01](#ham64-table1)" in first and "| Run" not in first and first.count("reproduced") == 1
+    assert (
+        "## Run ham64: HAM10000" in first
+        and "Published; made at commit 0123456789ab. File" in first
+    )
+    assert (
+        "[Table\u00a01](#ham64-table1)" in first
+        and "| Run" not in first
+        and first.count("reproduced") == 1
+    )
     head, _, line, without = [x for x in second.splitlines() if x.startswith("|")]
-    assert head.endswith("| Verdict | Run ham64 |") and "(#table1)" in line and line.count("reproduced") == 1
+    assert (
+        head.endswith("| Verdict | Run ham64 |")
+        and "(#table1)" in line
+        and line.count("reproduced") == 1
+    )
     assert without.endswith("| – |")
     number = "**−9.02\u00a0×\u00a010<sup>−5</sup> [−9.45\u00a0×\u00a010<sup>−5</sup>, −8.59\u00a0×\u00a010<sup>−5</sup>]**"
     assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>The interval" in without
     assert "Run ham64" not in pages.claims(whole[1:])
     whole = here | {"notebooks": {"01_data": {"seconds": 90}}, "device": "CPU"}
     page = pages.summary([row, row], whole, [(others[0][0], there | {"device": "GPU"})])
-    assert "| 2 statements | On HAM10000, run ham64 | On the phantom, run micro |" in page and "in 2 minutes" in page
+    assert (
+        "| 2 statements | On HAM10000, run ham64 | On the phantom, run micro |" in page
+        and "in 2 minutes" in page
+    )
     assert "`reproduced` | **1**: [Table\u00a01](#ham64-table1) | **0** |" in page
     assert "`inconclusive` | **0** | **2**: [Table\u00a01](#table1)\u00a0×\u00a02 |" in page

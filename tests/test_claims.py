@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from skinsynth import claims, stats
-from skinsynth.errors import UserError
-from skinsynth.stats import Estimate
-from skinsynth.store import Run, read_json, write_json
+from skinsynth.core.errors import UserError
+from skinsynth.core.store import Run, read_json, write_json
+from skinsynth.numerics import stats
+from skinsynth.numerics.stats import Estimate
+from skinsynth.project import ledger
 
 IDS = """table1-mse table1-lpips table1-msssim table2-fid table2-is table5-fid-8ch table5-is-8ch
 table5-fid-ml table5-is-ml table5-is-ml-below-8ch table3-synthetic-below table3-combined-highest
@@ -31,12 +32,12 @@ SEEN = (True, "The measure sees it.")
 
 
 def ruling(run, claim_id, *parts, **more):
-    claims.record(run, claim_id, list(parts), **(dict(sight=SEEN) | more))
-    return next(row for row in claims.evaluate(run) if row["id"] == claim_id)
+    ledger.record(run, claim_id, list(parts), **(dict(sight=SEEN) | more))
+    return next(row for row in ledger.evaluate(run) if row["id"] == claim_id)
 
 
 def test_every_claim_is_there_and_no_number_of_the_paper_but_two():
-    known = claims.load()
+    known = ledger.load()
     assert set(known) == set(IDS)
     for name, claim in known.items():
         assert claim["item"] == name.split("-")[0]
@@ -73,12 +74,12 @@ def test_verdict_follows_the_interval(run, claim_id, low, high, expected):
 
 def test_the_margin_counts():
     e = part(0.01, 0.03)
-    assert claims.judge(e, "greater", 0) == "reproduced"
-    assert claims.judge(e, "greater", 0.02) == "inconclusive"
-    assert claims.judge(e, "greater", 0.05) == "not reproduced"
-    assert claims.judge(part(-0.03, -0.01), "less", 0.02) == "inconclusive"
+    assert ledger.judge(e, "greater", 0) == "reproduced"
+    assert ledger.judge(e, "greater", 0.02) == "inconclusive"
+    assert ledger.judge(e, "greater", 0.05) == "not reproduced"
+    assert ledger.judge(part(-0.03, -0.01), "less", 0.02) == "inconclusive"
     small = dict(direction="greater", margin=0.05, n_parts=1)
-    assert "smaller than the margin" in claims._why("not reproduced", [e], e, small)
+    assert "smaller than the margin" in ledger._why("not reproduced", [e], e, small)
 
 
 def test_all_seven_classes_need_all_seven_intervals(run):
@@ -93,7 +94,11 @@ def test_all_seven_classes_need_all_seven_intervals(run):
     row = ruling(run, "table6-variance", *good[:6], part(-0.2, -0.1, "g"))
     assert row["verdict"] == "not reproduced" and "for g" in row["why"]
     barely = ruling(run, "table6-variance", *good[:6], part(-0.2, -0.001, "g"))
-    assert barely["verdict"] == "inconclusive" and "is contrary; widened for 7 looks at once (Bonferroni) it includes zero" in barely["why"]
+    assert (
+        barely["verdict"] == "inconclusive"
+        and "is contrary; widened for 7 looks at once (Bonferroni) it includes zero"
+        in barely["why"]
+    )
 
 
 def test_an_interval_that_could_not_be_had_is_never_a_success(run):
@@ -104,7 +109,7 @@ def test_an_interval_that_could_not_be_had_is_never_a_success(run):
 
 
 def test_no_evidence_and_smoke_are_not_testable(run):
-    rows = claims.evaluate(run)
+    rows = ledger.evaluate(run)
     assert {r["verdict"] for r in rows} == {"not testable here"}
     assert read_json(run.root / "claims.json") == rows
     row = ruling(run, "table1-mse", part(-2, -1), profile="smoke")
@@ -114,42 +119,52 @@ def test_no_evidence_and_smoke_are_not_testable(run):
 
 
 def test_a_verdict_on_a_property_is_taken_back_where_nobody_tested_the_judge(run, tmp_path):
-    rows = [ruling(run, name, part(-0.3, -0.1)) for name in ("table1-mse", "table3-synthetic-below")]
+    rows = [
+        ruling(run, name, part(-0.3, -0.1)) for name in ("table1-mse", "table3-synthetic-below")
+    ]
     assert [row["verdict"] for row in rows] == ["reproduced"] * 2
     write_json(tmp_path / "new.json", rows)
-    assert claims.recorded(tmp_path / "new.json")[0]["verdict"] == "reproduced"
-    write_json(tmp_path / "old.json", [{k: v for k, v in row.items() if k != "sight"} for row in rows])
-    old = claims.recorded(tmp_path / "old.json")
+    assert ledger.recorded(tmp_path / "new.json")[0]["verdict"] == "reproduced"
+    write_json(
+        tmp_path / "old.json", [{k: v for k, v in row.items() if k != "sight"} for row in rows]
+    )
+    old = ledger.recorded(tmp_path / "old.json")
     assert [row["verdict"] for row in old] == ["not testable here", "reproduced"]
     assert "older than that test" in old[0]["why"]
 
 
 def test_bad_evidence_is_refused(run):
     with pytest.raises(UserError, match="unknown claim 'table9'"):
-        claims.record(run, "table9", [part(0, 1)])
+        ledger.record(run, "table9", [part(0, 1)])
     with pytest.raises(UserError, match="1 parts, got 2"):
-        claims.record(run, "table1-mse", [part(0, 1, "a"), part(0, 1, "b")])
+        ledger.record(run, "table1-mse", [part(0, 1, "a"), part(0, 1, "b")])
     with pytest.raises(UserError, match="label"):
-        claims.record(run, "fig6-colour", [part(0, 1), part(0, 1)])
+        ledger.record(run, "fig6-colour", [part(0, 1), part(0, 1)])
     assert not (run.root / "evidence").exists()
 
 
 def test_a_null_effect_is_seldom_called_reproduced(run):
-    claim, found = claims.load()["table1-mse"], []
+    claim, found = ledger.load()["table1-mse"], []
     for i in range(200):
         e = stats.mean_interval(np.random.default_rng([1, i]).normal(size=30))
-        found.append(claims.judge(e, claim["direction"], 0))
+        found.append(ledger.judge(e, claim["direction"], 0))
     assert found.count("reproduced") <= 12 and found.count("inconclusive") >= 180
 
 
 def test_markdown_of_one_item_lists_its_claims(run):
-    claims.record(
-        run, "fig6-colour", [part(-0.3, -0.1, "vasc"), part(-0.2, 0.1, "df")], note="48 each", sight=SEEN
+    ledger.record(
+        run,
+        "fig6-colour",
+        [part(-0.3, -0.1, "vasc"), part(-0.2, 0.1, "df")],
+        note="48 each",
+        sight=SEEN,
     )
-    text = claims.markdown(run, "fig6")
-    assert text.count("- The paper says") == 3 and "48 each" in text and text.count("Measured:") == 1
+    text = ledger.markdown(run, "fig6")
+    assert (
+        text.count("- The paper says") == 3 and "48 each" in text and text.count("Measured:") == 1
+    )
     assert "**inconclusive**. 1 of 2 parts agree; the interval [−0.2, 0.1] for df" in text
-    assert "no claim" in claims.markdown(run, "fig2")
+    assert "no claim" in ledger.markdown(run, "fig2")
 
 
 def test_smoke_is_known_by_the_runs_name(tmp_path, monkeypatch):
@@ -161,11 +176,11 @@ def test_smoke_is_known_by_the_runs_name(tmp_path, monkeypatch):
 def test_a_misspelt_field_is_named(tmp_path):
     (tmp_path / "claims.yml").write_text("fig5-x: {statement: a, item: fig5, directoin: less}")
     with pytest.raises(UserError, match="fig5-x"):
-        claims.load(tmp_path / "claims.yml")
+        ledger.load(tmp_path / "claims.yml")
 
 
 def test_typeset_changes_numbers_and_no_names():
     text = "FD-micro of 4ch-8ch: -0.5 [-9.02e-05, 1e-7], n = 7; (-.1), 2-3"
-    assert claims.typeset(text) == (
+    assert ledger.typeset(text) == (
         "FD-micro of 4ch-8ch: −0.5 [−9.02\u00a0×\u00a010<sup>−5</sup>, 1\u00a0×\u00a010<sup>−7</sup>], n\u00a0=\u00a07; (−.1), 2-3"
     )

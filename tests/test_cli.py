@@ -30,7 +30,7 @@ def test_full_disk_is_one_line(project, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "somewhere.npy")
 
-    monkeypatch.setattr("skinsynth.run.run_notebooks", full)
+    monkeypatch.setattr("skinsynth.project.run.run_notebooks", full)
     assert cli.main(["run"]) == 1
     assert (
         capsys.readouterr().err
@@ -42,7 +42,7 @@ def test_other_errors_are_not_hidden(project, monkeypatch):
     def broken(*arguments, **options):
         raise PermissionError(errno.EACCES, "no")
 
-    monkeypatch.setattr("skinsynth.run.run_notebooks", broken)
+    monkeypatch.setattr("skinsynth.project.run.run_notebooks", broken)
     with pytest.raises(PermissionError):
         cli.main(["run"])
 

@@ -3,18 +3,25 @@
 import pandas as pd
 import pytest
 
-from skinsynth import cli, store
-from skinsynth.compare import compare
-from skinsynth.errors import UserError
+from skinsynth import cli
+from skinsynth.book.compare import compare
+from skinsynth.core import store
+from skinsynth.core.errors import UserError
 
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path))
-    table = pd.DataFrame({
-        "model": ["4ch", "8ch"], "n": [100, 100], "MSE": [0.004, 0.002], "MSE low": [0.003, 0.0015],
-        "MSE high": [0.005, 0.0025], "seconds": [10.0, 20.0],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "model": ["4ch", "8ch"],
+            "n": [100, 100],
+            "MSE": [0.004, 0.002],
+            "MSE low": [0.003, 0.0015],
+            "MSE high": [0.005, 0.0025],
+            "seconds": [10.0, 20.0],
+        }
+    )
     for name in ("one", "two"):
         table.to_csv(store.Run(name).tables / "table1.csv", index=False)
     return store.Run("one"), store.Run("two"), table
@@ -31,7 +38,13 @@ def test_equal_runs_agree(runs):
 
 @pytest.mark.parametrize(
     ("column", "value", "found"),
-    [("MSE", 0.0045, []), ("MSE", 0.009, ["MSE"]), ("n", 99, ["n"]), ("seconds", 10.4, []), ("seconds", 11.0, ["seconds"])],
+    [
+        ("MSE", 0.0045, []),
+        ("MSE", 0.009, ["MSE"]),
+        ("n", 99, ["n"]),
+        ("seconds", 10.4, []),
+        ("seconds", 11.0, ["seconds"]),
+    ],
 )
 def test_planted_differences(runs, column, value, found):
     first, second, table = runs

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinsynth import copies
-from skinsynth.errors import UserError
+from skinsynth.core.errors import UserError
+from skinsynth.evaluation import copies
 
 
 def textures(seed, n, size=32):
@@ -150,26 +150,40 @@ def test_a_copy_stands_out_from_the_next_ones():
 def test_whitening_makes_training_features_even():
     x = np.random.default_rng(0).normal(size=(200, 5)) @ np.diag([10, 5, 1, 0.1, 0.01]) + 3
     y = copies.Whitening.fit(x)(x)
-    assert np.allclose(np.cov(y.T), np.eye(y.shape[1]) * 200 / 199, atol=1e-6) and np.allclose(y.mean(0), 0, atol=1e-9)
+    assert np.allclose(np.cov(y.T), np.eye(y.shape[1]) * 200 / 199, atol=1e-6) and np.allclose(
+        y.mean(0), 0, atol=1e-9
+    )
 
 
 def test_pairs_of_one_lesion_are_told_from_strangers():
     images = textures(0, 40)
-    again = np.clip(images.astype(int) + np.random.default_rng(1).integers(-20, 21, images.shape), 0, 255).astype(np.uint8)
+    again = np.clip(
+        images.astype(int) + np.random.default_rng(1).integers(-20, 21, images.shape), 0, 255
+    ).astype(np.uint8)
     both, names = np.concatenate([images, again]), np.tile(np.arange(40), 2)
     describe = lambda x, turned=False: copies.describe(x, pixels, turned)  # noqa: E731
     same = copies.pair_auc(both, names, np.zeros(80), describe, [1, 1])
-    wrong = copies.pair_auc(both, np.concatenate([np.arange(40), np.roll(np.arange(40), 7)]), np.zeros(80), describe, [1, 1])
+    wrong = copies.pair_auc(
+        both,
+        np.concatenate([np.arange(40), np.roll(np.arange(40), 7)]),
+        np.zeros(80),
+        describe,
+        [1, 1],
+    )
     assert same.value > 0.95 and same.n == 40 and wrong.low < 0.5 < wrong.high + 0.05
 
 
 def test_the_checker_finds_planted_copies_among_2000_samples():
     """The shipped search, whitening, margin, class thresholds and all: 200 copies in 2,000 samples."""
     lesions = textures(0, 500)
-    again = np.clip(np.rot90(lesions[:60], axes=(1, 2)).astype(int) + 12, 0, 255).astype(np.uint8)  # a second photograph
+    again = np.clip(np.rot90(lesions[:60], axes=(1, 2)).astype(int) + 12, 0, 255).astype(
+        np.uint8
+    )  # a second photograph
     unseen, fresh = textures(1, 300), textures(2, 1800)
     images = np.concatenate([lesions, again, unseen])
-    names = [f"L{i}" for i in range(500)] + [f"L{i}" for i in range(60)] + [f"U{i}" for i in range(300)]
+    names = (
+        [f"L{i}" for i in range(500)] + [f"L{i}" for i in range(60)] + [f"U{i}" for i in range(300)]
+    )
     dx = np.where(np.arange(len(images)) % 5 == 0, "df", "nv")
     records = pd.DataFrame({"lesion_id": names, "dx": dx, "split": ["train"] * 560 + ["val"] * 300})
     near = copies.checker(images, records, pixels)
@@ -181,4 +195,6 @@ def test_the_checker_finds_planted_copies_among_2000_samples():
     found = score > near.thresholds(of_class)
     assert found[:200].mean() >= 0.95 and (match[:200] == np.arange(100, 300)).mean() >= 0.95
     assert found[200:].mean() <= 0.03
-    assert copies.copy_rate(score[200:], near.thresholds(of_class[200:])).value == found[200:].mean()
+    assert (
+        copies.copy_rate(score[200:], near.thresholds(of_class[200:])).value == found[200:].mean()
+    )

@@ -4,25 +4,29 @@ import numpy as np
 import pytest
 import torch
 
-from skinsynth import counterfactual, inpaint, phantom, segment
+from skinsynth import phantom
+from skinsynth.interpolation import inpaint, paths, segment
 
 
 def test_alpha_one_is_the_lesion_and_zero_the_skin():
     normal, lesion = torch.zeros(2, 4, 2, 2), torch.ones(2, 4, 2, 2)
-    assert torch.equal(counterfactual.lerp(normal, lesion, 1.0), lesion)
-    assert torch.equal(counterfactual.lerp(normal, lesion, 0.0), normal)
-    assert counterfactual.lerp(normal, lesion, 0.25).mean() == 0.25
+    assert torch.equal(paths.lerp(normal, lesion, 1.0), lesion)
+    assert torch.equal(paths.lerp(normal, lesion, 0.0), normal)
+    assert paths.lerp(normal, lesion, 0.25).mean() == 0.25
 
 
 def test_slerp_keeps_the_length_where_lerp_shortens_it():
     g = torch.Generator().manual_seed(0)
-    a, b = (torch.nn.functional.normalize(torch.randn(3, 16, generator=g)).view(3, 4, 2, 2) for _ in "ab")
-    middle = counterfactual.slerp(a, b, 0.5).flatten(1).norm(dim=1)
+    a, b = (
+        torch.nn.functional.normalize(torch.randn(3, 16, generator=g)).view(3, 4, 2, 2)
+        for _ in "ab"
+    )
+    middle = paths.slerp(a, b, 0.5).flatten(1).norm(dim=1)
     assert torch.allclose(middle, torch.ones(3), atol=1e-5)
-    assert (counterfactual.lerp(a, b, 0.5).flatten(1).norm(dim=1) < 0.95).all()
-    assert torch.allclose(counterfactual.slerp(a, b, 0.0), a, atol=1e-5)
-    assert torch.allclose(counterfactual.slerp(a, b, 1.0), b, atol=1e-5)
-    assert torch.allclose(counterfactual.slerp(a, a, 0.3), a, atol=1e-5)
+    assert (paths.lerp(a, b, 0.5).flatten(1).norm(dim=1) < 0.95).all()
+    assert torch.allclose(paths.slerp(a, b, 0.0), a, atol=1e-5)
+    assert torch.allclose(paths.slerp(a, b, 1.0), b, atol=1e-5)
+    assert torch.allclose(paths.slerp(a, a, 0.3), a, atol=1e-5)
 
 
 @pytest.mark.parametrize("dx", ["mel", "nv", "vasc"])
@@ -35,7 +39,9 @@ def test_inpainting_comes_nearer_to_the_true_skin(dx):
         made = inpaint.inpaint(p.clean, p.mask)
         error = lambda x, p=p: ((x[p.mask] / 255 - p.normal[p.mask] / 255.0) ** 2).mean()  # noqa: E731
         gains.append(10 * np.log10(error(p.clean) / error(made)))
-        assert np.array_equal(made[~inpaint.dilate(p.mask, 0.12)], p.clean[~inpaint.dilate(p.mask, 0.12)])
+        assert np.array_equal(
+            made[~inpaint.dilate(p.mask, 0.12)], p.clean[~inpaint.dilate(p.mask, 0.12)]
+        )
     assert np.median(gains) > 3
 
 
@@ -63,7 +69,7 @@ def test_only_the_largest_region_is_kept():
 
 def test_variance_is_the_trace_of_the_covariance():
     x = np.random.default_rng(0).normal(size=(50, 7))
-    assert counterfactual.variance(x) == pytest.approx(np.trace(np.cov(x.T)))
+    assert paths.variance(x) == pytest.approx(np.trace(np.cov(x.T)))
 
 
 def test_permutation_finds_a_wider_set_and_no_more():
@@ -72,10 +78,10 @@ def test_permutation_finds_a_wider_set_and_no_more():
     wide, same = a.copy(), a.copy()
     wide[30:] *= 2
     same[30:] = rng.normal(size=(30, 5))
-    seen, p = counterfactual.variance_test(a, wide, 500)
+    seen, p = paths.variance_test(a, wide, 500)
     assert seen > 0 and p < 0.01
-    assert counterfactual.variance_test(a, same, 500)[1] > 0.05
-    assert counterfactual.variance_test(wide, a, 500)[0] == pytest.approx(-seen)
+    assert paths.variance_test(a, same, 500)[1] > 0.05
+    assert paths.variance_test(wide, a, 500)[0] == pytest.approx(-seen)
 
 
 def test_permutation_is_calibrated():
@@ -85,5 +91,5 @@ def test_permutation_is_calibrated():
         rng = np.random.default_rng(k)
         a = rng.normal(size=(20, 3))
         b = np.concatenate([a[:10], rng.normal(size=(10, 3))])
-        low += counterfactual.variance_test(a, b, 99, seed=k)[1] <= 0.1
+        low += paths.variance_test(a, b, 99, seed=k)[1] <= 0.1
     assert 5 <= low <= 36

@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skinsynth import data, splits, verify
-from skinsynth.config import CLASSES
-from skinsynth.errors import UserError
+from skinsynth.core.config import CLASSES
+from skinsynth.core.errors import UserError
+from skinsynth.data import layouts, splits, verify
+from skinsynth.numerics import pixels
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="real images are not on this machine")
-IMAGES, MASKS = "ham10000/HAM10000_images_part_1", "ham10000/" + data.MASK_FOLDER
+IMAGES, MASKS = "ham10000/HAM10000_images_part_1", "ham10000/" + layouts.MASK_FOLDER
 
 
 def picture(path, size=(20, 15), seed=0, **how):
@@ -28,15 +29,22 @@ def write_ham(root, n=14, separator=",", name="HAM10000_metadata.csv", folders=2
         part = f"HAM10000_images_part_{1 + i % 2}" if folders == 2 else "HAM10000_images"
         image_id = f"ISIC_{set_[8:]}{i:07d}"
         picture(root / set_ / part / f"{image_id}.jpg", seed=i)
-        mask = root / set_ / data.MASK_FOLDER / f"{image_id}_segmentation.png"
+        mask = root / set_ / layouts.MASK_FOLDER / f"{image_id}_segmentation.png"
         mask.parent.mkdir(exist_ok=True)
         pixels = np.zeros((45, 60), np.uint8)
         pixels[:, 30:] = 255
         Image.fromarray(pixels).save(mask)
         rows.append(
-            dict(lesion_id=f"HAM_{set_[8:]}{i // 2}", image_id=image_id, dx=CLASSES[i // 2 % 7],
-                 dx_type="histo", age=40 + i, sex="unknown", localization="back")
-        )  # fmt: skip
+            dict(
+                lesion_id=f"HAM_{set_[8:]}{i // 2}",
+                image_id=image_id,
+                dx=CLASSES[i // 2 % 7],
+                dx_type="histo",
+                age=40 + i,
+                sex="unknown",
+                localization="back",
+            )
+        )
     table = pd.DataFrame(rows)
     table.to_csv(root / set_ / name, sep=separator, index=False)
     return table
@@ -52,25 +60,27 @@ def rewrite(root, table):
 )
 def test_official_layouts(tmp_path, folders, separator, name):
     write_ham(tmp_path, separator=separator, name=name, folders=folders)
-    records = data.load_ham(tmp_path)
-    assert tuple(records.columns) == data.COLUMNS and len(records) == 14
-    assert data.class_counts(records).to_dict() == dict.fromkeys(CLASSES, 2)
-    assert records.sex.isna().all() and records.age.iloc[3] == 43 and (records.truth_dir == "").all()
-    assert data.read_images(records, 8).shape == (14, 8, 8, 3)
-    masks = data.read_masks(records, 10)
+    records = layouts.load_ham(tmp_path)
+    assert tuple(records.columns) == layouts.COLUMNS and len(records) == 14
+    assert layouts.class_counts(records).to_dict() == dict.fromkeys(CLASSES, 2)
+    assert (
+        records.sex.isna().all() and records.age.iloc[3] == 43 and (records.truth_dir == "").all()
+    )
+    assert pixels.read_images(records, 8).shape == (14, 8, 8, 3)
+    masks = pixels.read_masks(records, 10)
     assert masks.dtype == bool and masks[:, :, 5:].all() and not masks[:, :, :5].any()
 
 
 def test_masks_are_optional_but_asked_for(tmp_path):
     write_ham(tmp_path)
     (tmp_path / MASKS / "ISIC_0000003_segmentation.png").unlink()
-    records = data.load_ham(tmp_path)
+    records = layouts.load_ham(tmp_path)
     assert (records.mask_path == "").sum() == 1
     with pytest.raises(UserError, match="ISIC_0000003: no lesion mask"):
-        data.read_masks(records, 8)
+        pixels.read_masks(records, 8)
     gone = records[records.mask_path != ""].assign(mask_path="gone.png")
     with pytest.raises(UserError, match=r"gone\.png: no such file"):
-        data.read_masks(gone, 8)
+        pixels.read_masks(gone, 8)
 
 
 def _no_folder(root, table):
@@ -132,13 +142,19 @@ FAULTS = {
     _no_images: (r"ham10000: no folder HAM10000_images_part_1 or", "set"),
     _empty_table: (r"HAM10000_metadata\.csv: not a readable table", "set"),
     _no_column: (r"HAM10000_metadata\.csv: no column lesion_id; use", "set"),
-    _unknown_code: (r"metadata\.csv: unknown diagnosis 'melanoma' of ISIC_.*; known codes: akiec", "label"),
+    _unknown_code: (
+        r"metadata\.csv: unknown diagnosis 'melanoma' of ISIC_.*; known codes: akiec",
+        "label",
+    ),
     _image_gone: (r"no image ISIC_0000004, which HAM10000_metadata\.csv lists; add", "missing"),
     _orphan: (r"ISIC_0000004\.jpg: image without metadata; add its row", "orphan"),
     _id_twice: (r"metadata\.csv: ISIC_0000004 comes twice; keep one", "duplicate"),
     _image_twice: (r"ISIC_0000004\.png: a second image of this name", "duplicate"),
     _no_lesion: (r"metadata\.csv: ISIC_0000004 has no lesion_id; fill", "label"),
-    _other_mask: (r"ISIC_0000004_segmentation\.png: mask of 60x60 for an image of 20x15; use", "mask"),
+    _other_mask: (
+        r"ISIC_0000004_segmentation\.png: mask of 60x60 for an image of 20x15; use",
+        "mask",
+    ),
     _text_mask: (r"ISIC_0000004_segmentation\.png: not an image; download", "unreadable"),
 }
 
@@ -150,7 +166,7 @@ def test_each_fault_is_one_line_and_in_the_report(tmp_path, spoil):
     spoil(tmp_path, table)
     message, kind = FAULTS[spoil]
     with pytest.raises(UserError, match=message) as error:
-        data.load_ham(tmp_path)
+        layouts.load_ham(tmp_path)
     assert "\n" not in str(error.value)
     if spoil is not _no_folder:
         report = verify.verify(tmp_path)
@@ -165,7 +181,7 @@ def test_verify_lists_all_faults_at_once(tmp_path):
     cut = tmp_path / IMAGES / "ISIC_0000000.jpg"
     cut.write_bytes(cut.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"\(\d more: skinsynth data verify"):
-        data.load_ham(tmp_path)
+        layouts.load_ham(tmp_path)
     report = verify.verify(tmp_path)
     faults = report.table[~report.table.kind.isin(("class", "lesions", "masks"))]
     assert set(faults.kind) == {"label", "orphan", "missing", "unreadable"}
@@ -177,10 +193,12 @@ def test_verify_lists_all_faults_at_once(tmp_path):
 
 
 def test_same_aspect_within_a_pixel_of_rounding():
-    assert data.same_aspect((600, 450), (200, 150)) and data.same_aspect((199, 150), (600, 450))
-    assert data.same_aspect((64, 64), (64, 64)) and data.same_aspect((100, 100), (64, 64))
+    assert layouts.same_aspect((600, 450), (200, 150)) and layouts.same_aspect(
+        (199, 150), (600, 450)
+    )
+    assert layouts.same_aspect((64, 64), (64, 64)) and layouts.same_aspect((100, 100), (64, 64))
     for other in ((64, 63), (450, 600), (60, 60), (600, 451)):
-        assert not data.same_aspect((600, 450), other), other
+        assert not layouts.same_aspect((600, 450), other), other
 
 
 def save_variants(folder):
@@ -196,16 +214,24 @@ def save_variants(folder):
     picture.convert("1").save(folder / "bit.png")
     rgb.convert("CMYK").save(folder / "cmyk.jpg", quality=100)
     picture.save(folder / "grey.jpg", quality=100)
-    names = ("grey.png", "rgba.png", "palette.png", "grey16.png", "rgb16.png", "grey.jpg", "cmyk.jpg")
+    names = (
+        "grey.png",
+        "rgba.png",
+        "palette.png",
+        "grey16.png",
+        "rgb16.png",
+        "grey.jpg",
+        "cmyk.jpg",
+    )
     return grey, dict.fromkeys(names, 3) | {"bit.png": 255}
 
 
 def test_every_kind_of_file_becomes_uint8_rgb(tmp_path):
     grey, names = save_variants(tmp_path)
     for name, tolerance in names.items():
-        pixels = data.read_rgb(tmp_path / name)
-        assert pixels.shape == (12, 16, 3) and pixels.dtype == np.uint8, name
-        assert np.abs(pixels.astype(int) - grey[..., None]).max() <= tolerance, name
+        shown = pixels.read_rgb(tmp_path / name)
+        assert shown.shape == (12, 16, 3) and shown.dtype == np.uint8, name
+        assert np.abs(shown.astype(int) - grey[..., None]).max() <= tolerance, name
 
 
 def test_colours_are_rgb_and_the_crop_is_central(tmp_path):
@@ -214,7 +240,7 @@ def test_colours_are_rgb_and_the_crop_is_central(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "x.png")
     records = pd.DataFrame({"path": [tmp_path / "x.png"]})
     for size in (5, 10, 20):  # smaller, equal, larger
-        assert (data.read_images(records, size) == (200, 100, 50)).all()
+        assert (pixels.read_images(records, size) == (200, 100, 50)).all()
 
 
 @pytest.mark.parametrize("cut", [1, 20, 100, 500])
@@ -223,17 +249,17 @@ def test_truncated_jpeg_is_an_error(tmp_path, cut):
     picture(path, (64, 48), quality=90)
     path.write_bytes(path.read_bytes()[: -3 * cut])
     with pytest.raises(UserError, match=r"a\.jpg: unreadable image \(.*\); download it again"):
-        data.read_images(pd.DataFrame({"path": [path]}), 16)
+        pixels.read_images(pd.DataFrame({"path": [path]}), 16)
 
 
 def test_palette_masks(tmp_path):
     write_ham(tmp_path, n=2)
     path = tmp_path / MASKS / "ISIC_0000000_segmentation.png"
-    before = data.read_masks(data.load_ham(tmp_path), 15)
+    before = pixels.read_masks(layouts.load_ham(tmp_path), 15)
     image = Image.open(path).convert("P")
     image.putpalette([255, 255, 255, 0, 0, 0] + [0] * 750)  # index 0 is white: indices are no masks
     image.point(lambda v: int(v == 0)).save(path)
-    assert (data.read_masks(data.load_ham(tmp_path), 15) == before).all()
+    assert (pixels.read_masks(layouts.load_ham(tmp_path), 15) == before).all()
 
 
 def write_pad(root):
@@ -244,12 +270,14 @@ def write_pad(root):
     folder = root / "pad_ufes_20/images/imgs_part_1"
     for row in table[table.there == 1].itertuples():
         picture(folder / row.img_id, (16, 16), seed=row.Index)
-    table.drop(columns="there").assign(**facts).to_csv(root / "pad_ufes_20/metadata.csv", index=False)
+    table.drop(columns="there").assign(**facts).to_csv(
+        root / "pad_ufes_20/metadata.csv", index=False
+    )
 
 
 def test_pad_counts_absent_images_and_keys_lesions_by_patient(tmp_path):
     write_pad(tmp_path)
-    records = data.load_pad(tmp_path)
+    records = layouts.load_pad(tmp_path)
     assert records.attrs["missing"] == 1
     assert records.lesion_id.tolist() == ["PAT_1_7", "PAT_2_7"]
     assert records.dx.tolist() == ["bcc", "scc"] and (records["split"] == "test").all()
@@ -257,13 +285,20 @@ def test_pad_counts_absent_images_and_keys_lesions_by_patient(tmp_path):
     assert "absent: 1" in str(verify.verify(tmp_path)) and verify.verify(tmp_path).ok
     picture(tmp_path / "pad_ufes_20/images/imgs_part_1/PAT_9_9_9.png")
     with pytest.raises(UserError, match="PAT_9_9_9.png: image without metadata"):
-        data.load_pad(tmp_path)
+        layouts.load_pad(tmp_path)
 
 
 def test_three_conventions_for_scc():
-    for mapping in data.PAD_TO_HAM.values():
-        assert mapping["nev"] == ("nv",) and set(mapping) == {"ack", "bcc", "mel", "nev", "scc", "sek"}
-    assert [len(m["scc"]) for m in data.PAD_TO_HAM.values()] == [0, 1, 3]
+    for mapping in layouts.PAD_TO_HAM.values():
+        assert mapping["nev"] == ("nv",) and set(mapping) == {
+            "ack",
+            "bcc",
+            "mel",
+            "nev",
+            "scc",
+            "sek",
+        }
+    assert [len(m["scc"]) for m in layouts.PAD_TO_HAM.values()] == [0, 1, 3]
 
 
 def test_isic_test_set(tmp_path):
@@ -274,17 +309,17 @@ def test_isic_test_set(tmp_path):
         picture(root / f"ISIC2018_Task3_Test_Input/{name}.jpg")
     path = root / "ISIC2018_Task3_Test_GroundTruth.csv"
     table.to_csv(path, index_label="image")
-    assert data.load_isic_test(tmp_path).dx.tolist() == ["nv", "vasc"]
+    assert layouts.load_isic_test(tmp_path).dx.tolist() == ["nv", "vasc"]
     table.assign(MEL=1.0).to_csv(path, index_label="image")
     with pytest.raises(UserError, match="unknown diagnosis 'not one-hot' of ISIC_1"):
-        data.load_isic_test(tmp_path)
+        layouts.load_isic_test(tmp_path)
 
 
 def test_test_folder_is_the_test_split_where_there_is_one(tmp_path):
     write_ham(tmp_path, n=140)
-    assert set(data.load(tmp_path)["ham"]["split"]) == {"train", "val", "test"}
+    assert set(layouts.load(tmp_path)["ham"]["split"]) == {"train", "val", "test"}
     write_ham(tmp_path, set_="ham10000_test")
-    sets = data.load(tmp_path)
+    sets = layouts.load(tmp_path)
     counts = sets["ham"]["split"].value_counts()
     assert counts["test"] == 14 and abs(counts["train"] - 112) <= 7 and sets["pad"] is None
     write_ham(tmp_path / "other")
@@ -292,28 +327,28 @@ def test_test_folder_is_the_test_split_where_there_is_one(tmp_path):
     (tmp_path / "ham10000_test").rename(tmp_path / "old")
     (tmp_path / "leak").rename(tmp_path / "ham10000_test")  # the same lesions as in the pool
     with pytest.raises(UserError, match="is in 2 splits"):
-        data.load(tmp_path)
+        layouts.load(tmp_path)
 
 
 def test_truth_of_the_phantom(tmp_path):
     write_ham(tmp_path, n=2)
     with pytest.raises(UserError, match="real images have no ground truth"):
-        data.read_truth(data.load_ham(tmp_path), "hair", 15)
+        pixels.read_truth(layouts.load_ham(tmp_path), "hair", 15)
     for i in range(2):
         for kind in ("hair", "clean", "normal"):
             picture(tmp_path / f"truth/ISIC_{i:07d}_{kind}.png", (15, 15), seed=i)
-    records = data.load_ham(tmp_path)
-    assert data.read_truth(records, "hair", 15).dtype == bool
-    assert data.read_truth(records, "clean", 15).shape == (2, 15, 15, 3)
+    records = layouts.load_ham(tmp_path)
+    assert pixels.read_truth(records, "hair", 15).dtype == bool
+    assert pixels.read_truth(records, "clean", 15).shape == (2, 15, 15, 3)
     with pytest.raises(UserError, match="unknown truth 'skin'; choose"):
-        data.read_truth(records, "skin", 15)
+        pixels.read_truth(records, "skin", 15)
 
 
 @needs_real
 def test_real_sets_are_indexed_whole(tmp_path):
-    sets = data.load(REAL)
+    sets = layouts.load(REAL)
     ham, pad = sets["ham"], sets["pad"]
-    assert data.class_counts(ham).tolist() == [327, 514, 1099, 115, 1113, 6705, 142]
+    assert layouts.class_counts(ham).tolist() == [327, 514, 1099, 115, 1113, 6705, 142]
     assert ham.lesion_id.nunique() == 7470 and (ham.mask_path != "").all()
     assert (len(pad), pad.attrs["missing"], pad.patient_id.nunique()) == (686, 1612, 537)
     shares = pd.crosstab(ham.dx, ham["split"], normalize="index")
@@ -322,9 +357,10 @@ def test_real_sets_are_indexed_whole(tmp_path):
     leaky = splits.image_split(ham, (0.9, 0.0, 0.1))
     assert 0.38 < splits.leakage(ham, leaky) < 0.47  # about 42 % by the protocol
     assert splits.duplicate_sets(ham) == [
-        ["ISIC_0024366", "ISIC_0029861"], ["ISIC_0024777", "ISIC_0029938"],
-    ]  # fmt: skip
+        ["ISIC_0024366", "ISIC_0029861"],
+        ["ISIC_0024777", "ISIC_0029938"],
+    ]
     few = ham.iloc[::400]
-    assert data.read_images(few, 64).shape == (26, 64, 64, 3)
-    masks = data.read_masks(few, 64)
+    assert pixels.read_images(few, 64).shape == (26, 64, 64, 3)
+    masks = pixels.read_masks(few, 64)
     assert 0.05 < masks.mean() < 0.7

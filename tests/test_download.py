@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from skinsynth import download
-from skinsynth.errors import UserError
-from skinsynth.store import read_json
+from skinsynth.core.errors import UserError
+from skinsynth.core.store import read_json
+from skinsynth.data import download
 
 CONTENT = bytes(range(256)) * 2000
 
@@ -107,10 +107,16 @@ def test_official_table_has_a_hash_or_says_so():
 
 
 def test_full_download_unpacks_flat_and_is_not_repeated(tmp_path, server, offer):
-    archive = zipped({"top/ISIC_1.jpg": CONTENT, "__MACOSX/top/._ISIC_1.jpg": b"x", "top/.DS_Store": b""})
+    archive = zipped(
+        {"top/ISIC_1.jpg": CONTENT, "__MACOSX/top/._ISIC_1.jpg": b"x", "top/.DS_Store": b""}
+    )
     offer({"meta.csv": ("ham10000/meta.csv", b"a,b\n"), "images.zip": ("ham10000/images", archive)})
     got = fetch(tmp_path, server)
-    assert files_of(tmp_path) == ["downloads.json", "ham10000/images/ISIC_1.jpg", "ham10000/meta.csv"]
+    assert files_of(tmp_path) == [
+        "downloads.json",
+        "ham10000/images/ISIC_1.jpg",
+        "ham10000/meta.csv",
+    ]
     assert (tmp_path / "ham10000/images/ISIC_1.jpg").read_bytes() == CONTENT
     assert got["images.zip"]["checked"] and got == read_json(tmp_path / "downloads.json")
     asked = len(server.asked)

@@ -5,9 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from skinsynth import data, hair, phantom
-from skinsynth.config import CLASSES
-from skinsynth.errors import UserError
+from skinsynth import phantom
+from skinsynth.core.config import CLASSES
+from skinsynth.core.errors import UserError
+from skinsynth.data import hair, layouts
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 SKIN = (205, 150, 140)
@@ -31,7 +32,9 @@ def curves(image, seed=0, count=6, colour=(45, 35, 30), width=None):
         points = start + t * (np.cos(angle), np.sin(angle)) + t**2 * bend
         cv2.polylines(big, [(points * 4 * size).astype(np.int32)], False, 255, width)
     cover = cv2.resize(big, (size, size), interpolation=cv2.INTER_AREA)[..., None] / 255
-    return (image * (1 - cover) + np.array(colour) * cover).round().astype(np.uint8), cover[..., 0] > 0.15
+    return (image * (1 - cover) + np.array(colour) * cover).round().astype(np.uint8), cover[
+        ..., 0
+    ] > 0.15
 
 
 @pytest.mark.parametrize("size", [64, 128, 256, 450])
@@ -52,9 +55,13 @@ def test_dark_hair_of_the_phantom():
     """Hair of a pixel's width or less: found where it is 20 and more grey levels darker."""
     drawn = [phantom.dermatoscopy(5, i, CLASSES[i % 7], 64) for i in range(210)]
     hairy = [p for p in drawn if p.hair.mean() > 0.003]
-    grey = [[cv2.cvtColor(x, cv2.COLOR_RGB2GRAY).astype(int) for x in (p.clean, p.image)] for p in hairy]
+    grey = [
+        [cv2.cvtColor(x, cv2.COLOR_RGB2GRAY).astype(int) for x in (p.clean, p.image)] for p in hairy
+    ]
     contrast = np.array([(a - b)[p.hair].mean() for p, (a, b) in zip(hairy, grey, strict=True)])
-    true, clean, image = (np.stack([getattr(p, k) for p in hairy]) for k in ("hair", "clean", "image"))
+    true, clean, image = (
+        np.stack([getattr(p, k) for p in hairy]) for k in ("hair", "clean", "image")
+    )
     steps = [hair.dullrazor(x) for x in image]
     found, out = np.stack([s.mask for s in steps]), np.stack([s.inpainted for s in steps])
     assert (contrast > 25).sum() >= 8
@@ -70,7 +77,10 @@ def test_grey_is_from_rgb_not_bgr():
     """A bluish dark line that is only dark when red weighs 0.299 and blue 0.114."""
     image = np.full((64, 64, 3), (180, 120, 60), np.uint8)
     image[30, 5:60] = (60, 118, 180)
-    assert cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[30, 30] > cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[0, 0]
+    assert (
+        cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[30, 30]
+        > cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[0, 0]
+    )
     steps = hair.dullrazor(image)
     assert steps.grey[30, 30] == round(0.299 * 60 + 0.587 * 118 + 0.114 * 180)
     assert steps.mask[30, 10:55].all()
@@ -106,9 +116,14 @@ def test_any_size(shape):
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 4), np.uint8),
-     np.zeros((0, 8, 3), np.uint8), [[1]]],
-)  # fmt: skip
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        [[1]],
+    ],
+)
 def test_other_images_are_refused(image):
     with pytest.raises(UserError, match="hair removal takes"):
         hair.dullrazor(image)
@@ -151,8 +166,8 @@ def test_fast_enough():
 @pytest.mark.skipif(not REAL.is_dir(), reason="real images are not on this machine")
 @pytest.mark.parametrize("size", [64, 150])
 def test_hair_drawn_on_real_images(size):
-    records = data.load_ham(REAL).iloc[::50]
-    images = data.read_images(records, size)
+    records = layouts.load_ham(REAL).iloc[::50]
+    images = layouts.read_images(records, size)
     bare = images[[not hair.dullrazor(i).mask.any() for i in images]][:40]
     assert len(bare) == 40
     drawn = [curves(image, seed=k) for k, image in enumerate(bare)]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from skinsynth import hair, hairtest, phantom
-from skinsynth.config import CLASSES
+from skinsynth import phantom
+from skinsynth.core.config import CLASSES
+from skinsynth.data import hair, hairtest
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,13 @@ def test_scores_of_a_perfect_an_idle_and_a_careless_method(bare):
         def how(x):
             mask = mask_of(x)
             return hair.HairSteps(None, np.zeros(mask.shape, np.uint8), mask, hair.fill(x, mask))
+
         return hairtest.score(drawn, how=how)
 
     perfect, idle = method(lambda x: truth[bytes(x)]), method(lambda x: np.zeros(x.shape[:2], bool))
-    assert (perfect["F1"] == 1).all() and perfect["PSNR after"] == pytest.approx(perfect["PSNR ceiling"])
+    assert (perfect["F1"] == 1).all() and perfect["PSNR after"] == pytest.approx(
+        perfect["PSNR ceiling"]
+    )
     assert (idle["F1"] == 0).all() and idle["PSNR after"] == pytest.approx(idle["PSNR before"])
     own, book = hairtest.score(drawn), hairtest.score(drawn, how=hair.textbook)
     assert np.median(own["F1"]) > 0.85 and np.median(own["Dice"]) > np.median(book["Dice"])

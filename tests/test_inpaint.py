@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from skinsynth import config, inpaint, networks, phantom
-from skinsynth.errors import UserError
+from skinsynth import phantom, recipe
+from skinsynth.core import config
+from skinsynth.core.errors import UserError
+from skinsynth.interpolation import inpaint
+from skinsynth.networks import table
 
 
 def lesions(n=6, size=64, dx="mel"):
@@ -37,7 +40,13 @@ def test_harmonic_continues_a_slope():
     filled = inpaint.harmonic(holed, area)
     assert np.abs(filled[area] - image[area]).max() < 6
     corner = (x < 12) & (y < 12)  # the area touches the image's edge
-    assert np.abs(inpaint.harmonic(np.where(corner[..., None], 0, image).astype(np.uint8), corner)[corner] - image[corner]).mean() < 16
+    assert (
+        np.abs(
+            inpaint.harmonic(np.where(corner[..., None], 0, image).astype(np.uint8), corner)[corner]
+            - image[corner]
+        ).mean()
+        < 16
+    )
 
 
 def test_grain_of_the_skin_is_kept():
@@ -79,12 +88,12 @@ def test_lama_is_read_from_torchscript_after_its_hash(monkeypatch, tmp_path):
     torch.jit.script(Paler()).save(str(tmp_path / "big-lama.pt"))
     with pytest.raises(UserError, match="lama is needed and absent"):
         monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path / "none"))
-        config.configure(inpainter="lama")
+        recipe.check(config.configure(inpainter="lama"))
     monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path))
     with pytest.raises(UserError, match="SHA-256"):
         inpaint.inpaint(image, mask, "lama")
     digest = hashlib.sha256((tmp_path / "big-lama.pt").read_bytes()).hexdigest()
-    monkeypatch.setitem(networks.NETWORKS, "lama", replace(networks.NETWORKS["lama"], digest=digest))
+    monkeypatch.setitem(table.NETWORKS, "lama", replace(table.NETWORKS["lama"], digest=digest))
     assert inpaint.best() == "lama"
     made = inpaint.inpaint(image, mask, "lama")
     assert np.abs(made[13:17, 13:17].astype(int) - [204, 153, 102]).max() <= 1, "RGB in, RGB out"

@@ -7,23 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinsynth import (
-    claims,
-    config,
-    faults,
-    judges,
-    measures,
-    metrics,
-    panel,
-    phantom,
-    recipe,
-    standard,
-    stats,
-    store,
-)
+from skinsynth import phantom, recipe
+from skinsynth.core import config, store
+from skinsynth.evaluation import faults, judges, measures, metrics, panel
+from skinsynth.networks import published
+from skinsynth.numerics import stats
+from skinsynth.project import ledger
 
 REFERENCE = Path(__file__).parent.parent.parent / "shared" / "lpips-reference"
-CFG = config.configure("smoke", size=64, n_train=500, n_test=20, n_pad=6, samples=20, classify_steps=2)
+CFG = config.configure(
+    "smoke", size=64, n_train=500, n_test=20, n_pad=6, samples=20, classify_steps=2
+)
 
 
 def _pairs(names, folder):
@@ -37,7 +31,7 @@ def test_lpips_gives_the_published_values(backbone, values):
     if not REFERENCE.is_dir():
         pytest.skip("the authors' three pictures are not here")
     ref, others = _pairs(("ex_ref", "ex_p0", "ex_p1"), REFERENCE)
-    found = [measures.lpips_distance(standard.LPIPS(backbone), ref, x)[0] for x in others]
+    found = [measures.lpips_distance(published.LPIPS(backbone), ref, x)[0] for x in others]
     assert found == pytest.approx(values, abs=1e-3)
 
 
@@ -46,8 +40,10 @@ def test_lpips_of_pictures_of_our_own(backbone, values):
     """A drawn lesion against its blurred and its shifted self: values measured with these weights."""
     x = phantom.dermatoscopy(0, 0, "bkl", 64).clean[None]
     faulty = faults.blur(x, 1.0), faults.colour_shift(x, 16)
-    net = standard.LPIPS(backbone)
-    assert [measures.lpips_distance(net, x, y)[0] for y in faulty] == pytest.approx(values, abs=2e-4)
+    net = published.LPIPS(backbone)
+    assert [measures.lpips_distance(net, x, y)[0] for y in faulty] == pytest.approx(
+        values, abs=2e-4
+    )
     assert measures.lpips_distance(net, x, x)[0] < 1e-6
 
 
@@ -73,7 +69,9 @@ def test_the_judge_sees_what_stand_ins_did_not(sight):
 def test_every_fault_stands_in_the_table_with_every_measure_of_sets(sight):
     assert set(sight.fault) == set(faults.FAULTS)
     for fault in set(sight.fault) - {"labels mixed"}:
-        assert {*panel.NAMES, "precision", "recall", "density", "coverage"} <= set(sight[sight.fault == fault].measure)
+        assert {*panel.NAMES, "precision", "recall", "density", "coverage"} <= set(
+            sight[sight.fault == fault].measure
+        )
     assert (sight.low <= sight.moved).all() and (sight.moved <= sight.high).all()
 
 
@@ -98,7 +96,10 @@ def test_faults_are_of_the_size_they_say():
 
 
 def _table(*seen):
-    rows = [dict(fault="blur", size=s, unit="px", measure="FD", seen=v) for s, v in zip((0.5, 0.7, 1.0, 2.0), seen, strict=True)]
+    rows = [
+        dict(fault="blur", size=s, unit="px", measure="FD", seen=v)
+        for s, v in zip((0.5, 0.7, 1.0, 2.0), seen, strict=True)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -108,11 +109,14 @@ def test_seen_means_at_this_size_and_every_larger_one():
     assert said(True, False, False, True) == (True, "FD sees a blur of 2 px, not 1.")
     assert said(True, True, True, True) == (True, "FD sees a blur of 0.5 px.")
     assert said(True, True, True, False) == (False, "FD does not see a blur of 2 px.")
-    assert judges.sees(_table(True, True, True, True), "FD", "colour") == (False, "FD was not tested on colour.")
+    assert judges.sees(_table(True, True, True, True), "FD", "colour") == (
+        False,
+        "FD was not tested on colour.",
+    )
 
 
 def test_a_verdict_needs_a_measure_that_sees(run):
-    claim = claims.load()["fig9-sharper"]
+    claim = ledger.load()["fig9-sharper"]
     assert claim["property"] == "detail"
     parts = [stats.Estimate(-1.0, -1.2, -0.8, 50, label) for label in ("a", "b")]
     for sight, wanted in (
@@ -120,28 +124,41 @@ def test_a_verdict_needs_a_measure_that_sees(run):
         ((False, "It does not see a blur of 2 px."), "the judge cannot see it"),
         (None, "not testable here"),
     ):
-        claims.record(run, "fig9-sharper", parts, profile="micro", sight=sight)
-        row = next(r for r in claims.evaluate(run) if r["id"] == "fig9-sharper")
+        ledger.record(run, "fig9-sharper", parts, profile="micro", sight=sight)
+        row = next(r for r in ledger.evaluate(run) if r["id"] == "fig9-sharper")
         assert row["verdict"] == wanted and (sight is None or sight[1] in row["why"])
 
 
 def test_every_claim_on_pictures_names_a_property_and_a_decisive_fault_stands_for_it():
-    named = {k: c["property"] for k, c in claims.load().items() if c["property"]}
+    named = {k: c["property"] for k, c in ledger.load().items() if c["property"]}
     assert set(named.values()) <= set(judges.DECIDES) and len(named) >= 20
     for decisive in judges.DECIDES.values():
         assert set(decisive) <= set(faults.FAULTS)
 
 
 def test_a_collapsed_noisy_or_blurred_generator_is_told_from_a_good_one():
-    x = np.stack([phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(["nv", "vasc"] * 40)])
+    x = np.stack(
+        [phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(["nv", "vasc"] * 40)]
+    )
     judge = panel.Judge()
     measured = lambda images: judge(images, ["nv"] * len(images), range(len(images)))  # noqa: E731
     real, other = measured(x[::2]), measured(x[1::2])
-    assert np.abs(real.features).max() > 0 and real.probabilities.sum(1) == pytest.approx(np.ones(40), abs=1e-5)
+    assert np.abs(real.features).max() > 0 and real.probabilities.sum(1) == pytest.approx(
+        np.ones(40), abs=1e-5
+    )
     again = judge.embed(x[:3])
-    assert np.allclose(again, judge.embed(x[:7])[:3], atol=1e-4), "the batch changes nothing but float noise"
-    collapsed = np.repeat(x[:1], 40, 0).astype(int) + np.random.default_rng(0).integers(-1, 2, (40, 1, 1, 1))
-    found = {k: v.mean() for k, v in metrics.prdc(real.features, measured(collapsed.clip(0, 255).astype(np.uint8)).features).items()}
+    assert np.allclose(again, judge.embed(x[:7])[:3], atol=1e-4), (
+        "the batch changes nothing but float noise"
+    )
+    collapsed = np.repeat(x[:1], 40, 0).astype(int) + np.random.default_rng(0).integers(
+        -1, 2, (40, 1, 1, 1)
+    )
+    found = {
+        k: v.mean()
+        for k, v in metrics.prdc(
+            real.features, measured(collapsed.clip(0, 255).astype(np.uint8)).features
+        ).items()
+    }
     assert found["precision"] > 0.9 and found["recall"] < 0.1 and found["coverage"] < 0.2
     floor = metrics.frechet_distance(real.features, other.features)
     noise = np.random.default_rng(1).integers(0, 256, x[1::2].shape, dtype=np.uint8)

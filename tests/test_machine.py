@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from skinsynth import machine, training
-from skinsynth.errors import UserError
+from skinsynth.core import machine
+from skinsynth.core.errors import UserError
+from skinsynth.numerics import training
 
 AVX2 = dict(avx2=True, avx512_bf16=False, amx_bf16=False)
 NATIVE = dict(avx2=True, avx512_bf16=True, amx_bf16=False)
@@ -40,7 +42,11 @@ def _train(out, stop=None, **choices):
     def loss(model, index, rng):
         if len(seen) == stop:
             raise KeyboardInterrupt
-        seen.append(str(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else "torch.float32")
+        seen.append(
+            str(torch.get_autocast_dtype("cpu"))
+            if torch.is_autocast_enabled("cpu")
+            else "torch.float32"
+        )
         noise = torch.randn(len(index), 3, 8, 8, generator=rng)
         return (model(x[index] + noise).float() - x[index]).square().mean()
 
@@ -61,7 +67,9 @@ def _train(out, stop=None, **choices):
         ("SVE256", dict(bf16=True), "float32"),
     ],
 )
-def test_a_processor_gets_bfloat16_only_where_its_hardware_multiplies_it(processor, tmp_path, instructions, flags, expected):
+def test_a_processor_gets_bfloat16_only_where_its_hardware_multiplies_it(
+    processor, tmp_path, instructions, flags, expected
+):
     processor(instructions, flags)
     assert machine.precision(torch.device("cpu")) == expected
     seen = _train(tmp_path / "run", steps=1)[2]
@@ -72,7 +80,9 @@ def test_a_processor_gets_bfloat16_only_where_its_hardware_multiplies_it(process
 def test_graphics_processors(monkeypatch):
     monkeypatch.delenv("SKINSYNTH_PRECISION", raising=False)
     for native, expected in ((True, "bfloat16"), (False, "float16")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native)
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native
+        )
         assert machine.precision(torch.device("cuda")) == expected
     assert machine.precision(torch.device("mps")) == "float32"
 
@@ -82,7 +92,9 @@ def test_a_variable_forces_a_precision_and_a_wrong_one_is_refused(processor, mon
     monkeypatch.setenv("SKINSYNTH_PRECISION", "bfloat16")
     assert machine.precision(torch.device("cpu")) == "bfloat16"
     monkeypatch.setenv("SKINSYNTH_PRECISION", "bf16")
-    with pytest.raises(UserError, match="SKINSYNTH_PRECISION=bf16: choose one of float32, bfloat16, float16"):
+    with pytest.raises(
+        UserError, match="SKINSYNTH_PRECISION=bf16: choose one of float32, bfloat16, float16"
+    ):
         machine.precision(torch.device("cpu"))
 
 
@@ -117,7 +129,10 @@ def test_parts_side_by_side_give_what_one_after_the_other_gives(tmp_path, monkey
         pytest.skip("one thread: nothing goes side by side")
     monkeypatch.setenv("SKINSYNTH_PRECISION", "float32")
     n = torch.get_num_threads()
-    beside, after = (_train(tmp_path / k, divisible=d, accumulate=n) for k, d in (("beside", True), ("after", False)))
+    beside, after = (
+        _train(tmp_path / k, divisible=d, accumulate=n)
+        for k, d in (("beside", True), ("after", False))
+    )
     assert torch.get_num_threads() == n, "the process keeps its threads"
     assert abs(beside[1] / after[1] - 1).max() < 1e-4
     again = _train(tmp_path / "again", divisible=True, accumulate=n)
@@ -126,11 +141,15 @@ def test_parts_side_by_side_give_what_one_after_the_other_gives(tmp_path, monkey
 
 
 def test_lanes_keep_order_and_gradient_mode_and_may_call_lanes():
-    outer = machine.side_by_side(lambda i: sum(machine.side_by_side(lambda j: i * j, range(4))), range(5))
+    outer = machine.side_by_side(
+        lambda i: sum(machine.side_by_side(lambda j: i * j, range(4))), range(5)
+    )
     assert outer == [6 * i for i in range(5)]
     weight = torch.ones(2, requires_grad=True)
     with torch.no_grad():
-        assert not any(y.requires_grad for y in machine.side_by_side(lambda i: i * weight, range(3)))
+        assert not any(
+            y.requires_grad for y in machine.side_by_side(lambda i: i * weight, range(3))
+        )
     assert all(y.requires_grad for y in machine.side_by_side(lambda i: i * weight, range(3)))
     with pytest.raises(ValueError, match="bad"):
         machine.side_by_side(lambda i: int("bad"), range(3))
@@ -156,7 +175,10 @@ def test_what_the_user_has_set_stays(monkeypatch):
     for own in ({"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "5", "OMP_NUM_THREADS": "7"}):
         given = dict(own)
         machine.prepare(given)
-        assert own.items() <= given.items() and len(set(given) & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) == 1
+        assert (
+            own.items() <= given.items()
+            and len(set(given) & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) == 1
+        )
     monkeypatch.setattr(machine, "processors", lambda: 3)
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 8)
     given = {}
@@ -166,5 +188,11 @@ def test_what_the_user_has_set_stays(monkeypatch):
 
 def test_it_is_set_before_torch_is_imported():
     code = "import skinsynth, sys, os; assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PATH": ""}, cwd=machine.Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={"PATH": ""},
+        cwd=Path(__file__).parents[1],
+    )
     assert done.stdout.strip() == machine.SPIN, done.stderr

@@ -1,6 +1,5 @@
 """Metrics agree with the field's own code, and their conventions cannot be swapped unseen."""
 
-
 import cv2
 import numpy as np
 import pytest
@@ -9,9 +8,11 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from skinsynth import metrics, standard, stats
-from skinsynth.errors import UserError
-from skinsynth.measures import ms_ssim_scales
+from skinsynth.core.errors import UserError
+from skinsynth.evaluation import measures, metrics
+from skinsynth.evaluation.measures import ms_ssim_scales
+from skinsynth.networks import published
+from skinsynth.numerics import stats
 
 
 def features(seed, n=600, d=16, shift=0.0, scale=1.0):
@@ -56,9 +57,13 @@ def test_frechet_distance_is_analytic_for_known_gaussians():
 def test_frechet_distance_of_a_dimension_that_never_varies():
     f, g = (np.random.default_rng(k).normal(k, 1 + k, (200, 4)) for k in (0, 1))
     still = [np.c_[x, np.full(200, 3.0)] for x in (f, g)]
-    assert metrics.frechet_distance(*still) == pytest.approx(metrics.frechet_distance(f, g), rel=1e-6)
+    assert metrics.frechet_distance(*still) == pytest.approx(
+        metrics.frechet_distance(f, g), rel=1e-6
+    )
     moved = [still[0], np.c_[g, np.full(200, 5.0)]]
-    assert metrics.frechet_distance(*moved) == pytest.approx(metrics.frechet_distance(f, g) + 4, rel=1e-6)
+    assert metrics.frechet_distance(*moved) == pytest.approx(
+        metrics.frechet_distance(f, g) + 4, rel=1e-6
+    )
 
 
 def test_kid_of_subsets_is_the_mean_over_each_of_them():
@@ -66,7 +71,9 @@ def test_kid_of_subsets_is_the_mean_over_each_of_them():
     rng, each = np.random.default_rng([7, 1]), []
     for _ in range(6):
         each.append(metrics.kid(*(x[rng.choice(len(x), 20, replace=False)] for x in (f, g))))
-    assert metrics.kid(f, g, subsets=6, subset_size=20, seed=7) == pytest.approx(np.mean(each), rel=1e-9)
+    assert metrics.kid(f, g, subsets=6, subset_size=20, seed=7) == pytest.approx(
+        np.mean(each), rel=1e-9
+    )
 
 
 def test_kid_is_torch_fidelitys_and_streams():
@@ -155,7 +162,10 @@ def test_a_share_of_one_has_an_interval():
     x, groups = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 20
     found = metrics.prdc_with_interval(x, x + 1e-6, groups, groups)
     assert found["precision"].value == 1 and found["precision"].high == 1
-    assert found["precision"].low == pytest.approx(stats.wilson(50, 50).low) and 0.9 < found["precision"].low < 1
+    assert (
+        found["precision"].low == pytest.approx(stats.wilson(50, 50).low)
+        and 0.9 < found["precision"].low < 1
+    )
     far = metrics.prdc_with_interval(x, x + 100, groups, groups)["recall"]
     assert far.value == far.low == 0 and 0 < far.high < 0.1
 
@@ -215,18 +225,18 @@ def test_bad_features_are_named():
 def test_mse_psnr_on_the_unit_scale():
     a = np.zeros((2, 8, 8, 3), np.uint8)
     b = np.full_like(a, 51)
-    assert metrics.mse(a, b) == pytest.approx([0.04, 0.04])
-    assert metrics.psnr(a, b) == pytest.approx([13.979] * 2, abs=1e-3)
-    assert np.isinf(metrics.psnr(a, a)).all()
+    assert measures.mse(a, b) == pytest.approx([0.04, 0.04])
+    assert measures.psnr(a, b) == pytest.approx([13.979] * 2, abs=1e-3)
+    assert np.isinf(measures.psnr(a, a)).all()
     with pytest.raises(UserError, match="uint8"):
-        metrics.mse(a, b / 255)
+        measures.mse(a, b / 255)
 
 
 def test_ms_ssim_says_its_scales():
     assert [ms_ssim_scales(s) for s in (16, 32, 64, 128, 160, 161, 256)] == [1, 2, 3, 4, 4, 5, 5]
     for size, scales in ((32, 2), (64, 3), (161, 5)):
         a = textures(0, 3, size)
-        values, used = metrics.ms_ssim(a, a)
+        values, used = measures.ms_ssim(a, a)
         assert used == scales and values == pytest.approx(np.ones(3), abs=1e-5)
         noisy = np.clip(a + np.random.default_rng(0).normal(0, 40, a.shape), 0, 255).astype(
             np.uint8
@@ -234,18 +244,18 @@ def test_ms_ssim_says_its_scales():
         slight = np.clip(a + np.random.default_rng(0).normal(0, 5, a.shape), 0, 255).astype(
             np.uint8
         )
-        assert (metrics.ms_ssim(a, noisy)[0] < metrics.ms_ssim(a, slight)[0]).all()
+        assert (measures.ms_ssim(a, noisy)[0] < measures.ms_ssim(a, slight)[0]).all()
     with pytest.raises(UserError, match="11 pixels"):
-        metrics.ms_ssim(a[:, :8, :8], a[:, :8, :8])
+        measures.ms_ssim(a[:, :8, :8], a[:, :8, :8])
 
 
 def test_lpips_grows_with_distortion_and_ignores_the_batch():
-    a, net = textures(0, 5, 64), standard.LPIPS("alex")
+    a, net = textures(0, 5, 64), published.LPIPS("alex")
     slight = np.clip(a.astype(int) + 5, 0, 255).astype(np.uint8)
-    near, far = (metrics.lpips_distance(net, a, b) for b in (slight, a[::-1]))
-    assert metrics.lpips_distance(net, a, a) == pytest.approx(np.zeros(5), abs=1e-6)
+    near, far = (measures.lpips_distance(net, a, b) for b in (slight, a[::-1]))
+    assert measures.lpips_distance(net, a, a) == pytest.approx(np.zeros(5), abs=1e-6)
     assert near.max() < np.delete(far, 2).min()  # a distance, not a similarity
-    assert metrics.lpips_distance(net, a, slight, batch=2) == pytest.approx(near, abs=1e-5)
+    assert measures.lpips_distance(net, a, slight, batch=2) == pytest.approx(near, abs=1e-5)
 
 
 def test_band_energy_finds_a_sine_in_its_band():
@@ -253,10 +263,10 @@ def test_band_energy_finds_a_sine_in_its_band():
     for i, frequency in enumerate((0.08, 0.19, 0.4)):
         wave = np.tile(128 + 60 * np.sin(2 * np.pi * frequency * x), (64, 1))
         image = np.repeat(wave[None, :, :, None], 3, -1).astype(np.uint8)
-        assert metrics.band_energy(image)[0].argmax() == i
-    soft, sharp = (metrics.band_energy(textures(0, 8, blur=b)) for b in (3, 1))
+        assert measures.band_energy(image)[0].argmax() == i
+    soft, sharp = (measures.band_energy(textures(0, 8, blur=b)) for b in (3, 1))
     assert (sharp[:, 2] > soft[:, 2]).all()
-    assert metrics.band_gap(sharp, soft) > metrics.band_gap(sharp, sharp[:4])
+    assert measures.band_gap(sharp, soft) > measures.band_gap(sharp, sharp[:4])
 
 
 def test_border_texture_colour_see_what_their_name_says():
@@ -264,13 +274,13 @@ def test_border_texture_colour_see_what_their_name_says():
     mask = ((x - 32) ** 2 + (y - 32) ** 2 < 200)[None]
     disc = np.where(mask[..., None], np.uint8([90, 50, 40]), np.uint8([220, 180, 160]))
     soft = cv2.GaussianBlur(disc[0], (0, 0), 4)[None]
-    assert metrics.border_sharpness(disc, mask) > 2 * metrics.border_sharpness(soft, mask)
-    assert np.isnan(metrics.border_sharpness(disc, mask * 0)).all()
+    assert measures.border_sharpness(disc, mask) > 2 * measures.border_sharpness(soft, mask)
+    assert np.isnan(measures.border_sharpness(disc, mask * 0)).all()
     flat, rough = np.full((1, 64, 64, 3), 128, np.uint8), textures(0, 1, blur=1)
-    assert metrics.texture_energy(rough, mask) > metrics.texture_energy(flat, mask) + 0.02
-    lab = metrics.colour_statistics(disc, mask)[0]
+    assert measures.texture_energy(rough, mask) > measures.texture_energy(flat, mask) + 0.02
+    lab = measures.colour_statistics(disc, mask)[0]
     assert lab[0] < 35 and lab[1] > 10 and lab[3:] == pytest.approx([0, 0, 0], abs=1e-3)
-    bgr = metrics.colour_statistics(disc[..., ::-1], mask)[0]
+    bgr = measures.colour_statistics(disc[..., ::-1], mask)[0]
     assert bgr[2] < 0 < lab[2]  # a picture read as BGR turns blue
 
 
@@ -279,21 +289,21 @@ def test_measure_distance_prefers_the_nearer_set():
     real, near, far = (rng.normal(m, 1, (200, 3)) for m in (0, 0.2, 1))
     near[3, 1] = np.nan
     groups = groups_of(real, near, far)
-    e = metrics.difference_with_interval(metrics.measure_distance, real, near, far, *groups)
+    e = metrics.difference_with_interval(measures.measure_distance, real, near, far, *groups)
     assert e.high < 0
-    assert metrics.measure_distance(real, far) == pytest.approx(1, abs=0.2)
+    assert measures.measure_distance(real, far) == pytest.approx(1, abs=0.2)
 
 
 def test_shortcut_audit_finds_planted_shortcuts():
     real, fake = textures(0, 60), textures(1, 60)
-    assert all(0.3 < e.value < 0.7 for e in metrics.shortcut_audit(real, fake))
+    assert all(0.3 < e.value < 0.7 for e in measures.shortcut_audit(real, fake))
     dark, blocky = fake.copy(), fake.copy()
     dark[:, :4], dark[:, -4:] = 0, 0
     blocky[:, :, ::16] = 255
-    audit = {e.label: e for e in metrics.shortcut_audit(real, dark)}
+    audit = {e.label: e for e in measures.shortcut_audit(real, dark)}
     assert audit["border darkness"].low > 0.95
-    assert {e.label: e for e in metrics.shortcut_audit(real, blocky)}["blockiness"].low > 0.95
-    swapped = {e.label: e for e in metrics.shortcut_audit(dark, real)}
+    assert {e.label: e for e in measures.shortcut_audit(real, blocky)}["blockiness"].low > 0.95
+    swapped = {e.label: e for e in measures.shortcut_audit(dark, real)}
     assert swapped["border darkness"].high < 0.05
 
 
@@ -301,6 +311,6 @@ def test_auc_interval_covers():
     inside = 0
     for i in range(300):
         rng = np.random.default_rng([3, i])
-        e = metrics.auc_interval(rng.normal(1, 1, 80), rng.normal(0, 1, 60))
+        e = measures.auc_interval(rng.normal(1, 1, 80), rng.normal(0, 1, 60))
         inside += e.low <= 0.7602 <= e.high  # Phi(1 / sqrt 2)
     assert 0.91 < inside / 300 < 0.98

@@ -6,10 +6,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from skinsynth import adapters, clip, denoiser, phantom, pipeline, vae
-from skinsynth.arrays import to_tensor, to_uint8
-from skinsynth.config import CLASSES
-from skinsynth.errors import UserError
+from skinsynth import phantom
+from skinsynth.core.config import CLASSES
+from skinsynth.core.errors import UserError
+from skinsynth.diffusion import adapters, clip, denoiser, pipeline, vae
+from skinsynth.numerics.arrays import to_tensor, to_uint8
 
 SIDE, TOKENS, WIDTH = 4, 3, 24
 
@@ -41,9 +42,13 @@ def test_new_channels_are_aimed_at_what_the_old_ones_leave_out(small):
     vae.aim_new_channels(wide, 4, x)
     code = wide.encode(x).latent_dist.mean
     assert torch.equal(code[:, :4], random[:, :4])
-    assert (old.decode(old.encode(x).latent_dist.mean).sample - wide.decode(code).sample).abs().max() < 1e-5
+    assert (
+        old.decode(old.encode(x).latent_dist.mean).sample - wide.decode(code).sample
+    ).abs().max() < 1e-5
     spread = code.std((0, 2, 3))
-    assert torch.allclose(spread[4:], spread[:4].max(), rtol=1e-3), "as strong as the strongest old channel"
+    assert torch.allclose(spread[4:], spread[:4].max(), rtol=1e-3), (
+        "as strong as the strongest old channel"
+    )
     seen = []
     hook = wide.encoder.conv_out.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     wide.encode(x)
@@ -80,17 +85,23 @@ def test_expansion_at_the_size_of_stable_diffusion():
     """The public configuration of Stable Diffusion 1.5 with random weights: 83.7 M and 859.5 M."""
     torch.manual_seed(0)
     old = AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=[128, 256, 512, 512], layers_per_block=2, latent_channels=4, sample_size=512,
-    ).eval()  # fmt: skip
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[128, 256, 512, 512],
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+    ).eval()
     assert round(sum(p.numel() for p in old.parameters()) / 1e6, 1) == 83.7
     wide, x = vae.expand_vae(old, 8), torch.rand(1, 3, 64, 64) * 2 - 1
     a, b = old.encode(x).latent_dist.mean, wide.encode(x).latent_dist.mean
     assert (old.decode(a).sample - wide.decode(b).sample).abs().max() < 1e-5
     unet = UNet2DConditionModel(
-        sample_size=64, block_out_channels=[320, 640, 1280, 1280], cross_attention_dim=768,
+        sample_size=64,
+        block_out_channels=[320, 640, 1280, 1280],
+        cross_attention_dim=768,
         attention_head_dim=8,
-    ).eval()  # fmt: skip
+    ).eval()
     assert round(sum(p.numel() for p in unet.parameters()) / 1e6, 1) == 859.5
     z, t, e = torch.randn(1, 8, 8, 8), torch.tensor([300]), torch.randn(1, 1, 768)
     before = unet(z[:, :4], t, e).sample
@@ -124,45 +135,27 @@ def test_adapters_start_as_the_identity(adapted):
     assert torch.equal(adapted(z, t, label), adapted(z, t, label, tokens))
 
 
-@pytest.mark.parametrize("injection", adapters.INJECTIONS)
-def test_each_injection_starts_as_the_identity_learns_and_drops(small, injection):
+def test_adapters_learn_and_drop(small):
     torch.manual_seed(3)
     wide = denoiser.expand_unet(small[1], 8)
-    net = denoiser.Denoiser.build(wide, 5, 1 + 4, WIDTH, injection=injection)
+    net = denoiser.Denoiser.build(wide, 5, 1 + 4, WIDTH)
     z, t, label, _ = _inputs()
     tokens = torch.randn(2, 5, 5, WIDTH)
     assert torch.equal(net.eval()(z, t, label), net(z, t, label, tokens))
     torch.nn.init.normal_(net.unet.conv_out.weight, std=0.1)
     net(z, t, label, tokens).square().sum().backward()
-    moved = [m.to_out.weight.grad for m in net.unet.modules() if isinstance(m, adapters.Injection) and m.levels]
+    moved = [
+        m.to_out.weight.grad
+        for m in net.unet.modules()
+        if isinstance(m, adapters.LevelAttention) and m.levels
+    ]
     assert all(g.abs().max() > 0 for g in moved)
     with torch.no_grad():
         for m in net.unet.modules():
-            if isinstance(m, adapters.Injection):
+            if isinstance(m, adapters.LevelAttention):
                 torch.nn.init.normal_(m.to_out.weight, std=0.2)
         assert not torch.allclose(net(z, t, label), net(z, t, label, tokens))
         assert torch.equal(net(z, t, label), net(z, t, label, tokens, torch.zeros(2)))
-
-
-@torch.no_grad()
-def test_spatial_residual_adds_each_patch_where_it_lies():
-    """A token in the upper left cell changes the upper left of the block and not the lower right."""
-    block = adapters.LevelResidual(6, 4, (0,), 1 + 4)
-    torch.nn.init.ones_(block.to_v.weight)
-    tokens = torch.zeros(1, 5, 6)
-    tokens[0, 1] = 1  # after CLS the first patch
-    added = block.read(None, torch.zeros(1, 64, 4), [tokens]).view(8, 8, 4)
-    assert added[0, 0].min() > 5 and added[7, 7].abs().max() == 0
-    with pytest.raises(UserError, match="square grid, got 3"):
-        adapters.LevelResidual(6, 4, (0,), 1 + 3)
-
-
-def test_pooled_tokens_are_means_of_their_cells():
-    states = torch.arange(16.0).view(1, 1, 16, 1)
-    states = torch.cat([torch.full((1, 1, 1, 1), -1.0), states], 2)
-    assert clip.pooled_tokens(states, 4).flatten().tolist() == [-1, 2.5, 4.5, 10.5, 12.5]
-    with pytest.raises(UserError, match="patches = 5 is no grid within 4 x 4 patches; try 4"):
-        clip.pooled_tokens(states, 5)
 
 
 def _trained(model):
@@ -186,7 +179,7 @@ def test_dropped_tokens_and_scale_zero_add_nothing(adapted):
     assert (plain - model(z, t, label, tokens, torch.zeros(2))).abs().max() < 1e-6
     half = model(z, t, label, tokens, torch.tensor([1.0, 0.0]))
     assert (half[0] - given[0]).abs().max() < 1e-5 and (half[1] - plain[1]).abs().max() < 1e-5
-    model.set_strength(0)
+    model.set_adapters(0)
     assert torch.equal(plain, model(z, t, label, tokens))
 
 
@@ -261,7 +254,9 @@ def test_guidance_acts_on_all_channels(pipe):
         alone = pipe.denoiser(z, t, label)
     assert (guided - (reference + 3 * (base - reference))).abs().max() < 1e-4
     assert (strong - (without + 3 * (base - without))).abs().max() < 1e-4
-    assert (mild - (without + 2 * (reference - without) + 3 * (base - reference))).abs().max() < 1e-4
+    assert (
+        mild - (without + 2 * (reference - without) + 3 * (base - reference))
+    ).abs().max() < 1e-4
     assert (plain - (without + 3 * (alone - without))).abs().max() < 1e-4
     assert ((guided - base).abs().amax((0, 2, 3)) > 1e-5).all()
 
@@ -273,7 +268,9 @@ def test_adapters_have_a_strength_while_sampling(pipe):
     plain = drawn(reference=np.zeros_like(tokens), adapter_strength=0.0)
     assert abs(full - half).max() > 1 and abs(full - off).max() > 1
     assert abs(off - plain).max() <= 1, "switched off, the reference does not matter"
-    assert abs(drawn(reference=tokens) - full).max() <= 1, "as trained by default, whatever came before"
+    assert abs(drawn(reference=tokens) - full).max() <= 1, (
+        "as trained by default, whatever came before"
+    )
 
 
 def test_saved_pipeline_gives_the_same_images(pipe, tmp_path):
@@ -322,7 +319,9 @@ def test_levels_of_the_papers_encoder_at_its_size():
     """ViT-H/14 with random weights: all 32 layers for Fig 3, five levels of CLS and 32 patches."""
     facts = open_clip.get_model_config("ViT-H-14")
     torch.manual_seed(0)
-    model = open_clip.CLIP(facts["embed_dim"], facts["vision_cfg"], dict(width=64, heads=1, layers=1)).eval()
+    model = open_clip.CLIP(
+        facts["embed_dim"], facts["vision_cfg"], dict(width=64, heads=1, layers=1)
+    ).eval()
     assert round(sum(p.numel() for p in model.visual.parameters()) / 1e6) == 632
     x = torch.rand(1, 3, 256, 256) * 2 - 1
     states = clip.hidden_states(model, x)
@@ -342,7 +341,15 @@ def test_neighbour_distance_rises_with_roughness():
 def test_captions_name_no_diagnosis_and_tokens_end_once():
     captions = [phantom.caption(phantom.generic(0, i, 32)[2]) for i in range(40)]
     words = clip.words_of(captions)
-    for word in ("melanoma", "nevus", "naevus", "carcinoma", "keratosis", "dermatofibroma", *CLASSES):
+    for word in (
+        "melanoma",
+        "nevus",
+        "naevus",
+        "carcinoma",
+        "keratosis",
+        "dermatofibroma",
+        *CLASSES,
+    ):
         assert word not in words
     tokens = clip.tokenize(captions, words)
     assert (tokens == len(words) + 2).sum(1).eq(1).all() and tokens.max() == len(words) + 2
@@ -358,10 +365,15 @@ def test_class_and_image_are_dropped_independently():
 
     n = 4000
     loss = denoiser.diffusion_loss(
-        np.zeros((n, 4, 2, 2), np.float32), denoiser.micro_scheduler(), np.zeros(n, np.int64),
-        tokens=np.zeros((n, 1, 1, 1), np.float16), share=0.3,
-    )  # fmt: skip
+        np.zeros((n, 4, 2, 2), np.float32),
+        denoiser.micro_scheduler(),
+        np.zeros(n, np.int64),
+        tokens=np.zeros((n, 1, 1, 1), np.float16),
+        share=0.3,
+    )
     loss(spy, torch.arange(n), torch.Generator().manual_seed(0))
     label, image = seen[0].float()
-    assert label.mean() == pytest.approx(0.3, abs=0.03) and image.mean() == pytest.approx(0.3, abs=0.03)
+    assert label.mean() == pytest.approx(0.3, abs=0.03) and image.mean() == pytest.approx(
+        0.3, abs=0.03
+    )
     assert (label * image).mean() == pytest.approx(0.09, abs=0.02)

@@ -8,20 +8,13 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from skinsynth import (
-    architecture,
-    clip,
-    denoiser,
-    failures,
-    networks,
-    panel,
-    phantom,
-    pipeline,
-    store,
-    vae,
-)
-from skinsynth.errors import UserError
-from skinsynth.machine import device
+from skinsynth import phantom
+from skinsynth.core import store
+from skinsynth.core.errors import UserError
+from skinsynth.core.machine import device
+from skinsynth.diffusion import architecture, clip, denoiser, pipeline, vae
+from skinsynth.evaluation import failures, panel
+from skinsynth.networks import table
 
 
 def test_matched_takes_equally_many_of_each_class():
@@ -47,7 +40,9 @@ def test_excess_is_none_at_the_floor_and_one_at_the_far_end():
 @pytest.fixture(scope="module")
 def skin():
     classes = np.array([c for c in ("nv", "vasc") for _ in range(40)])
-    return np.stack([phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(classes)]), classes
+    return np.stack(
+        [phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(classes)]
+    ), classes
 
 
 def test_failure_score_finds_planted_hair_and_colour(skin):
@@ -95,7 +90,7 @@ def test_inception_of_the_true_architecture_stands_beside_under_its_own_name(mon
     torch.save({}, tmp_path / "none.pth")
     names = ["2048", "logits_unbiased"]
     theirs = Untrained("random", names, feature_extractor_weights_path=str(tmp_path / "none.pth"))
-    network = networks.NETWORKS["inception"]
+    network = table.NETWORKS["inception"]
     file = tmp_path / network.source.rpartition("/")[2]
     torch.save(theirs.state_dict(), file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -103,7 +98,7 @@ def test_inception_of_the_true_architecture_stands_beside_under_its_own_name(mon
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
     with pytest.raises(UserError, match="SHA-256"):
         panel.Judge()
-    monkeypatch.setitem(networks.NETWORKS, "inception", replace(network, digest=digest))
+    monkeypatch.setitem(table.NETWORKS, "inception", replace(network, digest=digest))
     judge = panel.Judge(store.Run("r"))
     images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
     found = judge(images, ["nv"] * 8, range(8))
@@ -111,21 +106,30 @@ def test_inception_of_the_true_architecture_stands_beside_under_its_own_name(mon
     assert np.allclose(found.inception.features, wanted, rtol=1e-4, atol=1e-5)
     assert np.allclose(found.inception.probabilities, logits.softmax(1), atol=1e-6)
     row = panel.row(judge, "x", found, judge(images[::-1].copy(), ["nv"] * 8, range(8)))
-    assert {"FID", "KID", "IS", *panel.NAMES, "coverage"} <= set(row), "both networks, each under its own name"
+    assert {"FID", "KID", "IS", *panel.NAMES, "coverage"} <= set(row), (
+        "both networks, each under its own name"
+    )
     monkeypatch.setattr(panel, "BATCH", 2)
     for path in (tmp_path / "results/r/features").iterdir():
         path.unlink()
     again = judge(images, ["nv"] * 8, range(8))
-    assert np.allclose(found.features, again.features, atol=1e-4), "the batch changes nothing but float noise"
+    assert np.allclose(found.features, again.features, atol=1e-4), (
+        "the batch changes nothing but float noise"
+    )
     judge.net = judge.inception = None
-    assert np.array_equal(judge(images, ["nv"] * 8, range(8)).features, again.features), "read, not measured again"
+    assert np.array_equal(judge(images, ["nv"] * 8, range(8)).features, again.features), (
+        "read, not measured again"
+    )
 
 
 def test_without_inception_nothing_bears_its_names(monkeypatch, tmp_path):
     monkeypatch.setenv("SKINSYNTH_WEIGHTS", str(tmp_path / "a"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "b"))
     judge = panel.Judge()
-    assert str(judge.inception) == "not computed: weights absent: inception; skinsynth weights fetch inception"
+    assert (
+        str(judge.inception)
+        == "not computed: weights absent: inception; skinsynth weights fetch inception"
+    )
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     found = judge(images, ["nv"] * 8, range(8))
     row = panel.row(judge, "x", found, found)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from skinsynth import phantom
-from skinsynth.config import CLASSES, PAD_CLASSES
-from skinsynth.errors import UserError
+from skinsynth.core.config import CLASSES, PAD_CLASSES
+from skinsynth.core.errors import UserError
 from skinsynth.phantom.dataset import counts
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "ham10000"
@@ -160,7 +160,9 @@ def test_dataset_files_are_what_was_drawn(written):
     ham, _, _ = read(written)
     row = ham.iloc[0]
     image = cv2.imread(str(written / f"ham10000/HAM10000_images_part_1/{row.image_id}.png"))
-    clean, hair = (cv2.imread(str(written / f"truth/{row.image_id}_{k}.png")) for k in ("clean", "hair"))
+    clean, hair = (
+        cv2.imread(str(written / f"truth/{row.image_id}_{k}.png")) for k in ("clean", "hair")
+    )
     assert set(np.unique(hair)) <= {0, 255}
     assert np.array_equal(image[hair == 0], clean[hair == 0])
     drawn = phantom.dermatoscopy(4, 0, row.dx, 32, lesion=0)
@@ -186,16 +188,23 @@ def test_counts_add_up():
 def look(image, mask):
     """Colour, contrast and band power (log10) of one 64-pixel picture, {statistic: value}."""
     x = image.astype(float) / 255
-    found = {f"{c} {what}": value for what, values in (
-        ("mean", x.mean((0, 1))), ("deviation", x.std((0, 1))),
-        ("contrast", x[~mask].mean(0) - x[mask].mean(0)),
-    ) for c, value in zip("rgb", values, strict=True)}
+    found = {
+        f"{c} {what}": value
+        for what, values in (
+            ("mean", x.mean((0, 1))),
+            ("deviation", x.std((0, 1))),
+            ("contrast", x[~mask].mean(0) - x[mask].mean(0)),
+        )
+        for c, value in zip("rgb", values, strict=True)
+    }
     grey = x.mean(2) - x.mean()
     power = np.abs(np.fft.fft2(grey * np.outer(np.hanning(64), np.hanning(64)))) ** 2
     ticks = np.fft.fftfreq(64) * 64
     radius = np.hypot(*np.meshgrid(ticks, ticks))
-    return found | {f"power {low}-{high}": np.log10(
-        power[(radius >= low) & (radius < high)].mean() + 1e-9) for low, high in BANDS}
+    return found | {
+        f"power {low}-{high}": np.log10(power[(radius >= low) & (radius < high)].mean() + 1e-9)
+        for low, high in BANDS
+    }
 
 
 def real_looks(n=300):
@@ -206,8 +215,10 @@ def real_looks(n=300):
         pair = []
         for image in (cv2.imread(str(path))[..., ::-1], cv2.imread(str(mask), 0)):
             height, width = image.shape[:2]
-            square = image[:, (width - height) // 2:(width + height) // 2]
-            pair.append(cv2.resize(np.ascontiguousarray(square), (64, 64), interpolation=cv2.INTER_AREA))
+            square = image[:, (width - height) // 2 : (width + height) // 2]
+            pair.append(
+                cv2.resize(np.ascontiguousarray(square), (64, 64), interpolation=cv2.INTER_AREA)
+            )
         if 20 < (pair[1] > 127).sum() < 4076:
             yield look(pair[0], pair[1] > 127)
 

@@ -4,16 +4,24 @@ from dataclasses import replace
 
 import pytest
 
-from skinsynth import cli, plan, store
-from skinsynth.config import configure
+from skinsynth import cli
+from skinsynth.book import plan
+from skinsynth.core import store
+from skinsynth.core.config import configure
 
 
 @pytest.fixture
 def speed(monkeypatch, tmp_path):
     """A machine of known speed, and an empty results folder."""
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
-    kinds = [(way, kind) for way in ("train", "infer") for kind in ("encode", "decode", "unet", "classifier")]
-    monkeypatch.setattr(plan, "speeds", lambda: dict.fromkeys(kinds, 1e11) | {"draw": 50.0, "hair": 500.0})
+    kinds = [
+        (way, kind)
+        for way in ("train", "infer")
+        for kind in ("encode", "decode", "unet", "classifier")
+    ]
+    monkeypatch.setattr(
+        plan, "speeds", lambda: dict.fromkeys(kinds, 1e11) | {"draw": 50.0, "hair": 500.0}
+    )
     return tmp_path
 
 
@@ -23,7 +31,13 @@ def test_nothing_is_computed_and_nothing_written(speed):
     assert not (speed / "results").exists()
     names = [facts["stage"] for facts in found.values()]
     assert names.count("denoiser") == 4 and names.count("vae") == 2 and names[0] == "phantom"
-    assert set(f["notebook"] for f in found.values()) == {"01_data", "02_vae", "04_synthesis", "05_interpolation", "06_downstream"}
+    assert set(f["notebook"] for f in found.values()) == {
+        "01_data",
+        "02_vae",
+        "04_generation",
+        "05_interpolation",
+        "06_downstream",
+    }
     more = plan.stages(store.Run("micro"), configure("micro", extras=True))
     assert set(found) < set(more)
 
@@ -49,13 +63,19 @@ def test_every_profile_has_a_plan(speed, profile, monkeypatch):
     monkeypatch.setattr(plan, "images_of", lambda cfg: 1000)
     cfg = configure(profile, extras=True)  # on the phantom's stages, so that no data are needed
     found = plan.table(store.Run(profile), cfg)
-    assert (found.seconds > 0).all() and (found.memory > 0).all() and set(found.notebook) <= set(plan.NOTEBOOKS)
+    assert (
+        (found.seconds > 0).all()
+        and (found.memory > 0).all()
+        and set(found.notebook) <= set(plan.NOTEBOOKS)
+    )
 
 
 def test_true_sizes_are_counted_without_weights(speed):
     counted = plan.networks(configure("paper", data="/data"))
     assert 8.5e8 < counted["unet"][2] < 8.7e8 and 8.3e7 < counted["encode"][2] < 8.5e7
-    assert 1e11 < counted["unet"][0] < 4e11, "operations of a 32 x 32 latent, twice its multiplications"
+    assert 1e11 < counted["unet"][0] < 4e11, (
+        "operations of a 32 x 32 latent, twice its multiplications"
+    )
 
 
 def test_the_command_says_minutes_memory_and_disk(speed, capsys):
@@ -72,12 +92,17 @@ def test_before_a_run_the_time_is_said_and_nothing_where_all_is_done(speed, monk
         pass
     assert len(said) == 1 and "3 of 3 stages are left: about" in said[0]
     done = plan.stages(run, cfg, ("01_data",))
-    monkeypatch.setattr(plan, "stages", lambda *_: {k: v | {"finished": True} for k, v in done.items()})
+    monkeypatch.setattr(
+        plan, "stages", lambda *_: {k: v | {"finished": True} for k, v in done.items()}
+    )
     with plan.announced(run, cfg, ("01_data",), said.append):
         pass
     assert len(said) == 1
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(30, "30 s"), (600, "10 minutes"), (7200, "2.0 hours"), (864000, "10 days")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(30, "30 s"), (600, "10 minutes"), (7200, "2.0 hours"), (864000, "10 days")],
+)
 def test_durations_in_words(seconds, text):
     assert plan.words(seconds) == text

@@ -12,12 +12,21 @@ import pytest
 from conftest import ROOT
 from safetensors.torch import load_file
 
-from skinsynth import arrays, config, recipe, store
+from skinsynth import recipe
+from skinsynth.core import config, store
+from skinsynth.numerics import arrays
 
 TINY = replace(
-    config.PROFILES["smoke"], n_train=100, n_test=3, n_pad=60, vae_steps=2, unet_steps=4, samples=10,
-    sampling_steps=2, accumulate=2,
-)  # fmt: skip
+    config.PROFILES["smoke"],
+    n_train=100,
+    n_test=3,
+    n_pad=60,
+    vae_steps=2,
+    unet_steps=4,
+    samples=10,
+    sampling_steps=2,
+    accumulate=2,
+)
 JOB = """
 import sys
 from accelerate import PartialState
@@ -46,11 +55,22 @@ def _together(alone, tmp_path, *dropped):
     for stage in dropped:
         shutil.rmtree(stages / stage.path.name)
     (tmp_path / "job.py").write_text(JOB)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    ]
     variables = {
-        "SKINSYNTH_RESULTS": str(tmp_path), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    subprocess.run([*launch, tmp_path / "job.py", ROOT / "tests"], env=os.environ | variables, check=True)
+        "SKINSYNTH_RESULTS": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+    subprocess.run(
+        [*launch, tmp_path / "job.py", ROOT / "tests"], env=os.environ | variables, check=True
+    )
     return stages / alone[0].path.name, stages / alone[1].path.name
 
 
@@ -68,6 +88,9 @@ def test_training_is_the_same_within_float_noise(alone, tmp_path):
     _, model = _together(alone, tmp_path, *alone)
     losses = [pd.read_csv(f / "log.csv").loss.to_numpy() for f in (alone[1], model)]
     assert np.allclose(*losses, rtol=0.01)
-    one, two = (load_file(f / "denoiser" / "diffusion_pytorch_model.safetensors") for f in (alone[1].path, model))
+    one, two = (
+        load_file(f / "denoiser" / "diffusion_pytorch_model.safetensors")
+        for f in (alone[1].path, model)
+    )
     moved = float(np.mean([(one[k] - two[k]).abs().mean() for k in one]))
     assert moved < 0.1 * TINY.unet_lr

@@ -12,27 +12,30 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from skinsynth import (
-    arrays,
-    classify,
-    config,
-    denoiser,
-    encoders,
-    evaluate,
-    panel,
-    phantom,
-    pipeline,
-    recipe,
-    sets,
-    store,
-    weights,
-)
-from skinsynth.errors import UserError
-from skinsynth.versions import RELEASED
+from skinsynth import phantom, recipe
+from skinsynth.core import config, store
+from skinsynth.core.errors import UserError
+from skinsynth.core.versions import RELEASED
+from skinsynth.data import sets
+from skinsynth.diffusion import denoiser, pipeline
+from skinsynth.downstream import classify
+from skinsynth.evaluation import panel
+from skinsynth.networks import classifiers, weights
+from skinsynth.numerics import arrays
+from skinsynth.project import evaluate
 
 TINY = replace(
-    config.PROFILES["smoke"], n_train=100, n_test=3, n_pad=60, vae_steps=2, unet_steps=2, segment_steps=2, classify_steps=2, samples=2, sampling_steps=2,
-)  # fmt: skip
+    config.PROFILES["smoke"],
+    n_train=100,
+    n_test=3,
+    n_pad=60,
+    vae_steps=2,
+    unet_steps=2,
+    segment_steps=2,
+    classify_steps=2,
+    samples=2,
+    sampling_steps=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +67,18 @@ def test_samples_resume_where_they_stopped(run, folder):
     inputs = store.read_json(folder / "stage.json")["inputs"]
     labels, seeds = inputs["labels"], inputs["seeds"]
     common = dict(
-        model=recipe.model(run, TINY, "8ch+ML"), vae=recipe.autoencoder(run, TINY, "8ch"), labels=labels,
-        seeds=seeds, guidance=inputs["guidance"], steps=inputs["steps"], mode="train",
-        tokens=recipe.tokens(run, TINY), records=recipe.records(run, TINY), reference_labels=labels, batch=5,
-    )  # fmt: skip
+        model=recipe.model(run, TINY, "8ch+ML"),
+        vae=recipe.autoencoder(run, TINY, "8ch"),
+        labels=labels,
+        seeds=seeds,
+        guidance=inputs["guidance"],
+        steps=inputs["steps"],
+        mode="train",
+        tokens=recipe.tokens(run, TINY),
+        records=recipe.records(run, TINY),
+        reference_labels=labels,
+        batch=5,
+    )
     made = pipeline.sample(run, **common)
     first = np.array(arrays.load_array(made / "images.npy"))
     assert abs(first.astype(int) - wanted).max() <= 1, "batch size changes nothing but float noise"
@@ -82,17 +93,32 @@ def test_samples_of_another_split_are_refused(run, folder):
     """The same images, split by another seed: the generator has seen lesions of that test set."""
     other = sets.load_set(run, replace(TINY, seed=TINY.seed), "ham")
     leaked = sets.read_set(
-        run, folder=sets.data_folder(run, TINY)[0], identity="", size=TINY.size, limit=0, seed=9,
+        run,
+        folder=sets.data_folder(run, TINY)[0],
+        identity="",
+        size=TINY.size,
+        limit=0,
+        seed=9,
         name="ham",
-    )  # fmt: skip
+    )
     pipeline.provenance_check(folder, other)
     with pytest.raises(UserError, match="another split.*may have seen test lesions"):
         pipeline.provenance_check(folder, leaked)
     with pytest.raises(UserError, match="another split"):
         classify.train_arm(
-            run, arm="RS", images=leaked, records=leaked, samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, backbone=TINY.backbone,
-            start=None, steps=1, batch=4, seed=0,
-        )  # fmt: skip
+            run,
+            arm="RS",
+            images=leaked,
+            records=leaked,
+            samples=folder,
+            vae=recipe.autoencoder(run, TINY, "8ch"),
+            others={},
+            backbone=TINY.backbone,
+            start=None,
+            steps=1,
+            batch=4,
+            seed=0,
+        )
 
 
 def test_a_denoiser_refuses_another_vae(run):
@@ -113,7 +139,10 @@ def test_base_scratch_needs_no_bundled_generator(run):
     vae_start, unet_start = recipe.base(run, cfg)
     assert vae_start.path.name.startswith("vae-scratch-")
     assert denoiser.load_unet(unet_start).config.block_out_channels[0] == 32
-    assert denoiser.trained_on(recipe.model(run, cfg, "8ch"))["vae"] == recipe.autoencoder(run, cfg, "8ch").key
+    assert (
+        denoiser.trained_on(recipe.model(run, cfg, "8ch"))["vae"]
+        == recipe.autoencoder(run, cfg, "8ch").key
+    )
 
 
 def test_arms_have_the_right_images():
@@ -139,14 +168,28 @@ def test_arms_have_the_right_images():
 def test_every_arm_trains_and_answers(run, folder):
     given = dict(R4=folder, M=folder, R2=folder, RSA=folder, O=recipe.synthetic(run, TINY, "O"))
     makers = [recipe.classifier(run, TINY, name, 0, added) for name, added in given.items()]
-    for made in (*makers, recipe.linear_probe(run, TINY, "RS", folder), recipe.linear_probe(run, TINY, "R1", folder)):
+    for made in (
+        *makers,
+        recipe.linear_probe(run, TINY, "RS", folder),
+        recipe.linear_probe(run, TINY, "R1", folder),
+    ):
         p = arrays.load_array(made / "test.npy")
         assert p.shape == (len(p), 7) and np.allclose(p.sum(1), 1, atol=1e-4)
     with pytest.raises(UserError, match="unknown arm 'X'"):
         classify.train_arm.__wrapped__(
-            run.root, arm="X", images=None, records=None, samples=None, vae=None,
-            others={}, backbone="", start=None, steps=1, batch=1, seed=0,
-        )  # fmt: skip
+            run.root,
+            arm="X",
+            images=None,
+            records=None,
+            samples=None,
+            vae=None,
+            others={},
+            backbone="",
+            start=None,
+            steps=1,
+            batch=1,
+            seed=0,
+        )
 
 
 def test_measures_of_classification():
@@ -171,7 +214,9 @@ def test_measures_are_those_of_scikit_learn():
         p = rng.dirichlet(np.ones(7), 200) + 0.5 * np.eye(7)[y]
         p = (p / p.sum(1, keepdims=True)).round(2)  # with ties
         one = [roc_auc_score(y == c, p[:, c]) for c in present]
-        assert classify.balanced_accuracy(p, y) == pytest.approx(balanced_accuracy_score(y, p.argmax(1)))
+        assert classify.balanced_accuracy(p, y) == pytest.approx(
+            balanced_accuracy_score(y, p.argmax(1))
+        )
         assert classify.macro_f1(p, y) == pytest.approx(f1_score(y, p.argmax(1), average="macro"))
         assert classify.macro_auc(p, y) == pytest.approx(np.mean(one))
 
@@ -185,7 +230,9 @@ def test_the_released_version_runs_and_differs_where_it_says(run):
     meta = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
     assert set(meta["class"]) == set(config.CLASSES) and set(meta.reference) == {""}
     weights = [
-        denoiser.load_denoiser(recipe.model(run, replace(TINY, unet_steps=n), "8ch+ML", how))[0].state_dict()
+        denoiser.load_denoiser(recipe.model(run, replace(TINY, unet_steps=n), "8ch+ML", how))[
+            0
+        ].state_dict()
         for n in (2, 3)
     ]
     moved = {k for k in weights[0] if not torch.equal(weights[0][k], weights[1][k])}
@@ -208,13 +255,21 @@ def test_the_ceiling_is_fresh_and_of_the_same_counts(run):
     fresh = recipe.synthetic(run, TINY, "O")
     meta = pd.read_csv(fresh / "metadata.csv")
     assert meta["class"].value_counts().tolist() == [3 * TINY.samples] * 7
-    pixels, known = arrays.load_array(fresh / "images.npy"), arrays.load_array(recipe.records(run, TINY) / "images.npy")
-    assert all((np.abs(known.astype(int) - x).mean((1, 2, 3)) > 2).all() for x in pixels), "no lesion of the set"
+    pixels, known = (
+        arrays.load_array(fresh / "images.npy"),
+        arrays.load_array(recipe.records(run, TINY) / "images.npy"),
+    )
+    assert all((np.abs(known.astype(int) - x).mean((1, 2, 3)) > 2).all() for x in pixels), (
+        "no lesion of the set"
+    )
 
 
 def test_doses_are_nested(run):
     small, large = (recipe.synthetic(run, TINY, dose=d) for d in (0.5, 1))
-    a, b = (set(pd.read_csv(f / "metadata.csv").assign(k=lambda t: t["class"] + t.seed.astype(str)).k) for f in (small, large))
+    a, b = (
+        set(pd.read_csv(f / "metadata.csv").assign(k=lambda t: t["class"] + t.seed.astype(str)).k)
+        for f in (small, large)
+    )
     assert a < b and len(b) == 2 * len(a)
 
 
@@ -226,7 +281,9 @@ def test_no_classifier_sees_file_names(run, folder, tmp_path):
     table = table.assign(image_id=table.dx + "_" + table.index.astype(str), path=table.dx + ".png")
     table.to_csv(tmp_path / "telling" / "records.csv", index=False)
     telling = store.Stage(tmp_path / "telling", "telling")
-    options = dict(arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, seed=0)
+    options = dict(
+        arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, seed=0
+    )
     options |= dict(backbone=TINY.backbone, start=weights.backbone(TINY.backbone), steps=3, batch=8)
     a, b = (classify.train_arm(run, images=r, records=r, **options) for r in (honest, telling))
     assert np.array_equal(arrays.load_array(a / "test.npy"), arrays.load_array(b / "test.npy"))
@@ -237,17 +294,25 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
     fresh = recipe.synthetic(run, TINY, "O")
     pixels, meta = arrays.load_array(fresh / "images.npy"), pd.read_csv(fresh / "metadata.csv")
     rng = np.random.default_rng(0)
-    for name, images in (("fresh", pixels), ("noise", rng.integers(0, 256, pixels.shape, dtype=np.uint8))):
+    for name, images in (
+        ("fresh", pixels),
+        ("noise", rng.integers(0, 256, pixels.shape, dtype=np.uint8)),
+    ):
         for i, (c, x) in enumerate(zip(meta["class"], images, strict=True)):
             (tmp_path / name / c).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(tmp_path / name / c / f"{i}.png"), x[..., ::-1])
     cfg = replace(TINY, n_train=220)  # enough lesions with a second photograph
     good, bad = (evaluate.evaluate(run, cfg, tmp_path / n) for n in ("fresh", "noise"))
-    assert good["distances"]["FD-EfficientNet"].iloc[-1] < bad["distances"]["FD-EfficientNet"].iloc[-1] / 2
+    assert (
+        good["distances"]["FD-EfficientNet"].iloc[-1]
+        < bad["distances"]["FD-EfficientNet"].iloc[-1] / 2
+    )
     assert good["distances"]["generator's split"].iloc[-1].startswith("unknown")
     assert set(good) == {"distances", "judges", "fidelity", "copies"} and len(good["fidelity"]) == 7
     read, _, _ = evaluate.read_folder(tmp_path / "fresh", TINY.size)
-    assert sorted(map(bytes, read)) == sorted(map(bytes, np.ascontiguousarray(pixels))), "RGB, not BGR"
+    assert sorted(map(bytes, read)) == sorted(map(bytes, np.ascontiguousarray(pixels))), (
+        "RGB, not BGR"
+    )
     (tmp_path / "noise" / "melanoma").mkdir()
     cv2.imwrite(str(tmp_path / "noise" / "melanoma" / "a.png"), pixels[0])
     with pytest.raises(UserError, match="unknown class 'melanoma'"):
@@ -262,35 +327,51 @@ def test_a_classifier_starts_from_what_its_network_knows(monkeypatch, tmp_path):
     theirs = timm.create_model(name, pretrained=False)
     save_file(theirs.state_dict(), tmp_path / "model.safetensors")
     start = store.Stage(tmp_path, "key")
-    made = encoders.Classifier(name, 7, start)
-    assert torch.equal(made.net.layer1[0].conv1.weight, theirs.layer1[0].conv1.weight) and made.net.fc.weight.shape[0] == 7
+    made = classifiers.Classifier(name, 7, start)
+    assert (
+        torch.equal(made.net.layer1[0].conv1.weight, theirs.layer1[0].conv1.weight)
+        and made.net.fc.weight.shape[0] == 7
+    )
     x = torch.rand(2, 3, 64, 64) * 2 - 1
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     made.eval(), theirs.eval()
-    assert torch.allclose(made.features(x), theirs.forward_head(theirs.forward_features(((x + 1) / 2 - mean) / std), pre_logits=True), atol=1e-5)
+    assert torch.allclose(
+        made.features(x),
+        theirs.forward_head(theirs.forward_features(((x + 1) / 2 - mean) / std), pre_logits=True),
+        atol=1e-5,
+    )
     before = made.net.bn1.running_mean.clone()
     made.train()(x)
     assert torch.equal(made.net.bn1.running_mean, before)
-    fresh = encoders.Classifier(name, 7).train()
+    fresh = classifiers.Classifier(name, 7).train()
     fresh(x)
     assert not torch.equal(fresh.net.bn1.running_mean, before)
     with pytest.raises(UserError, match="not the weights of resnet34"):
-        encoders.Classifier("resnet34.a1_in1k", 7, start)
+        classifiers.Classifier("resnet34.a1_in1k", 7, start)
 
 
 def test_the_head_starts_where_a_linear_classifier_would_stand():
     rng = np.random.default_rng(0)
     y = np.arange(120) % 3
-    x = np.clip(rng.normal(120, 20, (120, 32, 32, 3)) + 40 * np.eye(3)[y][:, None, None], 0, 255).astype(np.uint8)
-    model = encoders.Classifier("tf_efficientnet_lite0", 7, weights.backbone("tf_efficientnet_lite0"))
+    x = np.clip(
+        rng.normal(120, 20, (120, 32, 32, 3)) + 40 * np.eye(3)[y][:, None, None], 0, 255
+    ).astype(np.uint8)
+    model = classifiers.Classifier(
+        "tf_efficientnet_lite0", 7, weights.backbone("tf_efficientnet_lite0")
+    )
     model.aim(x, y)
-    answer = encoders.probabilities(model.eval(), x).argmax(1)
+    answer = classifiers.probabilities(model.eval(), x).argmax(1)
     assert (answer == y).mean() > 0.95
 
 
 def test_several_networks_and_further_test_sets(run, folder):
     cfg = replace(TINY, backbone="tf_efficientnet_lite0, test_efficientnet.r160_in1k")
-    made = [arrays.load_array(recipe.classifier(run, cfg, "R0", 0, folder, name) / "test.npy") for name in cfg.backbones]
+    made = [
+        arrays.load_array(recipe.classifier(run, cfg, "R0", 0, folder, name) / "test.npy")
+        for name in cfg.backbones
+    ]
     assert made[0].shape == made[1].shape and not np.array_equal(*made)
     for name in ("resnet0", "vit_tiny_patch16_224"):  # the last takes one size only
         with pytest.raises(UserError, match=f"network '{name}' cannot be used at 64 pixels"):
@@ -298,9 +379,14 @@ def test_several_networks_and_further_test_sets(run, folder):
     known = lambda made: panel.cache_features(run, images=made)  # noqa: E731
     pad, records = known(recipe.clinical(run, TINY)), recipe.records(run, TINY)
     made = classify.linear_probe(
-        run, arm="R0", records=records, samples=folder, embedded=dict(records=known(records), samples=known(folder)),
-        others=dict(pad=pad, isic=pad), seed=0,
-    )  # fmt: skip
+        run,
+        arm="R0",
+        records=records,
+        samples=folder,
+        embedded=dict(records=known(records), samples=known(folder)),
+        others=dict(pad=pad, isic=pad),
+        seed=0,
+    )
     assert np.array_equal(arrays.load_array(made / "pad.npy"), arrays.load_array(made / "isic.npy"))
 
 
@@ -310,20 +396,29 @@ def test_a_users_image_walks_to_normal_skin(run, tmp_path):
     Image.fromarray(drawn.image).save(tmp_path / "lesion.png")
     Image.fromarray(drawn.mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
     go = lambda name, mask="mask.png", alphas=(0, 1): recipe.counterfactual_of(  # noqa: E731
-        run, TINY, tmp_path / name, tmp_path / f"out-{name}", alphas, mask and tmp_path / mask)
+        run, TINY, tmp_path / name, tmp_path / f"out-{name}", alphas, mask and tmp_path / mask
+    )
     made = go("lesion.png")
     with pytest.raises(UserError, match="exists already"):
         go("lesion.png")
     shutil.rmtree(tmp_path / "out-lesion.png")
     made = go("lesion.png")
-    assert [p.name for p in made] == ["image.png", "mask.png", "inpainted.png", "alpha_0.png", "alpha_1.png"]
+    assert [p.name for p in made] == [
+        "image.png",
+        "mask.png",
+        "inpainted.png",
+        "alpha_0.png",
+        "alpha_1.png",
+    ]
     ends = [np.asarray(Image.open(p)).astype(float) for p in made]
     assert np.abs(ends[2] - ends[0])[ends[1] > 127].mean() > 5, "the lesion is painted over"
     kinds = dict(grey="L", rgba="RGBA", wide="RGB")
     for name, mode in kinds.items():
         Image.fromarray(drawn.image).convert(mode).save(tmp_path / f"{name}.png")
         assert len(go(f"{name}.png")) == 5
-    Image.fromarray(np.asarray(Image.fromarray(drawn.image).convert("L")).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(
+        np.asarray(Image.fromarray(drawn.image).convert("L")).astype(np.uint16) * 257
+    ).save(tmp_path / "deep.png")
     assert len(go("deep.png")) == 5
     bad = dict(tiny=(1, 1), thin=(7, 600))
     for name, shape in bad.items():

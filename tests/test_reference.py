@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skinsynth import copies, drawings, figures, phantom, reference, store
-from skinsynth.config import CLASSES
-from skinsynth.errors import UserError
-from skinsynth.pixels import jpeg
+from skinsynth import phantom
+from skinsynth.book import reference
+from skinsynth.core import store
+from skinsynth.core.config import CLASSES
+from skinsynth.core.errors import UserError
+from skinsynth.evaluation import copies
+from skinsynth.figures import drawings, grids
+from skinsynth.numerics.pixels import jpeg
 
 
 def lesions(seed, n):
@@ -38,24 +42,45 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
     found, images = gallery
     own = np.random.default_rng(2).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     beside = np.concatenate([own[0], images[7]], 1)  # a frame of a slider: two squares in a row
-    for name, rows, flags in (("grid", [[own[0], images[3], None], [own[1], own[2], jpeg(images[4:5], 80)[0]]], [[False], [True]]),
-                              ("frames", [[np.concatenate([own[0], own[1]], 1), beside]], False)):  # fmt: skip
-        drawings.keep(tmp_path / "run", name, figures.grid, images=rows, photographs=flags)
+    for name, rows, flags in (
+        (
+            "grid",
+            [[own[0], images[3], None], [own[1], own[2], jpeg(images[4:5], 80)[0]]],
+            [[False], [True]],
+        ),
+        ("frames", [[np.concatenate([own[0], own[1]], 1), beside]], False),
+    ):
+        drawings.keep(tmp_path / "run", name, grids.grid, images=rows, photographs=flags)
         reference._publish_drawing(tmp_path / "run", name, tmp_path / "out", found)
     shape = store.read_json(tmp_path / "out/source/grid.json")["tiles"]
-    assert shape["withheld"] == [[0, 1], [1, 0], [1, 1], [1, 2]], "the second row is flagged, [0, 1] is found"
+    assert shape["withheld"] == [[0, 1], [1, 0], [1, 1], [1, 2]], (
+        "the second row is flagged, [0, 1] is found"
+    )
     tiles = drawings.tiles(tmp_path / "out", "grid")
-    assert np.array_equal(tiles[0, 0], own[0]) and all((tiles[r, c] == 255).all() for r, c in shape["withheld"])
+    assert np.array_equal(tiles[0, 0], own[0]) and all(
+        (tiles[r, c] == 255).all() for r, c in shape["withheld"]
+    )
     assert store.read_json(tmp_path / "out/source/frames.json")["tiles"]["withheld"] == [[0, 1]]
-    drawings.keep(tmp_path / "run", "two", figures.slider, images=[[images[0], own[0]]], photographs=True, label="x", values=["a", "b"], alt="Two & more")
+    drawings.keep(
+        tmp_path / "run",
+        "two",
+        grids.slider,
+        images=[[images[0], own[0]]],
+        photographs=True,
+        label="x",
+        values=["a", "b"],
+        alt="Two & more",
+    )
     reference._publish_drawing(tmp_path / "run", "two", tmp_path / "out", None)
-    figures.use_style()
+    grids.use_style()
     drawings.save(tmp_path / "out", "two")
     html = reference._shown(tmp_path / "out", "two")[0]["text/html"]
     assert html.startswith('<img alt="Two &amp; more: empty frames, photographs are not published"')
     drawings.save(tmp_path / "out", "grid")
     before = np.asarray(Image.open(tmp_path / "out/grid.png").convert("RGB"))
-    assert (before == 238).all(-1).sum() > 4 * 300**2 / 2, "an empty frame stands in the place of each"
+    assert (before == 238).all(-1).sum() > 4 * 300**2 / 2, (
+        "an empty frame stands in the place of each"
+    )
 
     def width():
         return reference._shown(tmp_path / "out", "grid")[1]["image/png"]["width"]
@@ -70,7 +95,7 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
 def test_gate_finds_planted_photographs(project):
     run = reference.Published("ham64")
     images = [[np.full((8, 8, 3), k, np.uint8) for k in (10, 20)]]
-    drawings.keep(run.figures, "fig02", figures.grid, images=images, photographs=True)
+    drawings.keep(run.figures, "fig02", grids.grid, images=images, photographs=True)
     store.write_json(run.root / "manifest.json", {})
     (only,) = reference.picture_problems(run)
     assert "fig02.json: the photograph at [0, 0] is not withheld" in only
@@ -81,20 +106,41 @@ def test_gate_finds_planted_photographs(project):
     assert sum("withheld tile" in p for p in reference.picture_problems(run)) == 2
     drawings.write_tiles(run.figures, "fig02", np.full((1, 2, 8, 8, 3), 255, np.uint8))
     assert list(reference.picture_problems(run)) == []
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", {"image/png": "x"})])])
+    page = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell(
+                outputs=[nbformat.v4.new_output("display_data", {"image/png": "x"})]
+            )
+        ]
+    )
     (run.root / "notebooks").mkdir()
     nbformat.write(page, run.root / "notebooks/01_data.ipynb")
     (run.root / "weights.safetensors").write_text("")
-    assert [p.split(":")[0] for p in reference.picture_problems(run)] == ["01_data.ipynb", "weights.safetensors"]
+    assert [p.split(":")[0] for p in reference.picture_problems(run)] == [
+        "01_data.ipynb",
+        "weights.safetensors",
+    ]
     store.write_json(run.root.with_name(".other.part") / "manifest.json", {})  # left by a failure
     assert [r.name for r in reference.published(project)] == ["ham64"]
 
 
-@pytest.mark.parametrize("data", [{"image/png": "x"}, {"text/html": "<img src='data:image/png;base64,x'>"}, {"text/html": "<svg/>"}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"image/png": "x"},
+        {"text/html": "<img src='data:image/png;base64,x'>"},
+        {"text/html": "<svg/>"},
+    ],
+)
 def test_a_picture_drawn_around_the_session_is_refused(tmp_path, data):
     output = nbformat.v4.new_output("display_data", data | {"text/plain": "a"})
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])]), tmp_path / "x.ipynb")
-    with pytest.raises(UserError, match="x.ipynb, cell 0: a picture that is not drawn by session.figure"):
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[output])]),
+        tmp_path / "x.ipynb",
+    )
+    with pytest.raises(
+        UserError, match="x.ipynb, cell 0: a picture that is not drawn by session.figure"
+    ):
         reference._publish_page(tmp_path / "x.ipynb", "ham64", tmp_path / "out.ipynb")
 
 
@@ -105,12 +151,16 @@ def test_stale_runs_name_what_changed(project):
     store.write_json(run.root / "manifest.json", whole)
     assert reference.changed_since(run) == [] and "Stale" not in reference.note(run, "current")
     store.write_json(run.root / "manifest.json", whole | {"library": now | {"vae.py": "other"}})
-    assert reference.changed_since(run) == ["vae.py"] and "(`vae.py`)" in reference.note(run, "stale")
+    assert reference.changed_since(run) == ["vae.py"] and "(`vae.py`)" in reference.note(
+        run, "stale"
+    )
 
 
 def test_hash_of_the_library_is_the_same_under_every_python():
     """Known hash of a known tree: it must not depend on how a version of Python prints trees."""
-    tree = store._without_prose(ast.parse('def f(x, *, y=1):\n    "prose"\n    return [x, f"{y:.2f}", None, -1.5]\n'))
+    tree = store._without_prose(
+        ast.parse('def f(x, *, y=1):\n    "prose"\n    return [x, f"{y:.2f}", None, -1.5]\n')
+    )
     text = json.dumps(store._same(tree))
     assert "prose" not in text and text.count("Name") == 2 and '"-1.5"' not in text
     assert hashlib.sha256(text.encode()).hexdigest()[:12] == "6cb331c00341"

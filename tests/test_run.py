@@ -8,18 +8,18 @@ import nbformat
 import pytest
 from conftest import ROOT, write_notebook
 
-from skinsynth import run as runner
-from skinsynth.errors import UserError
-from skinsynth.store import Run, library_hash
+from skinsynth.core.errors import UserError
+from skinsynth.core.store import Run, library_hash
+from skinsynth.project import run as runner
 
-ALL = ["01_data", "02_vae", "04_synthesis"]
+ALL = ["01_data", "02_vae", "04_generation"]
 
 
 @pytest.fixture(autouse=True)
 def one_library(monkeypatch):
     """The library does not change while a test runs, whoever edits it."""
     value = library_hash()
-    monkeypatch.setattr("skinsynth.store.library_hash", lambda: value)
+    monkeypatch.setattr("skinsynth.core.store.library_hash", lambda: value)
 
 
 def execute(project, **options):
@@ -34,8 +34,8 @@ def test_runs_all_then_nothing_then_what_changed(project):
     assert not list(project.rglob("*.part.ipynb"))
     assert execute(project) == []
 
-    assert execute(project, parameters={"guidance": 2.0}) == ["04_synthesis"]
-    assert runner.manifest(Run("smoke"))["notebooks"]["04_synthesis"]["parameters"] == {
+    assert execute(project, parameters={"guidance": 2.0}) == ["04_generation"]
+    assert runner.manifest(Run("smoke"))["notebooks"]["04_generation"]["parameters"] == {
         "guidance": 2.0
     }
     assert set(runner.status(Run("smoke"), root=project).values()) == {"current"}
@@ -46,11 +46,14 @@ def test_runs_all_then_nothing_then_what_changed(project):
     assert execute(project, parameters={"guidance": 2.0}) == [], "prose alone executes nothing"
     after = nbformat.read(project / "book" / "executed" / "02_vae.ipynb", 4)
     assert "Other prose." in after.cells[0].source and "Some prose." in before.cells[0].source
-    shown = [[(c.source, c.outputs, c.execution_count) for c in p.cells if c.cell_type == "code"] for p in (before, after)]
+    shown = [
+        [(c.source, c.outputs, c.execution_count) for c in p.cells if c.cell_type == "code"]
+        for p in (before, after)
+    ]
     assert shown[0] == shown[1] and after.metadata == before.metadata
     assert runner.status(Run("smoke"), root=project)["02_vae"] == "current"
     write_notebook(project, "02_vae", "print(profile, 2)")
-    assert execute(project, only=["04"], parameters={"guidance": 2.0}) == ["02_vae", "04_synthesis"]
+    assert execute(project, only=["04"], parameters={"guidance": 2.0}) == ["02_vae", "04_generation"]
 
 
 def test_manifest_says_where_numbers_come_from(project):

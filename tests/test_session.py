@@ -9,9 +9,12 @@ import tqdm
 from conftest import write_notebook
 from matplotlib import pyplot as plt
 
-from skinsynth import chapters, drawings, figures, plots, session, stats, store
-from skinsynth.config import PROFILES
-from skinsynth.errors import UserError
+from skinsynth.core import store
+from skinsynth.core.config import PROFILES
+from skinsynth.core.errors import UserError
+from skinsynth.figures import drawings, grids, plots
+from skinsynth.numerics import stats
+from skinsynth.project import chapters, session
 
 PLAIN = {"profile": "smoke", "data": "", "seed": 0, "extras": False}
 VAE = PLAIN | {"vae_steps": 0}
@@ -66,7 +69,7 @@ def test_unknown_name_through_plain_papermill_stops(project):
 def test_zero_means_as_the_profile_says_and_overrides_reach_downstream(project):
     assert session.start("02_vae", VAE).cfg.vae_steps == PROFILES["smoke"].vae_steps
     assert session.start("02_vae", VAE | {"vae_steps": 7, "seed": 3}).cfg.vae_steps == 7
-    later = session.start("04_synthesis", PLAIN | {"guidance": 5, "seed": 4})
+    later = session.start("04_generation", PLAIN | {"guidance": 5, "seed": 4})
     assert (later.cfg.vae_steps, later.cfg.guidance, later.cfg.seed) == (7, 5.0, 4)
     assert session.start("01_data", PLAIN).cfg.vae_steps != 7  # upstream of 02: not reached
 
@@ -87,10 +90,19 @@ def test_data_folder_is_found_from_the_project_and_names_the_run(project, monkey
 
 def test_figure_is_drawn_from_its_files_and_shows_exactly_that(project, shown):
     opened, others = session.start("02_vae", VAE), plt.get_fignums()
-    opened.figure("fig05", plots.curves, data=pd.DataFrame({"x": [1 / 3, 1], "y": [1, 2]}), x="x", y="y", size=(3, 2))
+    opened.figure(
+        "fig05",
+        plots.curves,
+        data=pd.DataFrame({"x": [1 / 3, 1], "y": [1, 2]}),
+        x="x",
+        y="y",
+        size=(3, 2),
+    )
     file = opened.run.figures / "fig05.png"
     assert base64.b64decode(shown[0][0]["image/png"]) == file.read_bytes()
-    assert shown[0][1]["image/png"]["width"] == 300 and shown[0][1]["skinsynth"] == {"figure": "fig05"}
+    assert shown[0][1]["image/png"]["width"] == 300 and shown[0][1]["skinsynth"] == {
+        "figure": "fig05"
+    }
     assert file.with_suffix(".csv").read_text() == "x,y\n0.333333,1\n1,2\n"
     assert plt.get_fignums() == others, "closed"
     before = file.read_bytes()
@@ -104,17 +116,28 @@ def test_figure_is_drawn_from_its_files_and_shows_exactly_that(project, shown):
 def test_tiles_and_labels_come_back_from_disk(project, shown):
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
     rows = [[*images[0]], [images[1, 0], None, images[1, 2, ..., 0] > 99]]
-    given = dict(images=rows, rows=("a", "b"), columns=np.arange(3), photographs=[[False], [True]], data=pd.DataFrame({"n": [1]}))
+    given = dict(
+        images=rows,
+        rows=("a", "b"),
+        columns=np.arange(3),
+        photographs=[[False], [True]],
+        data=pd.DataFrame({"n": [1]}),
+    )
     opened = session.start("02_vae", VAE)
-    opened.figure("fig05", figures.grid, **given)
+    opened.figure("fig05", grids.grid, **given)
     recipe = store.read_json(opened.run.figures / "source/fig05.json")
     assert recipe["tiles"]["photographs"] == [], "on the phantom nothing is a photograph"
-    drawings.keep(opened.run.figures, "fig05", figures.grid, **given)
+    drawings.keep(opened.run.figures, "fig05", grids.grid, **given)
     recipe = store.read_json(opened.run.figures / "source/fig05.json")
-    assert recipe["tiles"]["photographs"] == [[1, 0], [1, 2]] and recipe["tiles"]["gaps"] == [[1, 1]]
+    assert recipe["tiles"]["photographs"] == [[1, 0], [1, 2]] and recipe["tiles"]["gaps"] == [
+        [1, 1]
+    ]
     found = drawings.tiles(opened.run.figures, "fig05")
     assert np.array_equal(found[0], images[0]) and np.array_equal(found[1, 0], images[1, 0])
-    assert set(np.unique(found[1, 2])) == {0, 255} and recipe["words"] == {"rows": ["a", "b"], "columns": [0, 1, 2]}
+    assert set(np.unique(found[1, 2])) == {0, 255} and recipe["words"] == {
+        "rows": ["a", "b"],
+        "columns": [0, 1, 2],
+    }
     store.write_json(opened.run.figures / "source/fig05.json", recipe | {"draw": "exec"})
     with pytest.raises(UserError, match="fig05.json: drawn by 'exec', which is not in"):
         drawings.draw(opened.run.figures, "fig05")
@@ -146,13 +169,20 @@ def test_numbers_in_sentences_have_a_file_that_the_footer_links(project, shown):
         s.numbers({"pairs": seen, "share": stats.wilson(3, 4)})
     found = pd.read_csv(s.run.tables / "numbers-02_vae.csv")
     assert list(found.what) == ["pairs", "share"] and found.value.tolist() == [2_540_729, 0.75]
-    assert found.low[1] == pytest.approx(stats.wilson(3, 4).low) and found.n[1] == 4 and pd.isna(found.low[0])
+    assert (
+        found.low[1] == pytest.approx(stats.wilson(3, 4).low)
+        and found.n[1] == 4
+        and pd.isna(found.low[0])
+    )
     s.footer()
-    assert "Numbers in the sentences" in shown[-2][0]["text/markdown"] and "numbers-02_vae.csv" in shown[-2][0]["text/markdown"]
+    assert (
+        "Numbers in the sentences" in shown[-2][0]["text/markdown"]
+        and "numbers-02_vae.csv" in shown[-2][0]["text/markdown"]
+    )
 
 
 def test_results_link_every_file_of_the_item_and_no_other(project, shown):
-    opened = session.start("04_synthesis", PLAIN | {"guidance": 0.0})
+    opened = session.start("04_generation", PLAIN | {"guidance": 0.0})
     for name in ("fig01.png", "fig10.png", "fig10.csv", "fig10a.png"):
         (opened.run.figures / name).write_text("")
     opened.results("fig10")
@@ -171,8 +201,8 @@ def test_quiet_silences_every_bar(monkeypatch, capsys):
 
 def test_grid_keeps_pixels_and_slider_is_whole(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    figure = figures.grid([[image, None], [image, image]], rows=["a", "b"], columns=["c", "d"])
-    figure.savefig(tmp_path / "grid.png", dpi=figures.DPI)
+    figure = grids.grid([[image, None], [image, image]], rows=["a", "b"], columns=["c", "d"])
+    figure.savefig(tmp_path / "grid.png", dpi=grids.DPI)
     drawn = (plt.imread(tmp_path / "grid.png")[..., :3] * 255).round().astype(np.uint8)
     height, width = drawn.shape[:2]
     for axes in (figure.axes[0], figure.axes[3]):
@@ -182,16 +212,16 @@ def test_grid_keeps_pixels_and_slider_is_whole(tmp_path):
         block = drawn[y : y + 16 * zoom, x : x + 16 * zoom]
         assert zoom > 5 and np.array_equal(block, image.repeat(zoom, 0).repeat(zoom, 1))
     with pytest.raises(ValueError, match="uint8"):
-        figures.grid([[image / 255]])
-    slider = figures.FrameSlider([image, image], "guidance", [1, 3.5], alt="noise")
+        grids.grid([[image / 255]])
+    slider = grids.FrameSlider([image, image], "guidance", [1, 3.5], alt="noise")
     html = slider._repr_html_()
     assert html.count("<img") == 2 and 'alt="noise, guidance 3.5"' in html and "http" not in html
 
 
 def test_a_notebook_without_the_tag_is_named(project):
-    book = write_notebook(project, "03_clip", "print(1)")
-    path = project / "notebooks" / "03_clip.ipynb"
+    book = write_notebook(project, "03_diffusion", "print(1)")
+    path = project / "notebooks" / "03_diffusion.ipynb"
     assert book.cells[1].metadata.tags == ["parameters"]
     path.write_text(path.read_text().replace('"parameters"', '"other"'))
-    with pytest.raises(UserError, match="03_clip.ipynb: needs one cell tagged 'parameters', has 0"):
-        chapters.declared_parameters("03_clip")
+    with pytest.raises(UserError, match="03_diffusion.ipynb: needs one cell tagged 'parameters', has 0"):
+        chapters.declared_parameters("03_diffusion")

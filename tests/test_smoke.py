@@ -10,9 +10,12 @@ import pytest
 from conftest import ROOT, write_notebook
 from PIL import Image
 
-from skinsynth import book, chapters, cli, gates, plan, reference, store, versions
-from skinsynth import run as runner
-from skinsynth.config import configure
+from skinsynth import cli
+from skinsynth.book import gates, plan, reference, site
+from skinsynth.core import store, versions
+from skinsynth.core.config import configure
+from skinsynth.project import chapters
+from skinsynth.project import run as runner
 
 EXTRAS = {"parameters": {"extras": True}}
 
@@ -21,7 +24,11 @@ EXTRAS = {"parameters": {"extras": True}}
 def smoke(tmp_path_factory):
     """A project with the smoke book built, extras and all; what the run and the build said."""
     project, patch = tmp_path_factory.mktemp("smoke"), pytest.MonkeyPatch()
-    for key, value in (("SKINSYNTH_ROOT", project), ("SKINSYNTH_RESULTS", project / "results"), ("PYTHONPATH", ROOT)):
+    for key, value in (
+        ("SKINSYNTH_ROOT", project),
+        ("SKINSYNTH_RESULTS", project / "results"),
+        ("PYTHONPATH", ROOT),
+    ):
         patch.setenv(key, str(value))
     for key in ("SKINSYNTH_DATA", "SKINSYNTH_RUN", "SKINSYNTH_QUIET"):
         patch.delenv(key, raising=False)
@@ -31,7 +38,7 @@ def smoke(tmp_path_factory):
     shutil.copytree(ROOT / "book", project / "book", ignore=skip)
     shutil.copytree(ROOT / "notebooks", project / "notebooks")
     done = runner.run_notebooks("smoke", root=project, **EXTRAS)
-    yield project, tuple(done), book.build(root=project)
+    yield project, tuple(done), site.build(root=project)
     patch.undo()
 
 
@@ -43,7 +50,9 @@ def test_smoke_book_end_to_end(smoke):
     assert runner.run_notebooks("smoke", root=project, **EXTRAS) == []
     planned = plan.stages(store.Run("smoke"), configure("smoke", extras=True))
     made = {p.parent.name for p in (project / "results/smoke/stages").glob("*/stage.json")}
-    assert set(planned) == made and all(facts["finished"] for facts in planned.values()), "the plan is what was done"
+    assert set(planned) == made and all(facts["finished"] for facts in planned.values()), (
+        "the plan is what was done"
+    )
     rungs = pd.read_csv(project / "results/smoke/tables/rungs.csv")
     assert list(rungs.model) == [name for name, _ in versions.ladder()]
     verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}
@@ -69,13 +78,21 @@ def test_smoke_book_end_to_end(smoke):
 @pytest.mark.skipif(not browser.found(), reason="no Chromium on this machine")
 def test_a_browser_finds_nothing_wrong(smoke):
     """Every page in light, dark and phone width: console, requests, alt texts, width, sliders, axe."""
-    site = smoke[0] / "_build" / "html"
-    problems, seen = browser.problems(site)
+    html = smoke[0] / "_build" / "html"
+    problems, seen = browser.problems(html)
     assert problems == []
-    sources = [store.read_json(p) for run in reference.published(ROOT) for p in (run.figures / "source").glob("*.json")]
-    whole = sum(x["draw"] == "slider" and not x["tiles"]["withheld"] for x in sources)  # others are shown as a picture
-    assert seen["pages"] >= 3 * 14 and seen["sliders"] == 3 * (3 + whole) and seen["pictures"] > 3 * 20
-    assert gates.total(site) < 40 and max(gates.weights(site).values()) < 3
+    sources = [
+        store.read_json(p)
+        for run in reference.published(ROOT)
+        for p in (run.figures / "source").glob("*.json")
+    ]
+    whole = sum(
+        x["draw"] == "slider" and not x["tiles"]["withheld"] for x in sources
+    )  # others are shown as a picture
+    assert (
+        seen["pages"] >= 3 * 14 and seen["sliders"] == 3 * (3 + whole) and seen["pictures"] > 3 * 20
+    )
+    assert gates.total(html) < 40 and max(gates.weights(html).values()) < 3
 
 
 @pytest.mark.book
@@ -92,20 +109,32 @@ def test_a_published_run_is_drawn_from_its_files(smoke):
     names = sorted(p.name for p in first.glob("*.png"))
     assert len(names) > 25 and names == sorted(p.name for p in run.figures.glob("*.png"))
     for name in names:
-        assert np.array_equal(*(np.asarray(Image.open(folder / name)) for folder in (first, run.figures))), name
+        assert np.array_equal(
+            *(np.asarray(Image.open(folder / name)) for folder in (first, run.figures))
+        ), name
     before = {p: p.stat().st_mtime_ns for p in run.figures.glob("*.png")}
     assert reference.pages(project) == []
-    assert before == {p: p.stat().st_mtime_ns for p in before}, "what has not changed is not drawn again"
+    assert before == {p: p.stat().st_mtime_ns for p in before}, (
+        "what has not changed is not drawn again"
+    )
     for name in chapters.NOTEBOOKS:
-        own, page = (project / "book/executed" / folder / f"{name}.ipynb" for folder in ("", "smoke"))
+        own, page = (
+            project / "book/executed" / folder / f"{name}.ipynb" for folder in ("", "smoke")
+        )
         assert own.read_text().count("image/png") == page.read_text().count("image/png")
-        assert "../../results" not in page.read_text() and "Run smoke, published" in page.read_text()
+        assert (
+            "../../results" not in page.read_text() and "Run smoke, published" in page.read_text()
+        )
     assert cli.main(["publish", "--profile", "smoke"]) == 0, "publishing again replaces it"
-    assert (project / "_toc.yml").read_text().count("book/executed/smoke/") == len(chapters.NOTEBOOKS)
-    assert book.build(root=project) == [], "a strict build with the published run as a part of its own"
-    html = project / "_build/html/book"
-    assert 'id="smoke-fig7"' in (html / "executed/smoke/04_synthesis.html").read_text()
-    assert "Published run smoke" in (html / "status.html").read_text()
+    assert (project / "_toc.yml").read_text().count("book/executed/smoke/") == len(
+        chapters.NOTEBOOKS
+    )
+    assert site.build(root=project) == [], (
+        "a strict build with the published run as a part of its own"
+    )
+    folder = project / "_build/html/book"
+    assert 'id="smoke-fig7"' in (folder / "executed/smoke/04_generation.html").read_text()
+    assert "Published run smoke" in (folder / "status.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinsynth import splits
-from skinsynth.errors import UserError
+from skinsynth.core.errors import UserError
+from skinsynth.data import splits
 
 
 @pytest.fixture
@@ -85,8 +85,14 @@ def test_manifest(tmp_path, records):
 def _skins(rng, n, size=48):
     """Smooth coloured pictures, no two alike."""
     noise = rng.random((n, size // 6, size // 6, 3)).astype(np.float32)
-    return np.stack([(cv2.resize(i, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1) * 200
-                      + 20).astype(np.uint8) for i in noise])  # fmt: skip
+    return np.stack(
+        [
+            (
+                cv2.resize(i, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1) * 200 + 20
+            ).astype(np.uint8)
+            for i in noise
+        ]
+    )
 
 
 def test_near_duplicates_over_flips_and_rotations():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, norm
 
-from skinsynth import stats
-from skinsynth.errors import UserError
-from skinsynth.stats import Estimate
+from skinsynth.core.errors import UserError
+from skinsynth.numerics import stats
+from skinsynth.numerics.stats import Estimate
 
 
 def coverage(interval, truth, runs=400):

@@ -8,7 +8,8 @@ import textwrap
 import numpy as np
 import pytest
 
-from skinsynth import arrays, store
+from skinsynth.core import store
+from skinsynth.numerics import arrays
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def run(tmp_path, monkeypatch):
 
 def _stage(name, function):
     """A stage whose code is counted as the given module's (tests are not in the package)."""
-    function.__module__ = "skinsynth.stats"
+    function.__module__ = "skinsynth.numerics.stats"
     return store.stage(name)(function)
 
 
@@ -120,7 +121,9 @@ def test_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
         except OSError as error:
             print(store.disk_full(error), store.read_json(folder / "a.json"), len(list(folder.iterdir())))
     """)
-    shell = f"mount -t tmpfs -o size=1m none {tmp_path} && exec {sys.executable} -c '{code}' {tmp_path}"
+    shell = (
+        f"mount -t tmpfs -o size=1m none {tmp_path} && exec {sys.executable} -c '{code}' {tmp_path}"
+    )
     done = subprocess.run(["unshare", "-rm", "sh", "-c", shell], capture_output=True, text=True)
     if done.returncode and "Operation not permitted" in done.stderr:
         pytest.skip("this machine allows no mount in a namespace")
@@ -137,19 +140,31 @@ def test_a_short_write_of_an_array_says_that_the_disk_is_full(tmp_path):
         "except OSError as error:\n    print(disk_full(error), error.filename)"
     )
     target = tmp_path / "x.npy"
-    done = subprocess.run([sys.executable, "-c", code, target], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, target], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["True", str(target)] and not list(tmp_path.iterdir())
 
 
 def test_rows_read_what_the_arrays_hold_and_copy_nothing(tmp_path):
-    first = arrays.map_array(tmp_path / "a.npy", lambda x: x * 2, np.arange(2500 * 3).reshape(2500, 3))
+    first = arrays.map_array(
+        tmp_path / "a.npy", lambda x: x * 2, np.arange(2500 * 3).reshape(2500, 3)
+    )
     second = np.arange(100, 109).reshape(3, 3)
     whole = np.concatenate([first[[7, 2499, 0]], second[[True, False, True]]])
     rows = arrays.Rows((first, [7, 2499, 0]), (second, np.array([True, False, True])))
     assert len(rows) == 5 and rows.shape == (5, 3) and rows.dtype == whole.dtype
-    for index in (slice(None), slice(2, 4), np.array([4, 0, 0, 3]), np.array([], int), whole[:, 0] > 100):
+    for index in (
+        slice(None),
+        slice(2, 4),
+        np.array([4, 0, 0, 3]),
+        np.array([], int),
+        whole[:, 0] > 100,
+    ):
         assert np.array_equal(rows[index], whole[index])
-    assert np.array_equal(np.asarray(rows), whole) and np.asarray(rows, np.float32).dtype == np.float32
+    assert (
+        np.array_equal(np.asarray(rows), whole) and np.asarray(rows, np.float32).dtype == np.float32
+    )
     assert np.array_equal(np.load(tmp_path / "a.npy"), np.arange(2500 * 3).reshape(2500, 3) * 2)
     assert rows.parts[0][0] is first, "a view, not a copy"
     with pytest.raises(IndexError):

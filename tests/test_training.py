@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from skinsynth.errors import UserError
-from skinsynth.training import fit, indices, seeded
+from skinsynth.core.errors import UserError
+from skinsynth.numerics.training import fit, indices, seeded
 
 
 def _train(out, steps=24, stop=None, ema=0.9):
@@ -19,7 +19,11 @@ def _train(out, steps=24, stop=None, ema=0.9):
         if stop is not None and len(done) == stop:
             raise KeyboardInterrupt
         done.append(index)
-        return (net(x[index] + torch.randn(len(index), 6, generator=rng)) - x[index, :1]).square().mean()
+        return (
+            (net(x[index] + torch.randn(len(index), 6, generator=rng)) - x[index, :1])
+            .square()
+            .mean()
+        )
 
     fit(model, loss, 100, out=out, steps=steps, batch=8, lr=1e-2, seed=3, ema=ema, save_every=5)
     return model

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from skinsynth import adapters, config, denoiser, pipeline
-from skinsynth.errors import UserError
-from skinsynth.versions import PAPER, RECOMMENDED, RELEASED, RUNGS, VERSIONS, ladder
+from skinsynth.core import config
+from skinsynth.core.errors import UserError
+from skinsynth.core.versions import PAPER, RECOMMENDED, RELEASED, RUNGS, VERSIONS, ladder
+from skinsynth.diffusion import adapters, denoiser, pipeline
+from skinsynth.interpolation import inpaint
 
 
 def test_ladder_turns_every_switch_once():
@@ -19,7 +21,9 @@ def test_ladder_turns_every_switch_once():
         moved = [k for k in asdict(a) if getattr(a, k) != getattr(b, k)]
         assert sorted(moved) == sorted(fields), name
         changed += moved
-    assert sorted(changed) == sorted(k for k in asdict(RELEASED) if getattr(RELEASED, k) != getattr(RECOMMENDED, k))
+    assert sorted(changed) == sorted(
+        k for k in asdict(RELEASED) if getattr(RELEASED, k) != getattr(RECOMMENDED, k)
+    )
     assert RUNGS[0][1][0] == "solver"
 
 
@@ -29,21 +33,24 @@ def test_every_choice_belongs_to_training_or_sampling():
 
 def test_versions_are_named_in_the_configuration():
     assert config.configure("micro").version == "recommended" and PAPER.levels == RECOMMENDED.levels
-    with pytest.raises(UserError, match="unknown version 'theirs'; choose one of: recommended, paper, released"):
+    with pytest.raises(
+        UserError, match="unknown version 'theirs'; choose one of: recommended, paper, released"
+    ):
         config.configure("micro", version="theirs")
     assert [v.levels for v in VERSIONS.values()] == [None, None, (1, 2, 3)]
-    assert config.configure("micro", injection="residual", selection="grid").injection == "residual"
-    with pytest.raises(UserError, match="set selection = 'grid'"):
-        config.configure("micro", injection="residual")
-    with pytest.raises(UserError, match="unknown injection 'adapter'; choose one of: attention, residual"):
-        config.configure("micro", injection="adapter")
+    assert set(config.CHOICES["inpainter"]) == {"best", *inpaint.INPAINTERS}
+    assert all(
+        getattr(config.PROFILES["micro"], name) in known for name, known in config.CHOICES.items()
+    )
 
 
 def _loss(net, **choices):
     z = np.random.default_rng(0).normal(size=(8, 4, 2, 2)).astype(np.float32)
     scheduler = denoiser.micro_scheduler()
     loss = denoiser.diffusion_loss(z, scheduler, np.zeros(8, np.int64), **choices)
-    return loss(net(scheduler, torch.from_numpy(z)), torch.arange(8), torch.Generator().manual_seed(0)).item()
+    return loss(
+        net(scheduler, torch.from_numpy(z)), torch.arange(8), torch.Generator().manual_seed(0)
+    ).item()
 
 
 def _true_velocity(scheduler, z):
@@ -63,7 +70,9 @@ def test_both_targets_are_met_by_the_true_velocity_and_by_nothing_else():
         for norm in ("l1", "l2"):
             assert _loss(_true_velocity, target=target, norm=norm) < 1e-3
             assert _loss(zero, target=target, norm=norm) > 0.05
-    assert _loss(zero, target="epsilon", norm="l1") != pytest.approx(_loss(zero, target="epsilon", norm="l2"), rel=1e-3)
+    assert _loss(zero, target="epsilon", norm="l1") != pytest.approx(
+        _loss(zero, target="epsilon", norm="l2"), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(("drop", "mixed"), [("batch", False), ("image", True)])
@@ -82,7 +91,10 @@ def test_condition_is_dropped_for_a_batch_or_for_each_image(drop, mixed):
 
 
 def test_levels_that_do_not_reach_are_read_by_no_block():
-    names = [f"{b}.attentions.0.attn2" for b in ("down_blocks.0", "down_blocks.1", "mid_block", "up_blocks.1")]
+    names = [
+        f"{b}.attentions.0.attn2"
+        for b in ("down_blocks.0", "down_blocks.1", "mid_block", "up_blocks.1")
+    ]
     used = lambda reach: {k for v in adapters.level_map(names, 5, reach).values() for k in v}  # noqa: E731
     assert used(None) == {0, 1, 2, 3, 4} and used((1, 2, 3)) == {1, 2, 3}
 
@@ -100,7 +112,9 @@ def test_random_projections_stay_as_they_were():
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_config(denoiser.micro_unet_config(16, 4, 4))
-    model = denoiser.Denoiser.build(unet, 5, 3, 24, reach=(1, 2, 3), scale=replace(RELEASED).adapter_weight)
+    model = denoiser.Denoiser.build(
+        unet, 5, 3, 24, reach=(1, 2, 3), scale=replace(RELEASED).adapter_weight
+    )
     scales = {m.scale for m in model.unet.modules() if isinstance(m, adapters.LevelAttention)}
     assert scales == {0.02}
     again = denoiser.Denoiser.from_config(model.config)

@@ -6,5 +6,13 @@ from .generic import ATTRIBUTES, caption, generic
 from .lesions import dermatoscopy
 from .skin import Phantom
 
-__all__ = ["ATTRIBUTES", "Phantom", "caption", "clinical", "dermatoscopy", "fitzpatrick",
-           "generic", "write_dataset"]
+__all__ = [
+    "ATTRIBUTES",
+    "Phantom",
+    "caption",
+    "clinical",
+    "dermatoscopy",
+    "fitzpatrick",
+    "generic",
+    "write_dataset",
+]

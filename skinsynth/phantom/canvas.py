@@ -18,7 +18,7 @@ def _bank():
 
 def _crop(rng, n):
     row, column = rng.integers(0, _BANK - n, 2)
-    return _bank()[row:row + n, column:column + n]
+    return _bank()[row : row + n, column : column + n]
 
 
 def step(values, width):
@@ -66,8 +66,9 @@ class Outline:
 
     def at(self, angle):
         """Radius in units along the given angles."""
-        return self.radii[(np.asarray(angle) / (2 * np.pi) * len(self.radii)).astype(int)
-                          % len(self.radii)]
+        return self.radii[
+            (np.asarray(angle) / (2 * np.pi) * len(self.radii)).astype(int) % len(self.radii)
+        ]
 
 
 class Canvas:
@@ -116,8 +117,12 @@ class Canvas:
         angle = np.linspace(0, 2 * np.pi, 1024, endpoint=False)
         radii = np.ones_like(angle)
         for k in range(2, 8):
-            radii += (lobes * rng.standard_normal() / (k - 1)
-                      * np.cos(k * angle + rng.uniform(0, 2 * np.pi)))
+            radii += (
+                lobes
+                * rng.standard_normal()
+                / (k - 1)
+                * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+            )
         squeeze, axis = 1 - stretch * rng.random(), rng.uniform(0, np.pi)
         radii /= np.hypot(np.cos(angle - axis) * squeeze, np.sin(angle - axis) / squeeze)
         radii = (size * np.clip(radii, 0.35, 1.9)).astype(np.float32)
@@ -135,8 +140,9 @@ class Canvas:
         turn, k = rng.uniform(0, np.pi), 2 * np.pi / period * 1.155
         value = 0.0
         for angle in turn + np.array([0, 2, 4]) * np.pi / 3:
-            value = value + np.cos(np.float32(k * np.cos(angle)) * x
-                                   + np.float32(k * np.sin(angle)) * y)
+            value = value + np.cos(
+                np.float32(k * np.cos(angle)) * x + np.float32(k * np.sin(angle)) * y
+            )
         return value / 3
 
     def network(self, rng, period, thick=0.25, warp=0.25):
@@ -185,15 +191,18 @@ class Canvas:
             offset = normal * np.maximum((width - 1) / 2, 0.05)
             ring = np.concatenate([points + offset, (points - offset)[::-1]])
             faint = min(1.0, float(width.mean()))
-            cv2.fillPoly(image, [(ring * 16).astype(np.int32)], float(value * faint * 255),
-                         cv2.LINE_AA, 4)
+            cv2.fillPoly(
+                image, [(ring * 16).astype(np.int32)], float(value * faint * 255), cv2.LINE_AA, 4
+            )
         return image.astype(np.float32) / 255
 
     def vessels(self, rng, outline, trunks, length, width, branching=0.6):
         """Arborising vessels, 0-1: trunks that wind, thin out and branch."""
         paths, widths = [], []
-        pending = [(start, rng.uniform(0, 2 * np.pi), length, width, 0)
-                for start in outline.points(rng, trunks, 0.1, 0.95)]
+        pending = [
+            (start, rng.uniform(0, 2 * np.pi), length, width, 0)
+            for start in outline.points(rng, trunks, 0.1, 0.95)
+        ]
         while pending:
             start, heading, reach, thick, level = pending.pop()
             turns = heading + np.cumsum(rng.standard_normal(10) * 0.28)
@@ -204,6 +213,13 @@ class Canvas:
             if level < 2:
                 for k in np.flatnonzero(rng.random(10) < branching * 0.3):
                     side = rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
-                    pending.append((path[k], turns[k] + side, reach * rng.uniform(0.35, 0.65),
-                                 thick * 0.6, level + 1))
+                    pending.append(
+                        (
+                            path[k],
+                            turns[k] + side,
+                            reach * rng.uniform(0.35, 0.65),
+                            thick * 0.6,
+                            level + 1,
+                        )
+                    )
         return self.strokes(paths, widths)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .canvas import EXTENT, Canvas, Layers, lognormal, step
 from .lesions import PAINTERS
 from .skin import absorb, draw_hair, finish, render, view
@@ -18,8 +18,14 @@ _BRIGHT = np.array([0.40, 0.57, 0.72])  # a darker skin loses more blue than red
 def squamous(canvas, rng):
     """Squamous cell carcinoma: a red nodule around a crusted, bleeding or keratotic core."""
     body = canvas.outline(rng, lognormal(rng, 0.32, 0.3, 0.12, 0.5), 0.12, 0.14, 0.3)
-    core = canvas.outline(rng, body.size * rng.uniform(0.3, 0.75), 0.2, 0.25, 0.4,
-                          tuple(rng.normal(0, 0.1, 2) * body.size))
+    core = canvas.outline(
+        rng,
+        body.size * rng.uniform(0.3, 0.75),
+        0.2,
+        0.25,
+        0.4,
+        tuple(rng.normal(0, 0.1, 2) * body.size),
+    )
     alpha, crust = step(body.depth, rng.uniform(0.06, 0.2)), step(core.depth, 0.08)
     red = rng.uniform(0.35, 0.8) * (1 + 0.3 * canvas.fbm(rng, 6, 4, 0.7))
     rough = canvas.patch(rng, 10, 0.5)
@@ -30,11 +36,23 @@ def squamous(canvas, rng):
     return Layers(alpha, brown, red + 0.5 * crust * (not keratin), 0.0, white)
 
 
-_PAINTERS = {"ACK": PAINTERS["akiec"], "BCC": PAINTERS["bcc"], "MEL": PAINTERS["mel"],
-             "NEV": PAINTERS["nv"], "SCC": squamous, "SEK": PAINTERS["bkl"]}
+_PAINTERS = {
+    "ACK": PAINTERS["akiec"],
+    "BCC": PAINTERS["bcc"],
+    "MEL": PAINTERS["mel"],
+    "NEV": PAINTERS["nv"],
+    "SCC": squamous,
+    "SEK": PAINTERS["bkl"],
+}
 # How far each lesion rises above the skin: lowest and highest relief.
-_RELIEF = {"ACK": (0, 0.2), "BCC": (0.2, 0.9), "MEL": (0, 0.5), "NEV": (0, 0.9),
-           "SCC": (0.4, 1.0), "SEK": (0.2, 0.8)}
+_RELIEF = {
+    "ACK": (0, 0.2),
+    "BCC": (0.2, 0.9),
+    "MEL": (0, 0.5),
+    "NEV": (0, 0.9),
+    "SCC": (0.4, 1.0),
+    "SEK": (0.2, 0.8),
+}
 
 
 def fitzpatrick(seed, patient):
@@ -60,19 +78,23 @@ def _skin(canvas, rng, kind):
 
 def _unpolarised(canvas, layers):
     """What is left of deep structures without polarised light and contact: blurred pigment."""
+
     def soft(density):
         return canvas.blur(density, 0.008) if isinstance(density, np.ndarray) else density
 
     white = [(0.8 * soft(amount), colour) for amount, colour in layers.white]
-    return Layers(layers.alpha, soft(layers.brown), soft(layers.red),
-                  0.6 * soft(layers.blue), white)
+    return Layers(
+        layers.alpha, soft(layers.brown), soft(layers.red), 0.6 * soft(layers.blue), white
+    )
 
 
 def _shade(canvas, image, height, angle, shine):
     """Side light on the relief: shading and small highlights, (side, side, 3)."""
     height = canvas.blur(height, 0.007)  # one scale of slopes at every resolution
-    slope = (np.cos(angle) * cv2.Sobel(height, -1, 1, 0, scale=0.125)
-             + np.sin(angle) * cv2.Sobel(height, -1, 0, 1, scale=0.125)) * (canvas.scale / 100)
+    slope = (
+        np.cos(angle) * cv2.Sobel(height, -1, 1, 0, scale=0.125)
+        + np.sin(angle) * cv2.Sobel(height, -1, 0, 1, scale=0.125)
+    ) * (canvas.scale / 100)
     gloss = shine * np.clip(slope - 0.2, 0, 1.2)
     return image * (1 + 0.22 * np.tanh(slope))[..., None] + gloss[..., None]
 
@@ -103,8 +125,9 @@ def clinical(seed, index, dx, size=64, lesion=None, photo=0, patient=None):
     rng = np.random.default_rng([7, seed, index, photo])
     normal, clean, alpha = view(rng, side, (normal, marked, layers.alpha), (0.75, 1.05), 0.08)
     hair = draw_hair(rng, side, few=0.25)
-    return finish(rng, size, normal, clean, alpha, hair, _daylight(rng, side),
-                  sharp=0.003, grain=0.012)
+    return finish(
+        rng, size, normal, clean, alpha, hair, _daylight(rng, side), sharp=0.003, grain=0.012
+    )
 
 
 def _daylight(rng, side):

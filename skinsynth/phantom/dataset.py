@@ -8,9 +8,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ..config import CLASSES, PAD_CLASSES
-from ..errors import UserError
-from ..store import write_csv
+from ..core.config import CLASSES, PAD_CLASSES
+from ..core.errors import UserError
+from ..core.store import write_csv
 from .clinical import clinical, fitzpatrick
 from .lesions import dermatoscopy
 
@@ -18,15 +18,43 @@ _MASKS = "HAM10000_segmentations_lesion_tschandl"
 _HAM = dict(zip(CLASSES, (327, 514, 1099, 115, 1113, 6705, 142), strict=True))  # images of HAM10000
 _PAD = dict(zip(PAD_CLASSES, (730, 845, 52, 244, 192, 235), strict=True))  # images of PAD-UFES-20
 _PHOTOS = np.array([5514, 1423, 490, 43]) / 7470  # HAM10000's lesions with 1, 2, 3, 4+ images
-_AGES = {"akiec": 67, "bcc": 67, "bkl": 64, "df": 53, "mel": 61, "nv": 46, "vasc": 51,
-         "ACK": 62, "BCC": 63, "MEL": 60, "NEV": 36, "SCC": 69, "SEK": 66}
-_SITES = ("back", "lower extremity", "trunk", "upper extremity", "abdomen", "face", "chest",
-          "foot", "neck", "unknown")
+_AGES = {
+    "akiec": 67,
+    "bcc": 67,
+    "bkl": 64,
+    "df": 53,
+    "mel": 61,
+    "nv": 46,
+    "vasc": 51,
+    "ACK": 62,
+    "BCC": 63,
+    "MEL": 60,
+    "NEV": 36,
+    "SCC": 69,
+    "SEK": 66,
+}
+_SITES = (
+    "back",
+    "lower extremity",
+    "trunk",
+    "upper extremity",
+    "abdomen",
+    "face",
+    "chest",
+    "foot",
+    "neck",
+    "unknown",
+)
 _SITE_SHARES = np.array([0.23, 0.21, 0.14, 0.12, 0.1, 0.08, 0.04, 0.03, 0.03, 0.02])
-_HOW = {"akiec": {"histo": 1}, "bcc": {"histo": 1}, "mel": {"histo": 1},
-        "bkl": {"histo": 0.7, "consensus": 0.24, "confocal": 0.06},
-        "df": {"histo": 0.5, "consensus": 0.5}, "vasc": {"histo": 0.5, "consensus": 0.5},
-        "nv": {"follow_up": 0.55, "histo": 0.37, "consensus": 0.08}}
+_HOW = {
+    "akiec": {"histo": 1},
+    "bcc": {"histo": 1},
+    "mel": {"histo": 1},
+    "bkl": {"histo": 0.7, "consensus": 0.24, "confocal": 0.06},
+    "df": {"histo": 0.5, "consensus": 0.5},
+    "vasc": {"histo": 0.5, "consensus": 0.5},
+    "nv": {"follow_up": 0.55, "histo": 0.37, "consensus": 0.08},
+}
 _REGIONS = ("FACE", "FOREARM", "CHEST", "BACK", "ARM", "NOSE", "HAND", "NECK", "THIGH")
 _BIOPSED = {"ACK": 0.24, "BCC": 1, "MEL": 1, "NEV": 0.25, "SCC": 1, "SEK": 0.06}
 _PAD_COLUMNS = (
@@ -79,10 +107,14 @@ def _draw(painter, options, files):
 def _ham_row(rng, lesion, dx):
     """HAM10000's facts of a lesion."""
     age = int(np.clip(5 * round(rng.normal(_AGES[dx], 15) / 5), 5, 85))
-    return {"lesion_id": f"HAM_{9_000_000 + lesion:07d}", "dx": dx,
-            "dx_type": str(rng.choice(list(_HOW[dx]), p=list(_HOW[dx].values()))),
-            "age": float(age), "sex": str(rng.choice(["male", "female"], p=[0.54, 0.46])),
-            "localization": str(rng.choice(_SITES, p=_SITE_SHARES))}
+    return {
+        "lesion_id": f"HAM_{9_000_000 + lesion:07d}",
+        "dx": dx,
+        "dx_type": str(rng.choice(list(_HOW[dx]), p=list(_HOW[dx].values()))),
+        "age": float(age),
+        "sex": str(rng.choice(["male", "female"], p=[0.54, 0.46])),
+        "localization": str(rng.choice(_SITES, p=_SITE_SHARES)),
+    }
 
 
 def _plan_ham(folder, name, lesions, *, size, seed, first):
@@ -100,7 +132,10 @@ def _plan_ham(folder, name, lesions, *, size, seed, first):
         for photo in range(photos):
             image_id = f"ISIC_{9_000_000 + number:07d}"
             files = {k: truth / f"{image_id}_{k}.png" for k in ("hair", "clean", "normal")}
-            files |= {"image": images / f"{image_id}.png", "mask": masks / f"{image_id}_segmentation.png"}
+            files |= {
+                "image": images / f"{image_id}.png",
+                "mask": masks / f"{image_id}_segmentation.png",
+            }
             options = dict(seed=seed, index=number, dx=dx, size=size, lesion=lesion, photo=photo)
             jobs.append((dermatoscopy, options, files))
             rows.append({**facts, "image_id": image_id})
@@ -118,9 +153,18 @@ def _pad_rows(rng, patient, seed, lesions):
     gender, rows = str(rng.choice(["MALE", "FEMALE"])), []
     for number, dx in lesions:
         biopsed = bool(rng.random() < _BIOPSED[dx])
-        row = dict.fromkeys(_PAD_COLUMNS, "") | dict.fromkeys(_PAD_COLUMNS[18:24], "UNK") | {
-            "patient_id": f"PAT_{patient}", "lesion_id": str(number), "age": age,
-            "region": str(rng.choice(_REGIONS)), "diagnostic": dx, "biopsed": str(biopsed)}
+        row = (
+            dict.fromkeys(_PAD_COLUMNS, "")
+            | dict.fromkeys(_PAD_COLUMNS[18:24], "UNK")
+            | {
+                "patient_id": f"PAT_{patient}",
+                "lesion_id": str(number),
+                "age": age,
+                "region": str(rng.choice(_REGIONS)),
+                "diagnostic": dx,
+                "biopsed": str(biopsed),
+            }
+        )
         if biopsed or rng.random() < 0.5:  # of a third of the images these are not known
             row |= {"gender": gender, "fitspatrick": float(fitzpatrick(seed, patient))}
         rows.append(row)
@@ -144,16 +188,19 @@ def _plan_pad(folder, made, *, size, seed):
         for (k, (dx, photos)), fact in zip(mine, facts, strict=True):
             for photo in range(photos):
                 name = f"PAT_{patient}_{k}_{len(jobs)}"
-                files = {"image": parts[3 * len(jobs) // total] / f"{name}.png",
-                         "mask": root / "masks" / f"{name}_segmentation.png"}
+                files = {
+                    "image": parts[3 * len(jobs) // total] / f"{name}.png",
+                    "mask": root / "masks" / f"{name}_segmentation.png",
+                }
                 options = dict(seed=seed, index=len(jobs), dx=dx, size=size, lesion=k, photo=photo)
                 jobs.append((clinical, options | {"patient": patient}, files))
                 rows.append(fact | {"img_id": f"{name}.png"})
     return root / "metadata.csv", pd.DataFrame(rows)[_PAD_COLUMNS], jobs
 
 
-def write_dataset(folder, *, size, n_train=2500, n_test_lesions=100, n_pad=600, seed=0,
-                  progress=False):
+def write_dataset(
+    folder, *, size, n_train=2500, n_test_lesions=100, n_pad=600, seed=0, progress=False
+):
     """Write the phantom into `folder` in the official layouts, with truth beside it.
 
     ham10000/: `n_train` images with HAM10000's imbalance (at least 12 a class) and photographs a
@@ -166,11 +213,15 @@ def write_dataset(folder, *, size, n_train=2500, n_test_lesions=100, n_pad=600, 
     pool = _grouped(np.random.default_rng([11, seed]), counts(_HAM, n_train, 12), _PHOTOS)
     test = [(dx, 2 if k % 10 == 9 else 1) for dx in CLASSES for k in range(n_test_lesions)]
     pad = counts(_PAD, n_pad, 40)
-    plans = [_plan_ham(folder, "ham10000", pool, size=size, seed=seed, first=0),
-             _plan_ham(folder, "ham10000_test", test, size=size, seed=seed, first=_TEST),
-             _plan_pad(folder, pad, size=size, seed=seed)]
+    plans = [
+        _plan_ham(folder, "ham10000", pool, size=size, seed=seed, first=0),
+        _plan_ham(folder, "ham10000_test", test, size=size, seed=seed, first=_TEST),
+        _plan_pad(folder, pad, size=size, seed=seed),
+    ]
     jobs = [delayed(_draw)(*job) for _, _, own in plans for job in own]
-    many = -1 if len(jobs) > 500 else 1  # every image is a function of its numbers, not of the order
+    many = (
+        -1 if len(jobs) > 500 else 1
+    )  # every image is a function of its numbers, not of the order
     drawn = Parallel(many, return_as="generator")(jobs)
     for _ in tqdm(drawn, total=len(jobs), disable=not progress, desc="phantom", unit="image"):
         pass

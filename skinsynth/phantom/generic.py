@@ -10,19 +10,38 @@ ATTRIBUTES = {
     "shape": ("round", "oval", "lobed", "irregular"),
     "colour": ("tan", "brown", "black", "red", "pink", "purple", "blue", "grey", "white"),
     "border": ("sharp", "soft", "ragged"),
-    "texture": ("plain", "dots", "lines", "net", "scale", "globes", "vessels", "streaks",
-                "patches"),
+    "texture": (
+        "plain",
+        "dots",
+        "lines",
+        "net",
+        "scale",
+        "globes",
+        "vessels",
+        "streaks",
+        "patches",
+    ),
     "tone": ("pale", "tan", "dark"),
     "hair": ("no", "few", "many"),
 }
 # densities (brown, red, blue) and amount of white scatter
 _COLOURS = {
-    "tan": (0.3, 0.0, 0.0, 0.0), "brown": (0.85, 0.0, 0.0, 0.0), "black": (2.4, 0.0, 0.5, 0.0),
-    "red": (0.05, 1.1, 0.0, 0.0), "pink": (0.0, 0.35, 0.0, 0.1), "purple": (0.0, 1.0, 0.55, 0.0),
-    "blue": (0.0, 0.1, 0.9, 0.1), "grey": (0.35, 0.0, 0.5, 0.15), "white": (0.0, 0.0, 0.0, 0.6),
+    "tan": (0.3, 0.0, 0.0, 0.0),
+    "brown": (0.85, 0.0, 0.0, 0.0),
+    "black": (2.4, 0.0, 0.5, 0.0),
+    "red": (0.05, 1.1, 0.0, 0.0),
+    "pink": (0.0, 0.35, 0.0, 0.1),
+    "purple": (0.0, 1.0, 0.55, 0.0),
+    "blue": (0.0, 0.1, 0.9, 0.1),
+    "grey": (0.35, 0.0, 0.5, 0.15),
+    "white": (0.0, 0.0, 0.0, 0.6),
 }
-_SHAPES = {"round": (0.02, 0.05), "oval": (0.02, 0.6), "lobed": (0.3, 0.2),
-           "irregular": (0.16, 0.35)}  # bulges and largest stretch
+_SHAPES = {
+    "round": (0.02, 0.05),
+    "oval": (0.02, 0.6),
+    "lobed": (0.3, 0.2),
+    "irregular": (0.16, 0.35),
+}  # bulges and largest stretch
 _BORDERS = {"sharp": (0.02, 0.04), "soft": (0.2, 0.04), "ragged": (0.04, 0.22)}  # fade, noise
 _RADII = {"small": 0.14, "medium": 0.25, "large": 0.40}
 _TONES = {"pale": 0.0, "tan": 0.3, "dark": 0.85}
@@ -32,8 +51,10 @@ _HAIRS = {"no": 0, "few": 4, "many": 22}
 def caption(attributes):
     """Plain words for a picture's attributes, e.g. for training a text encoder."""
     a = attributes
-    return (f"a {a['size']} {a['shape']} {a['colour']} spot with a {a['border']} border "
-            f"and {a['texture']} texture on {a['tone']} skin with {a['hair']} hairs")
+    return (
+        f"a {a['size']} {a['shape']} {a['colour']} spot with a {a['border']} border "
+        f"and {a['texture']} texture on {a['tone']} skin with {a['hair']} hairs"
+    )
 
 
 def _texture(canvas, rng, body, kind):
@@ -79,8 +100,7 @@ def generic(seed, index, size=64):
     pattern = pattern * rng.uniform(0.5, 1.0)
     brown, red, blue, white = (b + (o - b) * pattern for b, o in zip(base, other, strict=True))
     layers = Layers(step(body.depth, fade), brown, red, blue, [(white, (0.95, 0.90, 0.86))])
-    normal, clean, alpha = view(
-        rng, side, (skin, render(skin, layers, rng, canvas), layers.alpha))
+    normal, clean, alpha = view(rng, side, (skin, render(skin, layers, rng, canvas), layers.alpha))
     hair = draw_hair(rng, side, few=1.0, count=_HAIRS[a["hair"]])
     drawn = finish(rng, size, normal, clean, alpha, hair, contact_light(rng, side))
     return drawn.image, drawn.mask, a

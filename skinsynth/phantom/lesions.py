@@ -6,7 +6,7 @@ often missing, so that the classes overlap as they do in the clinic.
 
 import numpy as np
 
-from ..errors import UserError
+from ..core.errors import UserError
 from .canvas import EXTENT, Canvas, Layers, lognormal, step
 from .skin import contact_light, dermal_skin, draw_hair, finish, render, view
 
@@ -34,8 +34,9 @@ def _rise(outline):
 
 def nevus(canvas, rng):
     """Symmetric, one or two browns, regular network or globules fading at the border."""
-    body = canvas.outline(rng, _radius(rng, 0.27), rng.uniform(0.03, 0.13),
-                          rng.uniform(0.04, 0.14), 0.35)
+    body = canvas.outline(
+        rng, _radius(rng, 0.27), rng.uniform(0.03, 0.13), rng.uniform(0.04, 0.14), 0.35
+    )
     alpha = step(body.depth, rng.uniform(0.05, 0.17))
     depth = lognormal(rng, 0.8, 0.45, 0.2, 2.4)
     profile = 1 + rng.uniform(-0.4, 1.2) * (_rise(body) - 0.4)
@@ -73,8 +74,14 @@ def melanoma(canvas, rng):
     """Asymmetric, ragged, several colours: veil, black blotches, dots, streaks, regression."""
     evil = rng.beta(1.6, 1.1)  # near 0: looks like a nevus
     body = canvas.outline(rng, _radius(rng, 0.31), 0.08 + 0.17 * evil, 0.07 + 0.16 * evil, 0.45)
-    lobe = canvas.outline(rng, body.size * rng.uniform(0.45, 0.8), 0.2, 0.2, 0.3,
-                          _off_centre(rng, body, 1.0 * evil + 0.1))
+    lobe = canvas.outline(
+        rng,
+        body.size * rng.uniform(0.45, 0.8),
+        0.2,
+        0.2,
+        0.3,
+        _off_centre(rng, body, 1.0 * evil + 0.1),
+    )
     alpha = _union(body, lobe, rng.uniform(0.04, 0.12))
     mottle = np.exp((0.15 + 0.35 * evil) * canvas.fbm(rng, 3, 4, 0.6))
     brown = lognormal(rng, 0.85, 0.45, 0.2, 2.4) * (0.8 + 0.5 * _rise(body)) * mottle
@@ -145,8 +152,9 @@ def keratosis(canvas, rng):
         bites = body.points(rng, 9, 0.95, 1.15)
         alpha = alpha * (1 - canvas.spots(bites, rng.uniform(0.015, 0.05, 9)))
         prints = canvas.ridges(rng, rng.uniform(0.03, 0.045), 0.8)
-        brown = brown * (0.6 + rng.uniform(0.2, 0.8) * prints) * (
-            0.6 + 0.6 * canvas.patch(rng, 5, 0.6))
+        brown = (
+            brown * (0.6 + rng.uniform(0.2, 0.8) * prints) * (0.6 + 0.6 * canvas.patch(rng, 5, 0.6))
+        )
         grey = 0.4 * grey
     else:  # regressing: grey granules on pink
         brown, red = brown * (0.3 + canvas.patch(rng, 4, 0.4)), red + 0.25
@@ -167,15 +175,20 @@ def basal_cell(canvas, rng):
     trunks, width = rng.integers(3, 8), rng.uniform(0.005, 0.010)
     tree = canvas.vessels(rng, body, trunks, max(0.22, body.size * rng.uniform(0.7, 1.3)), width)
     n = int(rng.integers(2, 16))
-    nest_at, nest_size = body.points(rng, n, 0.2, 0.98), lognormal(rng, 0.025, 0.4) * \
-        rng.uniform(0.5, 2.2, n)
+    nest_at, nest_size = (
+        body.points(rng, n, 0.2, 0.98),
+        lognormal(rng, 0.025, 0.4) * rng.uniform(0.5, 2.2, n),
+    )
     nests = canvas.spots(nest_at, nest_size, rng.uniform(0.6, 1, n))
     nests = canvas.blur(nests, 0.016) * (1 + 0.3 * canvas.fbm(rng, 14, 3, 0.8))
-    sore = canvas.outline(rng, body.size * rng.uniform(0.15, 0.45), 0.2, 0.4, 0.4,
-                          _off_centre(rng, body))
+    sore = canvas.outline(
+        rng, body.size * rng.uniform(0.15, 0.45), 0.2, 0.4, 0.4, _off_centre(rng, body)
+    )
     at, reach = body.points(rng, 14, 0, 0.9), rng.normal(0, 0.05, (14, 2))
-    strands = canvas.strokes([np.linspace(a - r, a + r, 4) for a, r in zip(at, reach, strict=True)],
-                             [(0.008, 0.004)] * 14)
+    strands = canvas.strokes(
+        [np.linspace(a - r, a + r, 4) for a, r in zip(at, reach, strict=True)],
+        [(0.008, 0.004)] * 14,
+    )
     blue = 0.0
     if has[1]:
         blue = rng.uniform(0.35, 1.1) * nests
@@ -226,8 +239,14 @@ def fibroma(canvas, rng):
     """Dermatofibroma: central white scar-like patch in a delicate, fading brown network."""
     body = canvas.outline(rng, _radius(rng, 0.32), 0.08, rng.uniform(0.05, 0.14), 0.3)
     alpha = step(body.depth - 0.02, rng.uniform(0.14, 0.3))
-    core = canvas.outline(rng, body.size * rng.uniform(0.3, 0.62), 0.15, rng.uniform(0.1, 0.3),
-                          0.4, _off_centre(rng, body, 0.25))
+    core = canvas.outline(
+        rng,
+        body.size * rng.uniform(0.3, 0.62),
+        0.15,
+        rng.uniform(0.1, 0.3),
+        0.4,
+        _off_centre(rng, body, 0.25),
+    )
     scar = step(core.depth, rng.uniform(0.1, 0.28))
     net = canvas.network(rng, rng.uniform(0.035, 0.055), 0.2, 0.3)
     brown = lognormal(rng, 0.42, 0.4, 0.12, 1.1) * (1 + 0.15 * canvas.fbm(rng, 6, 3))
@@ -279,8 +298,15 @@ def vascular(canvas, rng):
     return Layers(alpha, brown, red, blue, white)
 
 
-PAINTERS = {"akiec": actinic, "bcc": basal_cell, "bkl": keratosis, "df": fibroma,
-            "mel": melanoma, "nv": nevus, "vasc": vascular}
+PAINTERS = {
+    "akiec": actinic,
+    "bcc": basal_cell,
+    "bkl": keratosis,
+    "df": fibroma,
+    "mel": melanoma,
+    "nv": nevus,
+    "vasc": vascular,
+}
 
 
 def dermatoscopy(seed, index, dx, size=64, lesion=None, photo=0):

@@ -122,8 +122,16 @@ def view(rng, side, stack, zoom=(0.8, 1.05), shift=0.05):
     centre = (EXTENT / 2 + move - turning @ [0.5, 0.5]) * k
     matrix = np.concatenate([turning * k / side, centre[:, None]], 1)
     matrix[:, 2] += turning @ [0.5, 0.5] * k / side - 0.5  # pixel centres, not corners
-    return [cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101,
-                           flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) for image in stack]
+    return [
+        cv2.warpAffine(
+            image,
+            matrix,
+            (side, side),
+            borderMode=cv2.BORDER_REFLECT_101,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        for image in stack
+    ]
 
 
 def contact_light(rng, side):
@@ -146,8 +154,10 @@ def contact_light(rng, side):
     if ruled:
         ticks = np.arange(-9, 10) * pitch
         lines = [np.array([[ticks[0], height], [ticks[-1], height]])]
-        lines += [np.array([[t, height], [t, height - (0.04 if k % 5 == 4 else 0.02)]])
-                  for k, t in enumerate(ticks)]
+        lines += [
+            np.array([[t, height], [t, height - (0.04 if k % 5 == 4 else 0.02)]])
+            for k, t in enumerate(ticks)
+        ]
         overlay = canvas.strokes(lines, [(0.006, 0.006)] * len(lines), 0.8)
     colour = np.array([0.15, 0.13, 0.14], np.float32)
     if bubbly:

@@ -1,0 +1,121 @@
+"""What must hold before a book is shown: each function yields one line a problem."""
+
+import json
+import re
+from functools import cache
+from urllib.parse import unquote, urldefrag
+
+import nbformat
+from bs4 import BeautifulSoup
+
+MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|private)/\w")
+INLINE = re.compile(r"data:image/[^\"')]+")  # base64 may spell anything
+FIGURES, TABLES = range(1, 15), range(1, 7)
+
+
+def _texts(output):
+    """Texts of an output that a reader sees."""
+    found = [output.get("text", ""), *output.get("data", {}).values()]
+    pictures = [k for k in output.get("data", {}) if k.startswith("image/")]
+    found = [v for v in found if not any(v is output["data"][k] for k in pictures)]
+    return [INLINE.sub("", v if isinstance(v, str) else json.dumps(v)) for v in found]
+
+
+def notebook_problems(path):
+    """An executed notebook: run whole, no errors, no stderr, nothing of the machine in it."""
+    book = nbformat.read(path, 4)
+    if "papermill" not in book.metadata:
+        yield f"{path.name}: not executed by papermill"
+        return
+    if book.metadata.get("widgets"):
+        yield f"{path.name}: widget state is stored; it is blank without a kernel"
+    for i, cell in enumerate(book.cells):
+        where = f"{path.name}, cell {i}"
+        if "papermill-error-cell-tag" in cell.metadata.get("tags", []):
+            yield f"{where}: error marker of papermill"
+        if cell.cell_type != "code":
+            continue
+        state = cell.metadata.get("papermill", {}).get("status")
+        if state != "completed" or (cell.source.strip() and cell.execution_count is None):
+            yield f"{where}: not completed ({state})"
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"{where}: error {output.ename}"
+            if output.get("name") == "stderr":
+                yield f"{where}: writes to stderr: {output.text.strip()[:80]!r}"
+            if any("widget" in kind for kind in output.get("data", {})):
+                yield f"{where}: widget output"
+            for text in _texts(output):
+                if match := MACHINE_PATH.search(text):
+                    near = text[match.start() : match.start() + 60].split("\n")[0]
+                    yield f"{where}: path of this machine in an output: {near!r}"
+
+
+@cache
+def _page(path):
+    return BeautifulSoup(path.read_text(), "html.parser")
+
+
+@cache
+def _anchors(path):
+    return {tag["id"] for tag in _page(path).select("[id]")} | {"", "top"}
+
+
+def page_problems(site):
+    """A built site: alt text on each image, no broken local link, no request that leaves it."""
+    _page.cache_clear()
+    _anchors.cache_clear()
+    for path in sorted(site.rglob("*.html")):
+        if "_static" in path.parts:
+            continue
+        where, page = path.relative_to(site), _page(path)
+        for image in page.select("img"):
+            alt = image.get("alt", "")
+            if not alt or alt.endswith((".png", ".svg", ".jpg")):
+                yield f"{where}: image without alt text: {image.get('src', '')[:60]}"
+        for tag in page.select("script[src], link[href], img[src]"):
+            address = tag.get("src") or tag.get("href")
+            if re.match(r"(https?:)?//", address) and tag.get("rel") != ["canonical"]:
+                yield f"{where}: a request leaves the page: {address[:80]}"
+        for tag in page.select("a[href], img[src], script[src], link[href]"):
+            yield from (f"{where}: {p}" for p in _broken(path, tag.get("href") or tag.get("src")))
+
+
+def _broken(path, address):
+    """Problems of one local address seen from a page."""
+    if re.match(r"[a-z][a-z0-9+.-]*:|//", address):
+        return
+    file, anchor = urldefrag(address)
+    target = (path.parent / unquote(file.split("?")[0])).resolve() if file else path
+    if not target.exists():
+        yield f"broken link {address[:80]}"
+    elif anchor and target.suffix == ".html" and unquote(anchor) not in _anchors(target):
+        yield f"link to a missing anchor {address[:80]}"
+
+
+def weights(site):
+    """{page: MB of it with the scripts, styles and pictures that it names}; fonts come on top."""
+    found = {}
+    for path in (p for p in site.rglob("*.html") if "_static" not in p.parts):
+        tags = _page(path).select("script[src], link[rel=stylesheet], img[src]")
+        names = {(t.get("src") or t.get("href")).split("?")[0] for t in tags}
+        files = {
+            path,
+            *((path.parent / unquote(n)).resolve() for n in names if not n.startswith("data:")),
+        }
+        found[str(path.relative_to(site))] = sum(p.stat().st_size for p in files) / 1e6
+    return found
+
+
+def total(site):
+    """MB of all files of a site."""
+    return sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) / 1e6
+
+
+def contract_problems(run):
+    """A results folder: fourteen figures, six tables, the ledger and the manifest."""
+    wanted = [f"figures/fig{n:02d}*.png" for n in FIGURES]
+    wanted += [f"tables/table{n}.csv" for n in TABLES] + ["claims.json", "manifest.json"]
+    for pattern in wanted:
+        if not any(run.root.glob(pattern)):
+            yield f"results/{run.name}: {pattern.replace('*', '')} is missing"

@@ -1,0 +1,171 @@
+"""Splits that no lesion crosses, their manifest, and what a split by image would leak."""
+
+import hashlib
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from ..core.errors import UserError
+from ..core.store import atomic
+
+SPLITS = ("train", "val", "test")
+
+
+def sha256(path):
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def manifest_hash(records):
+    """SHA-256 of the split manifest of a set's stage: what a model, and so its samples, was trained under."""
+    return sha256(records / "manifest.csv")
+
+
+def _hashes(paths):
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(sha256, paths))
+
+
+def duplicate_sets(records):
+    """Lists of image_id whose files are the same byte for byte (only equal sizes are hashed)."""
+    sizes = records.path.map(lambda path: Path(path).stat().st_size)
+    same = records[sizes.duplicated(keep=False)]
+    found = defaultdict(list)
+    for image_id, digest in zip(same.image_id, _hashes(same.path), strict=True):
+        found[digest].append(image_id)
+    return sorted(sorted(ids) for ids in found.values() if len(ids) > 1)
+
+
+def _groups(records):
+    """Name of each image's group: its lesion, joined with lesions that share an exact duplicate."""
+    name = dict(zip(records.lesion_id, records.lesion_id, strict=True))
+    lesion = dict(zip(records.image_id, records.lesion_id, strict=True))
+
+    def root(x):
+        while name[x] != x:
+            x = name[x]
+        return x
+
+    for ids in duplicate_sets(records):
+        roots = sorted({root(lesion[i]) for i in ids})
+        name.update(dict.fromkeys(roots, roots[0]))
+    return records.lesion_id.map(root)
+
+
+def _apportion(sizes, fractions):
+    """Split number of each group, in order: the one that is furthest behind its share gets the next.
+
+    The rule is Sainte-Lague's for seats, so that every prefix holds the fractions as well: groups
+    sorted by size are shared out fairly size by size, and rare classes reach every split.
+    """
+    have, given = np.zeros(len(fractions)), []
+    with np.errstate(divide="ignore"):
+        share = 1 / np.asarray(fractions, float)
+    for size in sizes:
+        k = int(np.argmin((have + size / 2) * share))
+        have[k] += size
+        given.append(k)
+    return given
+
+
+def grouped_split(records, fractions=(0.64, 0.16, 0.2), seed=0):
+    """Train, val or test for each image (Series): whole lesions, each class in these fractions.
+
+    Byte-identical images go together. A function of ids and seed only, not of the rows' order.
+    """
+    groups = _groups(records)
+    table = pd.DataFrame(dict(group=groups, dx=records.dx)).groupby("group").dx
+    table = pd.DataFrame(dict(dx=table.agg(lambda dx: dx.mode().iloc[0]), size=table.size()))
+    split = {}
+    for number, (_, rows) in enumerate(table.groupby("dx")):  # groups come sorted by name
+        rows = rows.iloc[np.random.default_rng([seed, number]).permutation(len(rows))]
+        rows = rows.sort_values("size", ascending=False, kind="stable")
+        given = _apportion(rows["size"], fractions)
+        split.update({g: SPLITS[k] for g, k in zip(rows.index, given, strict=True)})
+    return groups.map(split).rename("split")
+
+
+def image_split(records, fractions=(0.64, 0.16, 0.2), seed=0):
+    """LEAKY split by image, to show what it leaks and for nothing else (named "leaky split")."""
+    alone = records.assign(lesion_id=records.image_id)
+    split = pd.Series(index=records.index, dtype=object, name="leaky split")
+    for number, (_, rows) in enumerate(alone.sort_values("image_id").groupby("dx")):
+        order = np.random.default_rng([seed, number]).permutation(rows.index)
+        split[order] = [SPLITS[k] for k in _apportion(np.ones(len(order)), fractions)]
+    return split
+
+
+def leakage(records, split=None):
+    """Share of held-out images whose lesion has another photograph in train (0 is right).
+
+    `split`: a Series as from `image_split`; else the records' own split.
+    """
+    split = records["split"] if split is None else split
+    held = split != "train"
+    seen = records.lesion_id.isin(records.lesion_id[~held])
+    return float(seen[held].mean()) if held.any() else 0.0
+
+
+def check(records):
+    """Raise UserError when a lesion or an image id is in two splits, or a split is not known."""
+    unknown = set(records["split"].unique()) - set(SPLITS)
+    if unknown:
+        raise UserError(f"unknown split {min(map(str, unknown))!r}; use {', '.join(SPLITS)}")
+    for column in ("lesion_id", "image_id"):
+        count = records.groupby(column)["split"].nunique()
+        crossing = count.index[count > 1]
+        if len(crossing):
+            raise UserError(
+                f"{column} {crossing[0]} is in {count[crossing[0]]} splits ({len(crossing)} such); "
+                "split with grouped_split, which keeps a lesion whole"
+            )
+
+
+def write_manifest(path, records):
+    """Write image_id, lesion_id, dx, split, sha256 as CSV, sorted by id; returns its SHA-256."""
+    check(records)
+    table = records[["image_id", "lesion_id", "dx", "split"]].assign(sha256=_hashes(records.path))
+    with atomic(path) as part:
+        table.sort_values("image_id").to_csv(part, index=False, lineterminator="\n")
+    return sha256(path)
+
+
+def descriptors(images):
+    """Unit vectors (N, 768): 16x16 colour without its mean, coarse shapes damped.
+
+    All skin lesions are dark blobs on light skin; what tells two photographs apart is what is left
+    when the blob (a blurred copy) is taken away.
+    """
+    small = [
+        cv2.resize(i, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32) for i in images
+    ]
+    fine = np.stack([s - 0.9 * cv2.GaussianBlur(s, (0, 0), 3) for s in small])
+    flat = fine - fine.mean((1, 2), keepdims=True)
+    return (
+        flat
+        / np.maximum(np.linalg.norm(flat.reshape(len(flat), -1), axis=1), 1e-6)[:, None, None, None]
+    )
+
+
+def near_duplicates(images_a, images_b, threshold=0.97):
+    """Pairs that show nearly the same picture, whichever of the 8 flips and rotations was applied.
+
+    images_*: uint8 RGB (N, H, W, 3), square. Returns a DataFrame a, b (positions), similarity
+    (cosine, at most 1), most similar first. A cheap screen: look at what it returns.
+    """
+    if not len(images_a) or not len(images_b):
+        return pd.DataFrame(dict(a=[], b=[], similarity=[]))
+    a, b = descriptors(images_a), descriptors(images_b)
+    best = np.full((len(a), len(b)), -1, np.float32)
+    for flipped in (b, b[:, :, ::-1]):
+        for turns in range(4):
+            turned = np.rot90(flipped, turns, (1, 2)).reshape(len(b), -1)
+            np.maximum(best, a.reshape(len(a), -1) @ turned.T, out=best)
+    rows, columns = np.nonzero(best >= threshold)
+    pairs = pd.DataFrame(dict(a=rows, b=columns, similarity=best[rows, columns]))
+    return pairs.sort_values("similarity", ascending=False, ignore_index=True)

@@ -1,0 +1,115 @@
+"""Integrity report of a data folder: everything that is wrong with it, not only the first fault."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..core.config import CLASSES, PAD_CLASSES
+from ..core.errors import UserError
+from ..numerics import pixels
+from . import layouts, splits
+
+CODES = {name: CLASSES for name in layouts.SETS} | {
+    "pad_ufes_20": tuple(c.lower() for c in PAD_CLASSES)
+}
+
+
+class Report(NamedTuple):
+    """What `verify` found. table: one row a finding with set, kind, name, count and remedy.
+
+    Kinds "class" (count = images), "lesions", "masks", "absent" (rows of PAD-UFES-20 without an
+    image, which is allowed) and "copy" (files equal byte for byte) are facts; all others, missing,
+    orphan, duplicate, label, mask, unreadable and set, are faults.
+    """
+
+    table: pd.DataFrame
+    text: str
+
+    @property
+    def ok(self):
+        return bool(self.table.kind.isin(("class", "lesions", "masks", "absent", "copy")).all())
+
+    def __str__(self):
+        return self.text
+
+
+def _unreadable(path):
+    try:
+        pixels.read_rgb(path)
+    except UserError as error:
+        return layouts.Problem("unreadable", *str(error).rsplit("; ", 1))
+    return None
+
+
+def _set_rows(name, folder, scan):
+    """Findings of one set as tuples (set, kind, name, count, remedy)."""
+    try:
+        records, problems = scan(folder)
+    except UserError as error:
+        return [(name, "set", *_halves(error))]
+    masks = records.mask_path[records.mask_path != ""]
+    with ThreadPoolExecutor(4) as pool:
+        problems += [p for p in pool.map(_unreadable, [*records.path, *masks]) if p]
+    problems = sorted(set(problems))  # an unreadable header was found by both
+    rows = [
+        (name, "class", c, n, "") for c, n in layouts.class_counts(records, CODES[name]).items()
+    ]
+    rows += [(name, "lesions", "", records.lesion_id.nunique(), "")]
+    rows += [(name, "masks", "", len(masks), "")] * (name.startswith("ham"))
+    absent = records.attrs.get("missing", 0)
+    rows += [(name, "absent", "images in the table, not on disk", absent, "")] * (absent > 0)
+    rows += [
+        (name, "copy", " = ".join(ids), len(ids), "") for ids in splits.duplicate_sets(records)
+    ]
+    return rows + [(name, p.kind, p.name, 1, p.remedy) for p in problems]
+
+
+def _halves(error):
+    name, _, remedy = str(error).rpartition("; ")
+    return name, 1, remedy
+
+
+def _text(table, shown=10):
+    lines = []
+    for name, rows in table.groupby("set", sort=False):
+        classes = rows[rows.kind == "class"]
+        counts = ", ".join(f"{c} {n}" for c, n in zip(classes.name, classes["count"], strict=True))
+        rest = {k: r for k, r in rows.groupby("kind", sort=False) if k != "class"}
+        facts = [f"{rest.pop(k)['count'].iloc[0]} {k}" for k in ("lesions", "masks") if k in rest]
+        if len(classes):
+            lines.append(f"{name}: {classes['count'].sum()} images ({counts}), {', '.join(facts)}")
+        else:
+            lines.append(f"{name}: not usable")
+        for kind, found in rest.items():
+            total = found["count"].sum() if kind == "absent" else len(found)
+            lines.append(f"  {kind}: {total}")
+            for row in found.head(shown).itertuples():
+                lines.append(f"    {row.name}" + (f"; {row.remedy}" if row.remedy else ""))
+            if len(found) > shown:
+                lines.append(f"    and {len(found) - shown} more")
+    return "\n".join(lines)
+
+
+def verify(folder):
+    """Read every file of a data folder and report counts and all faults; returns `Report`.
+
+    Raises UserError only where `folder` holds none of the sets.
+    """
+    scans = {
+        "ham10000": layouts.scan_ham,
+        "ham10000_test": lambda folder: layouts.scan_ham(folder, test=True),
+        "pad_ufes_20": layouts.scan_pad,
+        "isic2018_test": layouts.scan_isic_test,
+    }
+    there = [name for name in layouts.SETS if (Path(folder) / name).is_dir()]
+    if not there:
+        raise UserError(
+            f"{folder}: none of {', '.join(layouts.SETS)} in this folder; give the folder that holds "
+            "ham10000/ (`skinsynth data fetch` downloads it)"
+        )
+    rows = [row for name in there for row in _set_rows(name, folder, scans[name])]
+    table = pd.DataFrame(rows, columns=["set", "kind", "name", "count", "remedy"])
+    report = Report(table, _text(table))
+    return Report(table, report.text + ("\nNo fault found." if report.ok else "\nFaults found."))

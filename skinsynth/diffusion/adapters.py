@@ -1,0 +1,108 @@
+"""Multi-level adapters: CLIP levels enter the UNet beside the class, adding nothing at the start."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def level_map(names, levels, reach=None):
+    """Which levels each cross-attention block reads: {block name: tuple of level numbers}.
+
+    reach: the levels that reach the UNet at all; None is all of them. Shallow levels go to high
+    resolution, deep levels to the middle, the way up mirrors the way down. With fewer scales than
+    levels several levels share a block. Source: paper, stage 2 (five CLIP levels into the UNet).
+    """
+    down = sorted({n.split(".")[1] for n in names if n.startswith("down_blocks")}, key=int)
+    up = sorted({n.split(".")[1] for n in names if n.startswith("up_blocks")}, key=int)
+    scales = len(down) + 1  # the middle is the deepest scale
+    allowed = range(levels) if reach is None else reach
+    share = {s: tuple(k for k in allowed if k * scales // levels == s) for s in range(scales)}
+    depth = {f"down_blocks.{b}": i for i, b in enumerate(down)}
+    depth |= {f"up_blocks.{b}": i for i, b in enumerate(reversed(up))}
+    depth["mid_block"] = scales - 1
+    return {n: share[next(d for p, d in depth.items() if n.startswith(p + "."))] for n in names}
+
+
+def _attend(attn, query, key, value):
+    """Scaled dot-product attention over heads: (N, Q, D), (N, K, D), (N, K, D) -> (N, Q, D)."""
+    split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # noqa: E731
+    return (
+        F.scaled_dot_product_attention(split(query), split(key), split(value))
+        .transpose(1, 2)
+        .flatten(2)
+    )
+
+
+class LevelAttention(nn.Module):
+    """Decoupled cross-attention: the block's own queries ask the class token, and beside it the tokens of its levels.
+
+    encoder_hidden_states: (N, 1 + levels * tokens, D): the class token first, then each level's.
+    The second branch has no biases and a zero output: it starts as the identity, and tokens that
+    are zero (a dropped reference) add exactly nothing.
+    """
+
+    def __init__(self, width, inner, levels, tokens, scale=1.0):
+        super().__init__()
+        self.levels, self.tokens = levels, tokens
+        self.scale, self.strength, self.without = (
+            scale,
+            1.0,
+            (),
+        )  # as trained; see Denoiser.set_adapters
+        self.to_k = nn.Linear(width, inner, bias=False)
+        self.to_v = nn.Linear(width, inner, bias=False)
+        self.to_out = nn.Linear(inner, inner, bias=False)
+        nn.init.zeros_(self.to_out.weight)
+
+    def forward(
+        self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None
+    ):
+        query = attn.to_q(hidden_states)
+        label, rest = encoder_hidden_states[:, :1], encoder_hidden_states[:, 1:]
+        out = attn.to_out[0](_attend(attn, query, attn.to_k(label), attn.to_v(label)))
+        own = [
+            rest[:, k * self.tokens : (k + 1) * self.tokens]
+            for k in self.levels
+            if k not in self.without
+        ]
+        if rest.shape[1] == 0 or not own or self.strength == 0:
+            return out
+        own = torch.cat(own, 1)
+        read = _attend(attn, query, self.to_k(own), self.to_v(own))
+        return out + self.scale * self.strength * self.to_out(read)
+
+
+class LevelAdapters(nn.Module):
+    """Project each level's tokens to the UNet's cross-attention width: (N,L,T,D) -> (N, L*T, W)."""
+
+    def __init__(self, levels, tokens, clip_width, width):
+        super().__init__()
+        self.tokens = tokens
+        self.project = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(clip_width), nn.Linear(clip_width, width))
+            for _ in range(levels)
+        )
+
+    def forward(self, tokens, keep):
+        """keep: (N,) 1 to use an image's tokens, 0 to drop them."""
+        parts = [p(tokens[:, k].to(p[1].weight.dtype)) for k, p in enumerate(self.project)]
+        return torch.cat(parts, 1) * keep.view(-1, 1, 1).to(parts[0].dtype)
+
+
+def attach(unet, levels, tokens, reach=None, scale=1.0):
+    """Give every cross-attention of a UNet2DConditionModel its second branch; returns the level map."""
+    names = [n for n in unet.attn_processors if n.endswith("attn2.processor")]
+    chosen = level_map(names, levels, reach)
+    width = unet.config.cross_attention_dim
+    own = {
+        n: LevelAttention(
+            width,
+            unet.get_submodule(n.removesuffix(".processor")).inner_dim,
+            chosen[n],
+            tokens,
+            scale,
+        )
+        for n in names
+    }
+    unet.set_attn_processor({n: own.get(n, p) for n, p in unet.attn_processors.items()})
+    return chosen

@@ -1,0 +1,326 @@
+"""The autoencoder: expansion from 4 to 8 latent channels, training, and the latents' one door."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+from ..core.config import CLASSES
+from ..core.machine import device, side_by_side
+from ..core.store import read_json, stage, write_json
+from ..networks.classifiers import balanced_weights
+from ..networks.published import LPIPS
+from ..numerics.arrays import (
+    Rows,
+    labels_of,
+    load_array,
+    map_array,
+    records_of,
+    to_tensor,
+    to_uint8,
+)
+from ..numerics.training import fit
+
+THIN = 4  # every fourth image of a step has its perceptual distance taken
+
+
+@dataclass(frozen=True)
+class LatentFormat:
+    """The one object latents cross: measured mean and standard deviation of each channel."""
+
+    mean: tuple
+    std: tuple
+
+    @classmethod
+    def measure(cls, latents, floor=0.05):
+        """From latents (N,C,h,w); a dead channel's deviation is floored at a share of the largest."""
+        mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+        return cls(tuple(mean.tolist()), tuple(std.clamp_min(floor * std.max()).tolist()))
+
+    def plain(self):
+        """A format that changes nothing."""
+        return LatentFormat((0.0,) * len(self.mean), (1.0,) * len(self.std))
+
+    def _shape(self, values, x):
+        return torch.tensor(values, device=x.device, dtype=x.dtype).view(1, -1, 1, 1)
+
+    def whiten(self, z):
+        return (z - self._shape(self.mean, z)) / self._shape(self.std, z)
+
+    def restore(self, z):
+        return z * self._shape(self.std, z) + self._shape(self.mean, z)
+
+    def encode(self, vae, x):
+        """Images (N,3,H,W) in [-1,1] -> whitened latents (N,C,H/8,W/8): the mean, no sampling."""
+        return self.whiten(vae.encode(x).latent_dist.mode())
+
+    def decode(self, vae, z):
+        return vae.decode(self.restore(z)).sample
+
+
+@torch.no_grad()
+def new_vae(width, channels=4):
+    """A small AutoencoderKL of Stable Diffusion's shape: three halvings (f8), KL bottleneck."""
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(width // 2, width, 4 * width, 4 * width),
+        layers_per_block=1,
+        latent_channels=channels,
+        norm_num_groups=2,
+    )
+    # start nearly noise-free: at a variance of 1 the noise drowns the code for hundreds of steps
+    vae.quant_conv.weight[channels:] *= 0.1
+    vae.quant_conv.bias[channels:] = -6.0
+    return vae
+
+
+def widened(network, **channels):
+    """A new network of the same configuration but for its channels; weights of equal shape are kept."""
+    # what diffusers notes with underscores would put its own defaults back
+    config = {k: v for k, v in network.config.items() if not k.startswith("_")}
+    wide = type(network).from_config(config | channels)
+    own = wide.state_dict()
+    same = {k: v for k, v in network.state_dict().items() if own[k].shape == v.shape}
+    wide.load_state_dict(same, strict=False)
+    return wide.eval()
+
+
+def _place(new, old, rows, columns):
+    """Copy an old convolution's weight into the given rows and columns of a new one; bias too."""
+    new.weight[torch.tensor(rows)[:, None], torch.tensor(columns)[None]] = old.weight
+    new.bias[rows] = old.bias
+
+
+@torch.no_grad()
+def expand_vae(vae, channels=8, seed=0):
+    """Widen the latent of an AutoencoderKL; the function is unchanged (max difference below 1e-5).
+
+    Old channels keep their weights. New encoder rows are random (see `aim_new_channels`), so that
+    they carry something to learn from; new decoder columns are zero, so that nothing changes yet.
+    Source: paper, stage 1 (4 to 8 latent channels).
+    """
+    old = vae.config.latent_channels
+    torch.manual_seed(seed)
+    wide = widened(vae, latent_channels=channels)
+    first = list(range(old))
+    moments = first + [channels + i for i in first]  # means, then log variances
+    hidden = list(range(vae.encoder.conv_out.in_channels))
+    _place(wide.encoder.conv_out, vae.encoder.conv_out, moments, hidden)
+    wide.encoder.conv_out.bias[channels + old :] = -6.0  # new channels start nearly noise-free
+    for name, index in (("quant_conv", moments), ("post_quant_conv", first)):
+        if (layer := getattr(wide, name)) is not None:
+            n = layer.out_channels
+            layer.weight.copy_(torch.eye(n)[:, :, None, None])
+            layer.bias.zero_()
+            _place(layer, getattr(vae, name), index, index)
+    wide.decoder.conv_in.weight.zero_()
+    _place(
+        wide.decoder.conv_in,
+        vae.decoder.conv_in,
+        list(range(wide.decoder.conv_in.out_channels)),
+        first,
+    )
+    return wide
+
+
+@torch.no_grad()
+def aim_new_channels(wide, old, x):
+    """Point the new encoder rows of an expanded VAE at what its old channels leave out, in place.
+
+    The rows become the principal directions, over images x (N,3,H,W), of that part of the encoder's
+    last features which the `old` channels do not explain linearly, as strong as the strongest old
+    channel. Decoder columns stay zero, so the function stays what it was. Random rows learn too, but
+    in the same time they gained a third as much (phantom, validation split).
+    """
+    seen, layer = [], wide.encoder.conv_out
+    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    parts = [wide.encode(part.to(wide.device)).latent_dist.mode()[:, :old] for part in x.split(16)]
+    hook.remove()
+    flat = lambda t: t.transpose(0, 1).flatten(1).T  # (cells, channels)  # noqa: E731
+    # in double precision and with signs fixed, so that the rows are the same in every run
+    features, known = flat(torch.cat(seen)).double(), flat(torch.cat(parts)).double()
+    mean, strongest = features.mean(0), known.std(0).max()
+    features, known = features - mean, known - known.mean(0)
+    rest = features - known @ torch.linalg.lstsq(known, features).solution
+    new = wide.config.latent_channels - old
+    rows = torch.linalg.eigh(rest.T @ rest)[1][:, -new:].T
+    rows *= rows.gather(1, rows.abs().argmax(1, keepdim=True)).sign()
+    rows *= strongest / (features @ rows.T).std(0)[:, None]
+    at = slice(old, old + new)  # the means; the log variances stay
+    layer.weight[at], layer.weight[at, :, 1, 1] = 0, rows.float()
+    layer.bias[at] = (-rows @ mean).float()
+
+
+def vae_loss(images):
+    """Loss of stage 1: 5 MSE + 0.5 LPIPS (VGG16) + 0.1 (1 - SSIM) + 1e-6 KL, on random crops.
+
+    The terms are those of the released code, the weights ours. Gradients reach the decoder through
+    every term. Crops of half the side cost a quarter of the time; the network is convolutional, so
+    it serves whole images. LPIPS, which alone would cost more than the rest, sees every fourth image.
+    """
+    side, perceptual = images.shape[1], LPIPS("vgg").to(device(), memory_format=torch.channels_last)
+    crop = max(32, side // 2)
+
+    def loss(vae, index, rng):
+        x = to_tensor(images[index.numpy()]).to(device())
+        top, left = (8 * torch.randint((side - crop) // 8 + 1, (2,), generator=rng)).tolist()
+        x = x[:, :, top : top + crop, left : left + crop]
+        posterior = vae.encode(x).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=rng).to(x.device)
+        y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
+        with torch.autocast(x.device.type, enabled=False):  # variances need full precision
+            grey = (v.mean(1, keepdim=True) for v in (y, x))
+            structure = 1 - ssim(*grey, data_range=2.0, sigma=1.0)
+        kl = posterior.kl().float().mean()
+        return (
+            5 * (y - x).square().mean()
+            + 0.5 * perceptual(x[::THIN], y[::THIN]).mean()
+            + 0.1 * structure
+            + 1e-6 * kl
+        )
+
+    return loss
+
+
+@torch.no_grad()
+def validation_error(vae, images):
+    """Mean squared error on [0,1] of the round trip of uint8 images, without sampling."""
+
+    def one(part):
+        x = to_tensor(part).to(device())
+        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.float()
+        return ((y.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3)).sum().item()
+
+    return sum(side_by_side(one, np.array_split(images, max(1, len(images) // 32)))) / len(images)
+
+
+def load_vae(made):
+    """(AutoencoderKL, LatentFormat) of a finished VAE stage."""
+    vae = AutoencoderKL.from_pretrained(made / "vae", use_safetensors=True, local_files_only=True)
+    facts = read_json(made / "latent_format.json")
+    return vae.to(device()).eval(), LatentFormat(tuple(facts["mean"]), tuple(facts["std"]))
+
+
+def _spread(images, n):
+    """At most n images from all over a set, whose table may be sorted by class."""
+    return images[np.unique(np.linspace(0, len(images) - 1, n).astype(int))]
+
+
+def _finish(out, vae, images):
+    vae, sample = (
+        vae.to(device(), memory_format=torch.contiguous_format).eval(),
+        _spread(images, 512),
+    )
+    raw = LatentFormat((0.0,) * vae.config.latent_channels, (1.0,) * vae.config.latent_channels)
+    write_json(out / "latent_format.json", asdict(LatentFormat.measure(encode(vae, raw, sample))))
+    vae.save_pretrained(out / "vae")
+
+
+@stage("vae-scratch")
+def pretrain_vae(out, *, generic, width, steps, batch, seed):
+    """A 4-channel VAE of generic skin, from nothing."""
+    images = load_array(generic / "images.npy")
+    torch.manual_seed(seed)
+    vae = new_vae(width)
+    fit(
+        vae,
+        vae_loss(images),
+        len(images),
+        out=out,
+        steps=steps,
+        batch=batch,
+        lr=1e-3,
+        seed=seed,
+        ema=0.99,
+        divisible=True,
+        desc="pre-train VAE",
+    )
+    _finish(out, vae, images)
+
+
+@stage("vae-pretrained")
+def pretrained_vae(out, *, start, images, records):
+    """The 4-channel VAE of the paper's start, untouched; its latents measured on the train split.
+
+    start: a folder in diffusers' layout: the bundled micro one, a stage, or a hub's.
+    """
+    vae = AutoencoderKL.from_pretrained(
+        str(start.path), subfolder="vae", use_safetensors=True, torch_dtype=torch.float32
+    )
+    _finish(
+        out,
+        vae,
+        Rows((load_array(images / "images.npy"), records_of(records).split.to_numpy() == "train")),
+    )
+
+
+@stage("vae")
+def train_vae(out, *, start, images, records, channels, steps, lr, batch, accumulate, seed):
+    """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split, drawn by
+    class as the denoiser draws: else rare classes lose their structures (phantom, validation split:
+    even the mean error over the unbalanced split falls)."""
+    table = records_of(records)
+    split = table.split.to_numpy()
+    pixels, unseen = (
+        Rows((load_array(images / "images.npy"), split == name)) for name in ("train", "val")
+    )
+    unseen = _spread(unseen, 64)
+    weights = balanced_weights(labels_of(table[split == "train"], CLASSES))
+    vae, _ = load_vae(start)
+    if channels != vae.config.latent_channels:
+        old, vae = vae.config.latent_channels, expand_vae(vae.cpu(), channels, seed).to(device())
+        aim_new_channels(vae, old, to_tensor(_spread(pixels, 256)))
+    vae = vae.to(memory_format=torch.channels_last)  # images lie so; a tenth faster
+    fit(
+        vae,
+        vae_loss(pixels),
+        len(pixels),
+        out=out,
+        steps=steps,
+        batch=batch,
+        lr=lr,
+        seed=seed,
+        ema=0.99,
+        accumulate=accumulate,
+        divisible=True,
+        weights=weights,
+        check=lambda model: validation_error(model, unseen),
+        desc=f"VAE {channels} channels",
+    )
+    _finish(out, vae, pixels)
+
+
+@torch.no_grad()
+def encode(vae, latent_format, images, batch=32):
+    """uint8 (N,H,W,3) -> whitened latents (N,C,h,w) float32 on the CPU."""
+
+    def one(start):
+        x = to_tensor(images[start : start + batch]).to(device())
+        return latent_format.encode(vae, x).float().cpu()
+
+    return torch.cat(side_by_side(one, range(0, len(images), batch)))
+
+
+@torch.no_grad()
+def decode(vae, latent_format, latents, batch=16):
+    """Whitened latents (N,C,h,w) -> uint8 images (N,H,W,3)."""
+    one = lambda z: to_uint8(latent_format.decode(vae, z.to(device())))  # noqa: E731
+    return np.concatenate(side_by_side(one, latents.split(batch)))
+
+
+def round_trip(made, images):
+    """Images through a VAE stage and back, uint8 in and out."""
+    vae, latent_format = load_vae(made)
+    return decode(vae, latent_format, encode(vae, latent_format, images))
+
+
+@stage("latents")
+def cache_latents(out, *, vae, images, whiten=True):
+    """Latents of all images of a set, in its order; whitened, or as the VAE gives them."""
+    model, latent_format = load_vae(vae)
+    latent_format = latent_format if whiten else latent_format.plain()
+    encoded = lambda part: encode(model, latent_format, part).numpy()  # noqa: E731
+    map_array(out / "latents.npy", encoded, load_array(images / "images.npy"))

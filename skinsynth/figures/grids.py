@@ -1,0 +1,182 @@
+"""The look of every figure: class colours, grids with untouched pixels, intervals, sliders."""
+
+import base64
+import io
+import json
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.patches import Circle, Rectangle
+from PIL import Image
+
+CLASS_NAMES = {
+    "akiec": "actinic keratosis, Bowen's disease",
+    "bcc": "basal cell carcinoma",
+    "bkl": "benign keratosis",
+    "df": "dermatofibroma",
+    "mel": "melanoma",
+    "nv": "melanocytic naevus",
+    "vasc": "vascular lesion",
+}
+CLASS_COLORS = {  # Okabe and Ito: told apart by colour-blind readers
+    "akiec": "#E69F00",
+    "bcc": "#56B4E9",
+    "bkl": "#009E73",
+    "df": "#CC79A7",
+    "mel": "#D55E00",
+    "nv": "#0072B2",
+    "vasc": "#444444",
+}
+DPI = 300  # of the files, as in style.mplstyle; pages show a third of it
+PAGE = 7.6  # inches a page is wide
+WITHHELD = "withheld"  # stands for a photograph that may not be published
+
+
+def use_style():
+    """Apply the project's matplotlib style."""
+    plt.style.use(Path(__file__).with_name("style.mplstyle"))
+
+
+def frame(image):
+    """An image as uint8 RGB (H, W, 3); raises ValueError on floats, whose range is unknown."""
+    image = np.asarray(image)
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise ValueError(f"need a uint8 image (H, W[, 3]), got {image.dtype} {image.shape}")
+    return np.repeat(image[..., None], 3, 2) if image.ndim == 2 else image
+
+
+def grid(images, rows=(), columns=(), cell=1.1, circles=()):
+    """Figure of images, each pixel enlarged by one whole number and its colour untouched.
+
+    images: sequence of rows, each a sequence of uint8 images (H, W, 3) or (H, W), None for a gap,
+    WITHHELD for a photograph that may not be shown.
+    rows, columns: labels (a line break is kept); cell: wanted side in inches; circles: regions to
+    mark, each (row, column, x, y, radius) in pixels of the image. Returns a Figure.
+    """
+    images = [[im if im is None or im is WITHHELD else frame(im) for im in row] for row in images]
+    wide = max(map(len, images))
+    sizes = [im.shape[:2] for row in images for im in row if im is not None and im is not WITHHELD]
+    height, width = sizes[0] if sizes else (64, 64)
+    left = 18 + 20 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
+    top, gap = 51 * max((str(c).count("\n") + 1 for c in columns), default=0), 12
+    room = min(cell * DPI, (PAGE * DPI - left) / wide - gap)
+    zoom = max(1, int(room // width))
+    w, h = zoom * width, zoom * height
+    size = (left + wide * (w + gap), top + len(images) * (h + gap))
+    figure = plt.figure(figsize=(size[0] / DPI, size[1] / DPI), layout="none")
+    for r, row in enumerate(images):
+        for c in range(wide):
+            x, y = left + c * (w + gap), size[1] - top - (r + 1) * (h + gap) + gap
+            axes = figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
+            axes.axis("off")
+            if c < len(row) and row[c] is WITHHELD:
+                _withheld(axes)
+            elif c < len(row) and row[c] is not None:
+                axes.imshow(row[c], interpolation="none", aspect="auto")
+            for x_, y_, radius in (
+                mark[2:] for mark in circles if tuple(mark[:2]) == (r, c) and row[c] is not WITHHELD
+            ):
+                axes.add_patch(
+                    Circle((x_, y_), radius, fill=False, edgecolor="#D55E00", linewidth=1.4)
+                )
+            if r == 0 and c < len(columns):
+                axes.set_title(columns[c], fontsize=8, loc="center", pad=2)
+            if c == 0 and r < len(rows):
+                place = {"transform": axes.transAxes, "ha": "right", "va": "center"}
+                axes.text(-18 / w, 0.5, rows[r], fontsize=8, **place)
+    return figure
+
+
+def _withheld(axes):
+    """An empty frame in the place of a photograph."""
+    axes.add_patch(
+        Rectangle(
+            (0, 0),
+            1,
+            1,
+            transform=axes.transAxes,
+            facecolor="#EEEEEE",
+            edgecolor="#888888",
+            linewidth=0.6,
+        )
+    )
+    axes.text(
+        0.5,
+        0.5,
+        "photograph,\nnot published",
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        fontsize=4.5,
+        color="#444444",
+    )
+
+
+def slider(images, label, values, alt, start=0):
+    """FrameSlider over a row of frames; a grid with empty frames where photographs are withheld."""
+    if any(frame is WITHHELD for frame in images[0]):
+        return grid(images, columns=values)
+    return FrameSlider(images[0], label, values, alt, start)
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+class FrameSlider:
+    """A range control over ready-made images, without kernel and network; a strip where static.
+
+    frames: uint8 images (H, W, 3) of one size; values: a name or number of each; alt: what is seen.
+    """
+
+    def __init__(self, frames, label, values, alt, start=0):
+        if len(frames) != len(values) or not alt:
+            raise ValueError(f"{len(frames)} frames, {len(values)} values; alt text {alt!r}")
+        self.frames = [frame(f) for f in frames]
+        self.label, self.alt, self.start = label, alt, start
+        self.values = [v if isinstance(v, str) else f"{v:g}" for v in values]
+
+    @property
+    def strip(self):
+        """All frames side by side, uint8 (H, W, 3)."""
+        gaps = [np.pad(f, ((0, 0), (0, 4), (0, 0)), constant_values=255) for f in self.frames]
+        return np.concatenate(gaps, 1)[:, :-4]
+
+    def savefig(self, path):
+        """Write the strip as PNG, enlarged by a whole number to about 200 pixels."""
+        zoom = max(1, 200 // self.strip.shape[0])
+        Image.fromarray(self.strip.repeat(zoom, 0).repeat(zoom, 1)).save(path)
+
+    def _pictures(self):
+        style = "grid-area:1/1;width:100%;image-rendering:pixelated"
+        for i, (image, value) in enumerate(zip(self.frames, self.values, strict=True)):
+            alt = escape(f"{self.alt}, {self.label} {value}")
+            src = f"data:image/png;base64,{_png(image)}"
+            hidden = "" if i == self.start else " hidden"
+            yield f'<img class="dark-light" alt="{alt}" style="{style}" src="{src}"{hidden}>'
+
+    def _repr_html_(self):
+        values, now = escape(json.dumps(self.values)), escape(self.values[self.start])
+        script = (
+            "const r=this.closest('.ss-slider');"
+            "r.querySelectorAll('img').forEach((m,i)=>m.hidden=i!=this.value);"
+            "const v=JSON.parse(this.dataset.v)[this.value];"
+            "this.setAttribute('aria-valuetext',v);r.querySelector('output').textContent=v"
+        )
+        return (
+            '<div class="ss-slider"><div class="ss-stage" style="display:grid">'
+            f'{"".join(self._pictures())}</div><label class="ss-ctl"><span>{escape(self.label)}'
+            f'</span><input type="range" min="0" max="{len(self.values) - 1}" step="1" '
+            f'value="{self.start}" autocomplete="off" data-v="{values}" aria-valuetext="{now}" '
+            f'oninput="{escape(script)}"><output>{now}</output></label></div>'
+        )
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        text = f"{self.label}: {', '.join(self.values)}"
+        return {"text/html": self._repr_html_(), "image/png": _png(self.strip), "text/plain": text}

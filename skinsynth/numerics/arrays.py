@@ -1,0 +1,117 @@
+"""Arrays and tables on disk, and the one door between uint8 images and tensors."""
+
+import errno
+import hashlib
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..core.errors import UserError
+from ..core.store import atomic
+
+
+def save_array(path, array):
+    with atomic(path) as part:
+        try:
+            np.save(part, array, allow_pickle=False)
+        except OSError as error:
+            if error.errno is None:  # numpy's report of a short write names neither cause nor file
+                raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+            raise
+
+
+def stream_array(path, n, parts):
+    """Write `n` rows that come in parts into one file, so that memory holds one part; returns load_array."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        for i, rows in enumerate(parts):
+            if (
+                i == 0
+            ):  # not a memory map: that ends in a signal, not in an error, where the disk is full
+                kind = dict(
+                    descr=np.lib.format.dtype_to_descr(rows.dtype),
+                    fortran_order=False,
+                    shape=(n, *rows.shape[1:]),
+                )
+                np.lib.format.write_array_header_1_0(file, kind)
+            file.write(np.ascontiguousarray(rows).data)
+    return load_array(path)
+
+
+BLOCK = 1024  # rows that pass through memory at a time
+
+
+def blocks(n):
+    """Slices of BLOCK rows over n rows."""
+    return [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
+
+
+def map_array(path, function, array):
+    """Write function(block) of each block of rows of an array into one file; returns load_array."""
+    return stream_array(path, len(array), (function(array[part]) for part in blocks(len(array))))
+
+
+class Rows:
+    """Some rows of arrays, one after the other, read when they are asked for: memory holds no copy.
+
+    Rows((array, rows), ...): rows are numbers or a mask. Takes slices and arrays of numbers.
+    """
+
+    def __init__(self, *parts):
+        self.parts = [(a, np.arange(len(a))[rows]) for a, rows in parts]
+        self.ends = np.cumsum([0, *(len(rows) for _, rows in self.parts)])
+        self.shape, self.dtype = (
+            (int(self.ends[-1]), *self.parts[0][0].shape[1:]),
+            self.parts[0][0].dtype,
+        )
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index):
+        index = np.arange(len(self))[index]
+        out = np.empty((len(index), *self.shape[1:]), self.dtype)
+        for (array, rows), start, end in zip(self.parts, self.ends, self.ends[1:], strict=False):
+            own = (index >= start) & (index < end)
+            out[own] = array[rows[index[own] - start]]
+        return out
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:] if dtype is None else self[:].astype(dtype)
+
+
+def content_hash(array, *more):
+    """SHA-256 of an array's shape and bytes, read in parts, and of further strings."""
+    digest = hashlib.sha256(repr((array.shape, str(array.dtype), more)).encode())
+    for i in range(0, len(array), 256):
+        digest.update(np.ascontiguousarray(array[i : i + 256]))
+    return digest.hexdigest()[:24]
+
+
+def load_array(path):
+    """Read-only, memory-mapped."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def to_tensor(images):
+    """uint8 (N,H,W,3) -> float32 (N,3,H,W) in [-1, 1]."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_uint8(x):
+    """float (N,3,H,W) in [-1, 1] -> uint8 (N,H,W,3); values outside are clipped, never stretched."""
+    x = (x.float().clamp(-1, 1) + 1) * 127.5
+    return x.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def records_of(made):
+    """The table of a set, one row an image, in the order of its arrays."""
+    return pd.read_csv(made / "records.csv", keep_default_na=True, dtype={"mask_path": str})
+
+
+def labels_of(records, classes):
+    """(N,) int64 class numbers of the column dx. Raises UserError on a code that is not a class."""
+    wrong = set(records.dx) - set(classes)
+    if wrong:
+        raise UserError(f"unknown diagnosis code {sorted(wrong)[0]!r}; known: {', '.join(classes)}")
+    return records.dx.map({c: i for i, c in enumerate(classes)}).to_numpy(np.int64)

@@ -1,0 +1,111 @@
+"""Pixels of image files: any kind of file becomes a square of the size asked for."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ..core.errors import UserError
+
+
+def _decode(path, convert):
+    """What `convert` makes of an opened image; a fault of the file becomes a UserError."""
+    try:
+        with Image.open(path) as image:
+            return convert(image)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; add it or remove its row") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).replace(str(path), "file").split())
+        raise UserError(f"{path}: unreadable image ({reason}); download it again") from error
+
+
+def _to_rgb(image):
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image, np.float64) / (257 if image.mode.startswith("I") else 1)
+        return np.repeat(grey.round().clip(0, 255).astype(np.uint8)[..., None], 3, 2)
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.asarray(image.convert("RGB"))
+
+
+def read_rgb(path):
+    """Pixels of one image file: uint8 RGB (H, W, 3); alpha is dropped, 16 bits become 8.
+
+    Raises UserError on a file that is absent, not an image, or cut short.
+    """
+    return _decode(path, _to_rgb)
+
+
+def to_square(image, size):
+    """Centre-crop to a square and resize: area mean when shrinking, cubic when enlarging."""
+    h, w = image.shape[:2]
+    side = min(h, w)
+    top, left = (h - side) // 2, (w - side) // 2
+    image = image[top : top + side, left : left + side]
+    if side == size:
+        return image
+    how = cv2.INTER_AREA if size < side else cv2.INTER_CUBIC
+    return cv2.resize(np.ascontiguousarray(image), (size, size), interpolation=how)
+
+
+def jpeg(images, quality):
+    """Images (N, H, W, 3) uint8 RGB as they come back from a JPEG file of that quality (1 to 100)."""
+    coded = (
+        cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        for x in np.asarray(images)
+    )
+    return np.stack([cv2.imdecode(x, cv2.IMREAD_COLOR)[..., ::-1] for x in coded])
+
+
+def _read_mask(path, size):
+    """Mask (size, size) bool: a pixel counts when at least half of it is covered."""
+    grey = _decode(path, lambda image: np.asarray(image.convert("L")))
+    return to_square(np.where(grey > 127, np.uint8(254), np.uint8(0)), size) >= 127
+
+
+def _read_all(read, paths, size):
+    with ThreadPoolExecutor(4) as pool:  # decoding releases the interpreter's lock; order is kept
+        return list(pool.map(lambda path: read(path, size), paths))
+
+
+def read_images(records, size):
+    """Images of the records as uint8 RGB (N, size, size, 3), centre-cropped to a square.
+
+    Raises UserError, naming the file, on an absent, unreadable or truncated image.
+    """
+    images = _read_all(lambda path, size: to_square(read_rgb(path), size), records.path, size)
+    return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+
+
+def read_masks(records, size):
+    """Lesion masks as bool (N, size, size), cropped and scaled as the images are.
+
+    Raises UserError where a record has no mask, or its file is absent or unreadable.
+    """
+    bare = records.image_id[records.mask_path == ""]
+    if len(bare):
+        raise UserError(f"{bare.iloc[0]}: no lesion mask; put the official masks beside the images")
+    masks = _read_all(_read_mask, records.mask_path, size)
+    return np.stack(masks) if masks else np.zeros((0, size, size), bool)
+
+
+def read_truth(records, kind, size):
+    """Ground truth of phantom images: kind "hair" -> bool (N, size, size); "clean" (the image
+    without hair) or "normal" (the skin without lesion and hair) -> uint8 RGB (N, size, size, 3).
+
+    Raises UserError on another kind, and for records that have no truth (real images).
+    """
+    if kind not in ("hair", "clean", "normal"):
+        raise UserError(f"unknown truth {kind!r}; choose one of: hair, clean, normal")
+    real = records.image_id[records.truth_dir == ""]
+    if len(real):
+        raise UserError(f"{real.iloc[0]}: real images have no ground truth; use phantom records")
+    files = [
+        f"{d}/{i}_{kind}.png" for d, i in zip(records.truth_dir, records.image_id, strict=True)
+    ]
+    if kind == "hair":
+        masks = _read_all(_read_mask, files, size)
+        return np.stack(masks) if masks else np.zeros((0, size, size), bool)
+    return read_images(records.assign(path=files), size)
