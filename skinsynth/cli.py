@@ -1,26 +1,40 @@
-"""The command line: thin wrappers; a user's mistake or a full disk is one line, not a traceback."""
+"""The command line: thin wrappers; a user's mistake or a full disk is one line, not a traceback.
 
-import json
+What needs torch is imported inside the commands, so that the others answer at once.
+"""
+
+import functools
 import os
 import sys
+from pathlib import Path
 
 import click
 
 from . import __version__
 from .core.config import PROFILES, configure
 from .core.errors import UserError
-from .core.store import Run, disk_full, results_root
+from .core.store import Run, disk_full, results_root, write_csv
 from .networks.table import NETWORKS
 
-profile_option = click.option(
-    "--profile", default="micro", show_default=True, help="One of: " + ", ".join(PROFILES)
+PROFILE = click.option("--profile", default="micro", show_default=True, help=", ".join(PROFILES))
+DATA = click.option(
+    "--data", default="", envvar="SKINSYNTH_DATA", help="Folder with ham10000/; else the phantom."
 )
-data_option = click.option(
-    "--data",
-    default="",
-    envvar="SKINSYNTH_DATA",
-    help="Folder with ham10000/; without it the phantom.",
-)
+PARAMETERS = click.option("-p", "pairs", multiple=True, help="Parameter of notebooks, NAME=VALUE.")
+ARMS = ("R0", "S", "M", "RS", "R1", "R3")  # that classify trains by default
+
+
+def of_run(command):
+    """Add --profile and --data to a command, which is given (run, configuration) instead."""
+
+    @functools.wraps(command)
+    def called(profile, data, **given):
+        from .project.chapters import data_folder
+
+        cfg = configure(profile, data=data_folder(data, profile))
+        return command(Run(cfg.run), cfg, **given)
+
+    return PROFILE(DATA(called))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,119 +43,94 @@ def cli():
     """Run the notebooks, build the book, look after the data."""
 
 
-def _run(profile, data):
-    from .project.chapters import data_folder
-
-    return Run(configure(profile, data=data_folder(data, profile)).run)
-
-
 @cli.command()
-@profile_option
-@data_option
+@PROFILE
+@DATA
 @click.option("--only", multiple=True, help="Notebook by number, such as 04; can be repeated.")
-@click.option(
-    "-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks."
-)
+@PARAMETERS
 @click.option("--force", is_flag=True, help="Execute even what has not changed.")
 def run(profile, data, only, pairs, force):
     """Execute the notebooks that changed."""
-    from .project import run as runner
+    from .project import chapters
+    from .project.run import run_notebooks
 
     def ahead(*given):
         from .book.plan import announced  # here, because it imports every network
 
         return announced(*given)
 
-    given = runner.parse(pairs, runner.notebooks())
-    done = runner.run_notebooks(profile, data, only, given, force, say=click.echo, ahead=ahead)
+    given = chapters.parse(pairs, chapters.present())
+    done = run_notebooks(profile, data, only, given, force, say=click.echo, ahead=ahead)
     click.echo(f"{len(done)} notebooks executed: {', '.join(done)}" if done else "nothing changed")
 
 
 @cli.command()
-@profile_option
-@data_option
-@click.option(
-    "-p", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebooks."
-)
+@PROFILE
+@DATA
+@PARAMETERS
 def plan(profile, data, pairs):
     """Say what a run will cost on this machine: every stage, its time, memory and disk."""
     from .book import plan
     from .core import machine
-    from .project import run as runner
+    from .project import chapters
 
-    names = runner.notebooks()
-    cfg = runner.configured(profile, data, runner.assign(runner.parse(pairs, names), names))
+    names = chapters.present()
+    given = chapters.assign(chapters.parse(pairs, names), names)
+    cfg = chapters.configured(profile, data, given)
     shown, left = plan.summary(plan.table(Run(cfg.run), cfg))
     click.echo(shown.to_string(index=False, float_format="{:.2f}".format))
+    memory, disk = shown.memory_GiB.max(), shown.disk_GiB.sum()
     click.echo(
-        f"On {machine.sentence()}: {plan.words(left)} of stages left, at most {shown.memory_GiB.max():.1f} GiB of memory in a "
-        f"process, {shown.disk_GiB.sum():.1f} GiB of disk in all. Estimates, from this machine's speed with small networks."
+        f"On {machine.sentence()}: {plan.words(left)} of stages left, at most {memory:.1f} GiB of memory in a "
+        f"process, {disk:.1f} GiB of disk in all. Estimates, from this machine's speed with small networks."
     )
 
 
 @cli.command()
-@click.option(
-    "--run", "name", default="", help="Name of the run; the one executed last by default."
-)
+@click.option("--run", "name", default="", help="Name of the run; by default the last executed.")
 @click.option("--pdf", is_flag=True, help="Also print the whole book as one PDF (needs Chromium).")
 def book(name, pdf):
     """Build the site from a run's executed notebooks, strictly, and check it."""
     from .book.site import build
 
-    problems = build(name, pdf=pdf, say=click.echo)
-    for problem in problems:
-        click.echo(problem, err=True)
-    if problems:
+    if problems := build(name, pdf=pdf, say=click.echo):
+        click.echo("\n".join(problems), err=True)
         raise SystemExit(1)
 
 
 @cli.command()
-@profile_option
-@data_option
-def publish(profile, data):
+@of_run
+def publish(run, cfg):
     """Put a finished run into book/reference, without photographs, as the second part of the book."""
     from .book import reference
-    from .project.chapters import data_folder
 
-    cfg = configure(profile, data=data_folder(data, profile))
-    folder, withheld = reference.publish(Run(cfg.run), cfg)
-    click.echo(
-        f"{folder}: {withheld} tiles show a photograph, or something too like one, and are left out"
-    )
+    folder, withheld = reference.publish(run, cfg)
+    why = "tiles show a photograph, or something too like one, and are left out"
+    click.echo(f"{folder}: {withheld} {why}")
 
 
 @cli.command()
-@profile_option
-@data_option
-def status(profile, data):
+@of_run
+def status(run, cfg):
     """Say what this machine computes with, and of each notebook whether its results are current."""
     from .core import machine
-    from .project import run as runner
+    from .project import state
 
-    target = _run(profile, data)
-    entries = runner.manifest(target)["notebooks"]
+    entries = state.manifest(run)["notebooks"]
     click.echo(f"this machine: {machine.sentence()}")
-    for name, state in runner.status(target, data).items():
-        entry = entries.get(name, {})
-        click.echo(
-            f"{name:18}{state:10}{entry.get('seconds', 0):8.0f} s  {entry.get('commit', '')[:12]}"
-        )
+    for name, how in state.status(run, cfg.data).items():
+        seconds, commit = (entries.get(name, {}).get(k) for k in ("seconds", "commit"))
+        click.echo(f"{name:18}{how:10}{seconds or 0:8.0f} s  {(commit or '')[:12]}")
 
 
 @cli.command()
-@profile_option
-@data_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON instead of one line a claim.")
-def claims(profile, data, as_json):
-    """Print the ledger: what the paper claims and what the run found."""
+@of_run
+def claims(run, cfg):
+    """Print the ledger, what the paper claims and what the run found; as data in the run's claims.json."""
     from .project.ledger import evaluate
 
-    rows = evaluate(_run(profile, data))
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo(f"{row['verdict']:20} {row['id']:26} {row['statement']}")
+    for row in evaluate(run):
+        click.echo(f"{row['verdict']:24}{row['id']:27}{row['statement']}")
 
 
 @cli.command()
@@ -153,10 +142,9 @@ def compare(first, second):
 
     found = side_by_side(Run(first), Run(second))
     wrong = found[~found.agree]
-    if len(wrong):
-        click.echo(wrong.drop(columns="agree").to_string(index=False))
     click.echo(f"{len(found) - len(wrong)} of {len(found)} numbers agree")
     if len(wrong):
+        click.echo(wrong.drop(columns="agree").to_string(index=False))
         raise SystemExit(1)
 
 
@@ -166,136 +154,81 @@ def compare(first, second):
 @click.option("--scale", default=1.0, show_default=True, help="Multiplies every number of steps.")
 @click.option("--size", default=64, show_default=True, help="Image side in pixels.")
 @click.option("--width", default=32, show_default=True, help="Base channels of the VAE.")
-def pretrain(folder, data, scale, size, width):
+def pretrain(folder, data, **sizes):
     """Make the bundled micro models from generic skin (an hour on two cores; resumes)."""
-    from pathlib import Path
-
-    from .networks import bundled
+    from .networks.bundled import FOLDER
+    from .pretrain import micro
 
     if data and not folder:
-        raise UserError(
-            "weights trained on photographs do not belong in the package: give --folder"
-        )
-    where = Path(folder) if folder else bundled.FOLDER
-    bundled.pretrain(
-        Run("pretrain"), where, data=data, scale=scale, size=size, width=width, say=click.echo
-    )
+        raise UserError("weights made of photographs do not belong in the package: give --folder")
+    micro.pretrain(Run("pretrain"), Path(folder or FOLDER), data=data, say=click.echo, **sizes)
 
 
 @cli.command()
 @click.argument("folder")
-@profile_option
-@data_option
+@of_run
 @click.option("--model", default="8ch+ML", show_default=True, help="baseline, 4ch, 8ch or 8ch+ML.")
 @click.option("--classes", default="", help="Class codes with commas between; all by default.")
-@click.option("-n", "number", default=8, show_default=True, help="Images of each class.")
-@click.option("--guidance", default=0.0, help="Guidance scale; 0: as the profile says.")
-@click.option(
-    "--references", default="", help="none, train or class-mean; as the model was made for."
-)
-def sample(folder, profile, data, model, classes, number, guidance, references):
+@click.option("-n", default=8, show_default=True, help="Images of each class.")
+@click.option("--guidance", type=float, help="Guidance scale; by default as the profile says.")
+@click.option("--references", "mode", help="none, train or class-mean; as the model was made for.")
+def sample(run, cfg, folder, **choices):
     """Draw samples of a model of a profile into FOLDER, with metadata.csv.
 
     A model that no run has trained yet is trained first. What was drawn before a stop is kept.
     """
     from . import recipe
-    from .project.chapters import data_folder
 
-    cfg = configure(profile, data=data_folder(data, profile))
-    recipe.export_samples(
-        Run(cfg.run),
-        cfg,
-        folder,
-        model=model,
-        classes=classes,
-        n=number,
-        guidance=guidance or None,
-        mode=references or None,
-    )
+    recipe.export_samples(run, cfg, folder, **choices)
     click.echo(folder)
 
 
 @cli.command()
-@profile_option
-@data_option
-@click.option(
-    "--arm",
-    "arms",
-    multiple=True,
-    help="Of Tables 3 and 4; can be repeated. By default R0, S, M, RS, R1, R3.",
-)
-@click.option(
-    "--seed",
-    "seeds",
-    multiple=True,
-    type=int,
-    help="Of the classifier; can be repeated. By default all of the profile.",
-)
-def classify(profile, data, arms, seeds):
+@of_run
+@click.option("--arm", "arms", multiple=True, default=ARMS, help="Of Tables 3, 4; can be repeated.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="By default all of the profile.")
+def classify(run, cfg, arms, seeds):
     """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many."""
     from . import recipe
     from .downstream.classify import PAPER_COLUMNS
-    from .project.chapters import data_folder
 
-    cfg = configure(profile, data=data_folder(data, profile))
-    run = Run(cfg.run)
-    for arm in arms or ("R0", "S", "M", "RS", "R1", "R3"):
+    for arm in arms:
+        samples = recipe.synthetic(run, cfg, arm)
         for network in cfg.backbones if arm in PAPER_COLUMNS else cfg.backbones[:1]:
             for seed in seeds or range(cfg.classifier_seeds):
-                made = recipe.classifier(
-                    run, cfg, arm, seed, recipe.synthetic(run, cfg, arm), network
-                )
+                made = recipe.classifier(run, cfg, arm, seed, samples, network)
                 click.echo(f"{arm} {network} seed {seed}: {made.path}")
 
 
 @cli.command()
 @click.argument("image")
-@profile_option
-@data_option
-@click.option(
-    "--alpha",
-    "alphas",
-    multiple=True,
-    type=float,
-    help="0 is pseudo-normal skin, 1 the lesion; can be repeated. By default 0, 0.1 ... 1.",
-)
-@click.option(
-    "--mask",
-    default="",
-    help="Image file, white inside the lesion; by default the segmenter finds it.",
-)
+@of_run
+@click.option("--alpha", multiple=True, type=float, help="From 0, pseudo-normal skin, to 1.")
+@click.option("--mask", help="Image, white inside the lesion; by default the segmenter finds it.")
 @click.option("--out", default="counterfactual", show_default=True, help="Folder for the pictures.")
-def counterfactual(image, profile, data, alphas, mask, out):
-    """Walk a lesion's IMAGE to pseudo-normal skin (Fig 4). alpha is a direction, not a clinical severity."""
+def counterfactual(run, cfg, image, alpha, mask, out):
+    """Walk a lesion's IMAGE to pseudo-normal skin (Fig 4). alpha is a direction, not a clinical severity.
+
+    --alpha can be repeated; by default it is 0, 0.1 ... 1.
+    """
     from . import recipe
     from .interpolation.paths import ALPHAS
-    from .project.chapters import data_folder
 
-    cfg = configure(profile, data=data_folder(data, profile))
-    for path in recipe.counterfactual_of(
-        Run(cfg.run), cfg, image, out, alphas or ALPHAS, mask or None
-    ):
+    for path in recipe.counterfactual_of(run, cfg, image, out, alpha or ALPHAS, mask):
         click.echo(path)
 
 
 @cli.command()
 @click.argument("folder")
-@profile_option
-@data_option
-@click.option("--out", default="", help="Also write the tables as CSV files into this folder.")
-def evaluate(folder, profile, data, out):
+@of_run
+@click.option("--out", help="Also write the tables as CSV files into this folder.")
+def evaluate(run, cfg, folder, out):
     """Judge a FOLDER of samples: metadata.csv or a subfolder for each class; whose they are does not matter."""
-    from pathlib import Path
-
-    from .core.store import write_csv
     from .project import evaluate as judge
-    from .project.chapters import data_folder
 
-    cfg = configure(profile, data=data_folder(data, profile))
-    for name, table in judge.evaluate(Run(cfg.run), cfg, folder).items():
+    for name, table in judge.evaluate(run, cfg, folder).items():
         click.echo(f"\n{name}\n{table.to_string(index=False, float_format='{:.4g}'.format)}")
         if out:
-            Path(out).mkdir(parents=True, exist_ok=True)
             write_csv(Path(out) / f"{name}.csv", table)
 
 
@@ -308,13 +241,11 @@ def weights(context):
     if context.invoked_subcommand:
         return
     for network, state in known.table():
-        click.echo(
-            f"{network.name:46}{state if len(state) < 9 else 'WRONG':8}{network.megabytes:6} MB  {network.use}"
-        )
+        said = state if state in ("here", "absent") else "WRONG"
+        click.echo(f"{network.name:46}{said:8}{network.megabytes:6} MB  {network.use}")
         if state != "here":
-            click.echo(
-                f"    {'without it ' + network.without if state == 'absent' else state}: {known.remedy(network)}"
-            )
+            follows = f"without it {network.without}" if state == "absent" else state
+            click.echo(f"    {follows}: {known.remedy(network)}")
     click.echo(f"Fetched and converted files: {known.folder()}")
 
 
@@ -349,15 +280,15 @@ def verify(folder):
     """Count the images of FOLDER and list what is missing, unreadable or double."""
     from .data.verify import verify as check
 
-    report = check(folder)
-    click.echo(report.text)
-    if not report.ok:
+    found = check(folder)
+    click.echo(found.text)
+    if not found.ok:
         raise SystemExit(1)
 
 
 @data.command()
 @click.argument("folder")
-@profile_option
+@PROFILE
 @click.option("--seed", default=0, show_default=True)
 def phantom(folder, profile, seed):
     """Draw the phantom of a profile into FOLDER, in HAM10000's own layout."""

@@ -1,6 +1,7 @@
 """How the stages follow from a configuration: the one place that wires them together."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,18 @@ from PIL import Image
 from .core.config import CLASSES, PROFILES
 from .core.errors import UserError
 from .core.store import atomic
-from .core.versions import VERSIONS
+from .core.versions import VERSIONS, ladder
 from .data import layouts, sets
 from .diffusion import clip, denoiser, pipeline, vae
 from .downstream import classify
-from .evaluation import judges, panel
-from .evaluation.compared import Compared
-from .interpolation import inpaint, paths, segment
+from .evaluation import fillings, panel, planting
+from .evaluation.compared import Compared, pictures
+from .interpolation import inpaint, paths, segment, walks
 from .interpolation.paths import ALPHAS
 from .networks import bundled, classifiers, weights
 from .numerics import pixels
 from .numerics.arrays import load_array, records_of
+from .pretrain import models, skin
 
 MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level adapters)
     "baseline": ("pretrained", False),
@@ -76,22 +78,12 @@ def base(run, cfg):
     """The pre-trained 4-channel model, in diffusers' layout: (where its VAE lies, where its UNet lies)."""
     if cfg.base != "scratch":
         return (bundled.named(cfg.base, "diffusion"),) * 2
-    skin = sets.generic_skin(
-        run, n=min(12288, 16 * cfg.pretrain_steps), size=cfg.size, seed=cfg.seed
-    )
-    start = vae.pretrain_vae(
-        run, generic=skin, width=cfg.width, steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed
-    )
-    unet = denoiser.pretrain_unet(
-        run,
-        latents=vae.cache_latents(run, vae=start, images=skin),
-        generic=skin,
-        width=cfg.width,
-        steps=cfg.pretrain_steps,
-        batch=cfg.batch,
-        seed=cfg.seed,
-    )
-    return start, unet
+    training = dict(width=cfg.width, steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed)
+    n = min(12288, 16 * cfg.pretrain_steps)
+    seen = skin.generic_skin(run, n=n, size=cfg.size, seed=cfg.seed)
+    start = models.pretrain_vae(run, generic=seen, **training)
+    latents = vae.cache_latents(run, vae=start, images=seen)
+    return start, models.pretrain_unet(run, latents=latents, generic=seen, **training)
 
 
 def autoencoder(run, cfg, kind):
@@ -148,11 +140,14 @@ def samples(
     first=0,
     how=None,
     classes=CLASSES,
+    strength=1.0,
+    without=(),
 ):
     """A folder of samples: by default cfg.samples of each class at cfg.guidance.
 
     mode of the references: "train" by default for the model with adapters, else "none". no_class
-    drops the class token and keeps the references; first is the number of the first seed.
+    drops the class token and keeps the references; first is the number of the first seed; strength,
+    without: of the adapters, see pipeline.SkinPipeline.
     """
     how = how or VERSIONS[cfg.version]
     labels, seeds = pipeline.plan(n or cfg.samples, classes, first_seed=cfg.seed * 100_000 + first)
@@ -171,11 +166,66 @@ def samples(
         pass_class=how.pass_class,
         reference_scale=how.reference_scale,
         stretch=how.stretch,
+        strength=float(strength),
+        without=list(without),
         mode=mode or ("train" if levels else "none"),
         tokens=tokens(run, cfg) if levels else None,
         records=records(run, cfg),
         seed=cfg.seed,
     )
+
+
+def adapter_settings(run, cfg, n, strengths, levels):
+    """Samples of 8ch+ML from the same seeds, the adapters set in several ways: {setting: folder}.
+
+    n: of each class. First the strengths, of which 1 is as trained, then each CLIP level left out in turn;
+    levels: numbers that name them. Adapters act in every version here, also where it samples without.
+    """
+    ways = {f"strength {k:g}": dict(strength=k) for k in strengths}
+    ways |= {f"without level {k}": dict(without=(i,)) for i, k in enumerate(levels)}
+    how = replace(VERSIONS[cfg.version], adapters_on=True)
+    return {k: samples(run, cfg, "8ch+ML", n=n, how=how, **way) for k, way in ways.items()}
+
+
+def reference_modes(run, cfg):
+    """Further samples of 8ch+ML, other references: {name in the tables: folder}; all only with cfg.extras."""
+    modes = ("none", "class-mean") if cfg.extras else ("none",)
+    sets = {f"8ch+ML, references: {m}": samples(run, cfg, "8ch+ML", mode=m) for m in modes}
+    if cfg.extras:
+        alike = replace(VERSIONS[cfg.version], reference_scale=cfg.guidance)
+        sets["8ch+ML, reference guided like the class"] = samples(run, cfg, "8ch+ML", how=alike)
+    return sets
+
+
+def rungs(run, cfg):
+    """Samples of 8ch+ML at each rung of versions.ladder() of at most cfg.longest sampling steps: {rung: folder}.
+
+    Every model is trained for cfg.rung_steps steps, where that is set.
+    """
+    short = replace(cfg, unet_steps=cfg.rung_steps or cfg.unet_steps)
+    climbed = {name: how for name, how in ladder() if how.steps <= cfg.longest}
+    return {name: samples(run, short, "8ch+ML", how=how) for name, how in climbed.items()}
+
+
+def guided(run, cfg, scales=(1, 1.5, 2, 3, 5, 7)):
+    """{guidance scale: (samples of 8ch+ML, a classifier trained on nothing but them)}."""
+    sets = {g: samples(run, cfg, "8ch+ML", guidance=g) for g in scales}
+    return {g: (folder, classifier(run, cfg, "S", 0, folder)) for g, folder in sets.items()}
+
+
+def guidance_rows(run, cfg, scales):
+    """Fewer samples of 8ch+ML from the same seeds (Fig 10): without class, and with it at scales of guidance.
+
+    Returns {row: folder}; "no class" drops the class token and keeps the references, "unconditional"
+    drops both.
+    """
+    rows = {
+        "unconditional": dict(no_class=True, mode="none", guidance=1),
+        "no class": dict(no_class=True, guidance=3),
+        **{f"guidance {scale:g}": dict(guidance=scale) for scale in scales},
+    }
+    few = max(2, cfg.samples // 3)
+    return {row: samples(run, cfg, "8ch+ML", n=few, **how) for row, how in rows.items()}
 
 
 def compared(run, cfg, names=tuple(MODELS), **choices):
@@ -190,7 +240,7 @@ def compared(run, cfg, names=tuple(MODELS), **choices):
         panel.Judge(run),
         records_of(made),
         load_array(made / "images.npy"),
-        {n: load_array(folder / "images.npy") for n, folder in folders.items()},
+        pictures(folders),
         pd.read_csv(folders[names[-1]] / "metadata.csv"),
         cfg.seed,
     )
@@ -233,7 +283,7 @@ def probe(run, cfg):
 
 def judged(run, cfg):
     """What each measure sees of planted faults: judges.csv."""
-    return judges.plant(
+    return planting.plant(
         run,
         records=records(run, cfg),
         probe=probe(run, cfg),
@@ -294,6 +344,57 @@ def partly_interpolated(run, cfg, folder, share=0.5, alphas=ALPHAS[1:-1], labels
     )
 
 
+def sample_walk(run, cfg, spherical=False):
+    """Paths of a quarter of the samples of each class, as interpolation/walks.py."""
+    folder = samples(run, cfg, "8ch+ML")
+    rows = walks.some_of_each(folder, max(2, cfg.samples // 4))
+    return walks.of_samples(
+        interpolation(run, cfg, folder, rows, spherical=spherical), folder, rows
+    )
+
+
+def true_walk(run, cfg, spherical=False):
+    """Paths of about 100 of the phantom's test images without their hair."""
+    made = records(run, cfg)
+    rows = walks.some_of(made, "test", 100)
+    walked = interpolation(run, cfg, made, rows, spherical=spherical, name="clean")
+    return walks.of_truth(walked, made, rows)
+
+
+def all_walks(run, cfg):
+    """Both kinds of interpolation, of samples and, where the true skin is known, of test images:
+    {(of what, interpolation): Walk}."""
+    sets = {"samples": sample_walk}
+    if walks.has_truth(records(run, cfg)):
+        sets["phantom test images"] = true_walk
+    kinds = {"linear": False, "spherical": True}
+    return {(n, k): make(run, cfg, how) for n, make in sets.items() for k, how in kinds.items()}
+
+
+def filled(run, cfg):
+    """Test images painted over by every method, as evaluation/fillings.py; None where no true skin is known."""
+    made = records(run, cfg)
+    if not walks.has_truth(made):
+        return None
+    pipe = pipeline.load_pipeline(model(run, cfg, "8ch"), autoencoder(run, cfg, "8ch"))
+    choices = dict(seed=cfg.seed, steps=cfg.sampling_steps)
+    return fillings.paint(made, segmenter(run, cfg), pipe, inpainter(cfg), **choices)
+
+
+def random_and_interpolated(run, cfg):
+    """The sets of Table 6: {"A", "AI", "control": uint8 (N,H,W,3)}, and which rows (N,) bool are moved in AI.
+
+    In the control the same rows pass through the autoencoder only.
+    """
+    folder = samples(run, cfg, "8ch+ML")
+    mixed = partly_interpolated(run, cfg, folder)
+    moved = pd.read_csv(mixed / "metadata.csv").alpha.notna().to_numpy()
+    random, interpolated = (load_array(f / "images.npy") for f in (folder, mixed))
+    control = np.array(random)
+    control[moved] = vae.round_trip(autoencoder(run, cfg, "8ch"), random[moved])
+    return {"A": random, "AI": interpolated, "control": control}, moved
+
+
 def counterfactual_of(run, cfg, path, folder, alphas, mask=None):
     """Pictures of the workflow of Fig 4 on a user's image, written into `folder`; returns their paths.
 
@@ -351,15 +452,19 @@ def synthetic(run, cfg, arm="RS", dose=1.0):
 
 def linear_probe(run, cfg, arm, samples):
     """The second classifier of Tables 3 and 4: a linear one on frozen features."""
-    known = lambda made: panel.cache_features(run, images=made)  # noqa: E731
+
+    def features(made):
+        return panel.cache_features(run, images=made)
+
+    made = records(run, cfg)
     return classify.linear_probe(
         run,
         arm=arm,
-        records=records(run, cfg),
+        records=made,
         samples=samples,
         seed=cfg.seed,
-        embedded=dict(records=known(records(run, cfg)), samples=known(samples)),
-        others={name: known(made) for name, made in others(run, cfg).items()},
+        embedded=dict(records=features(made), samples=features(samples)),
+        others={name: features(other) for name, other in others(run, cfg).items()},
     )
 
 
@@ -380,3 +485,34 @@ def classifier(run, cfg, arm, seed, samples, network=None):
         batch=cfg.batch // 2,
         seed=cfg.seed + seed,
     )
+
+
+def arms(cfg):
+    """Arms of classify.ARMS that chapter 6 compares, those of Tables 3 and 4 first."""
+    more = ["R2", "R4", "RSA", "RSI", *["O"] * (not cfg.real)] if cfg.extras else []
+    return [*classify.PAPER_COLUMNS, "R1", "R3", *more]
+
+
+def seeds_of_arm(run, cfg, arm, network=None, dose=1.0):
+    """Classifiers of one arm, one for each seed: a list of stages; dose: as in `synthetic`."""
+    added = synthetic(run, cfg, arm, dose)
+    return [classifier(run, cfg, arm, k, added, network) for k in range(cfg.classifier_seeds)]
+
+
+def trained(run, cfg):
+    """All classifiers of chapter 6: {name in the tables: {arm: [stage of each seed]}}.
+
+    The first network is trained in every arm, the others in those of Tables 3 and 4.
+    """
+    found = {}
+    for network in cfg.backbones:
+        start = "pre-trained" if weights.backbone(network) else "from scratch"
+        which = classify.PAPER_COLUMNS if found else arms(cfg)
+        found[f"{network} ({start}), {cfg.classifier_seeds} seeds"] = {
+            arm: seeds_of_arm(run, cfg, arm, network) for arm in which
+        }
+    found["linear on frozen EfficientNet-Lite0"] = {
+        arm: [linear_probe(run, cfg, arm, synthetic(run, cfg, arm))]
+        for arm in classify.PAPER_COLUMNS
+    }
+    return found

@@ -8,6 +8,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from skinsynth.book import gates
+
 MODES = {"light": ("light", 1280), "dark": ("dark", 1280), "phone": ("light", 390)}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SERIOUS = ("serious", "critical")
@@ -116,9 +118,8 @@ def _mode(base, names, mode):
 def problems(site):
     """Every page of a site in light, dark and phone width: (list of "mode, page: problem", what was
     looked at: counts of pages, sliders and pictures that a click enlarges)."""
-    names = sorted(
-        str(p.relative_to(site)) for p in site.rglob("*.html") if "_static" not in p.parts
-    )
+    pages = [p for p in gates.html_pages(site) if 'http-equiv="refresh"' not in p.read_text()]
+    names = [str(p.relative_to(site)) for p in pages]
     with (
         served(site) as base,
         ThreadPoolExecutor(len(MODES)) as pool,

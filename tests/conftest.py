@@ -39,3 +39,8 @@ def project(tmp_path, monkeypatch):
     for name in ("01_data", "02_vae", "04_generation"):
         write_notebook(tmp_path, name, "print(profile)")
     return tmp_path
+
+
+def pytest_collection_modifyitems(items):
+    """The smoke book takes longest: where several processes share the tests, it has to begin first."""
+    items.sort(key=lambda item: item.path.name != "test_smoke.py")

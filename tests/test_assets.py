@@ -15,6 +15,7 @@ from skinsynth.diffusion import clip
 from skinsynth.interpolation import segment
 from skinsynth.networks import bundled
 from skinsynth.numerics import arrays
+from skinsynth.pretrain import micro
 
 DIFFUSION = bundled.FOLDER / "diffusion"
 
@@ -42,8 +43,8 @@ def test_bundle_loads_by_the_public_libraries():
 
 def test_card_says_how_the_bundle_was_made():
     card = json.loads((bundled.FOLDER / "card.json").read_text())
-    assert card["scale"] == 1 and card["steps"] == bundled.BUDGET
-    assert set(card["seconds"]) == set(bundled.BUDGET) - {"images"}
+    assert card["scale"] == 1 and card["steps"] == micro.BUDGET
+    assert set(card["seconds"]) == set(micro.BUDGET) - {"images"}
     assert "no diagnosis" in card["training"]
 
 
@@ -56,13 +57,13 @@ def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
     run, out = store.Run("pretrain"), tmp_path / "assets"
     tiny = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
-    bundled.pretrain(run, out, **tiny)
+    micro.pretrain(run, out, **tiny)
     names = {p.name for p in run.stages.iterdir()}
     first = {p: p.read_bytes() for p in out.rglob("*.safetensors")}
     assert {p.name for p in out.iterdir() if p.is_dir()} == {
         p.name for p in bundled.FOLDER.iterdir() if p.is_dir()
     }
-    bundled.pretrain(run, out, **tiny)
+    micro.pretrain(run, out, **tiny)
     assert {p.name for p in run.stages.iterdir()} == names, "finished stages are not made again"
     assert all(p.read_bytes() == content for p, content in first.items())
     model = clip.load_clip(bundled.bundled("clip", out))
@@ -81,7 +82,7 @@ def test_photographs_can_take_the_place_of_generic_skin(tmp_path, monkeypatch):
     phantom.write_dataset(tmp_path / "data", size=32, n_train=40, n_test_lesions=1, n_pad=6)
     run, out = store.Run("pretrain"), tmp_path / "models"
     options = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
-    bundled.pretrain(run, out, data=str(tmp_path / "data"), **options)
+    micro.pretrain(run, out, data=str(tmp_path / "data"), **options)
     made = next(run.stages.glob("described-*"))
     records = arrays.records_of(next(run.stages.glob("images-*")))
     assert len(arrays.load_array(made / "images.npy")) == (records.split == "train").sum()

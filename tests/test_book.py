@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
 
 from skinsynth.book import gates, pages, reference, site
+from skinsynth.book.lighten import lighten
 from skinsynth.core import store
 from skinsynth.core.errors import UserError
 from skinsynth.project import chapters, ledger
@@ -90,6 +91,7 @@ def built_in(project):
         "device": "CPU",
         "platform": "Linux",
         "commit": "0" * 40,
+        "dirty": False,
     }
     whole |= {"versions": {"python": "3"}, "inputs": {}, "notebooks": entries}
     store.write_json(run.root / "manifest.json", whole)
@@ -103,7 +105,7 @@ def test_jupyter_book_is_version_one():
 @pytest.mark.book
 def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(built_in):
     said = []
-    assert site.build("smoke", root=built_in, say=said.append) == []
+    assert site.build("smoke", say=said.append) == []
     html = built_in / "_build" / "html"
     page = (html / "book" / "executed" / "01_data.html").read_text()
     assert "<strong>Figure 14.</strong>" in page and "caption-number" not in page
@@ -128,16 +130,19 @@ def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(built_
         front.count(', small"') >= 14
         and len(list((built_in / "book" / "generated").glob("fig*.png"))) == 14
     )
+    for old, new in site.MOVED.items():  # old addresses lead on
+        page = (html / f"book/executed/{old}.html").read_text()
+        assert page.count(f'"{new}.html"') == 2 and f"0; url={new}.html" in page
     found = re.search(r"not testable here</span>.*?<strong>(\d+)</strong>", front, re.S)
     assert int(found[1]) == len(ledger.load()), "a run without evidence gives no verdict"
 
     start = time.perf_counter()
-    assert site.build(root=built_in, say=said.append) == []
+    assert site.build(say=said.append) == []
     assert said[-1].startswith("site is up to date") and time.perf_counter() - start < 20
 
     with open(built_in / "book" / "licences.md", "a") as page:
         page.write("\nSee [Fig 99](#fig99).\n")
-    problems = site.build(root=built_in, say=said.append)
+    problems = site.build(say=said.append)
     assert any("fig99" in p and "licences.md" in p for p in problems)
     assert not (built_in / "_build" / "built").exists()
 
@@ -145,12 +150,12 @@ def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(built_
 def test_a_missing_notebook_or_result_stops_the_build(built_in):
     run = store.Run("smoke")
     (run.figures / "fig07.png").unlink()
-    problems = site.build("smoke", root=built_in, say=print)
+    problems = site.build("smoke")
     assert problems == ["results/smoke: figures/fig07.png is missing"]
     assert not (built_in / "_build").exists()
     (run.root / "executed" / "03_diffusion.ipynb").unlink()
     with pytest.raises(UserError, match="lacks 03_diffusion"):
-        site.build("smoke", root=built_in)
+        site.build("smoke")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +225,7 @@ def test_a_site_is_lightened_and_no_pixel_changes(tmp_path):
     (tmp_path / "searchindex.js").write_text("x")
     for name in ("fontawesome.js", "katex.min.js", "searchtools.js", "own.js", "own.js.map"):
         (tmp_path / "_static" / name).write_text("x" * 1000)
-    site.lighten(tmp_path)
+    lighten(tmp_path)
     assert sorted(p.name for p in (tmp_path / "_static").iterdir()) == [
         "katex.min.js",
         "own.js",
@@ -282,46 +287,52 @@ def test_ledger_shows_published_runs_first_and_as_a_column():
         "value": None,
     }
     here, there = (
-        {"run": n, "data": d, "commit": "0123456789abcdef", "dirty": False}
+        {"run": n, "data": d, "commit": "0123456789abcdef", "dirty": False, "device": "CPU"}
         for n, d in (("micro", "phantom"), ("ham64", "data"))
     )
-    others = [([row | {"verdict": "reproduced"}], there)]
-    found = {
-        "value": -9.02e-5,
-        "low": -9.45e-5,
-        "high": -8.59e-5,
-        "n": 770,
-        "n_parts": 1,
-        "parts": [],
-        "quantity": "8ch minus 4ch",
-    }
+    found = {"value": -9.02e-5, "low": -9.45e-5, "high": -8.59e-5, "n": 770, "n_parts": 1}
+    found |= {"parts": [], "quantity": "8ch minus 4ch"}
     rows = [row, row | {"id": "other"} | found]
-    whole = [(reference.Published("ham64"), *others[0]), (store.Run("micro"), rows, here)]
-    first, second = pages.claims(whole).split("## Run micro: the phantom")
+    here["notebooks"] = {"01_data": {"seconds": 90}}
+    runs = [
+        pages.Shown(
+            reference.Published("ham64"), [row | {"verdict": "reproduced"}], there, published=True
+        ),
+        pages.Shown(store.Run("micro"), rows, here),
+    ]
+    first, second = pages.claims(runs).split("## Run micro: the phantom")
     assert (
         "## Run ham64: HAM10000" in first
         and "Published; made at commit 0123456789ab. File" in first
     )
-    assert (
-        "[Table\u00a01](#ham64-table1)" in first
-        and "| Run" not in first
-        and first.count("reproduced") == 1
-    )
+    assert "[Table\u00a01](#ham64-table1)" in first and "| Run" not in first
+    assert first.count("reproduced") == 1
     head, _, line, without = [x for x in second.splitlines() if x.startswith("|")]
-    assert (
-        head.endswith("| Verdict | Run ham64 |")
-        and "(#table1)" in line
-        and line.count("reproduced") == 1
-    )
+    assert head.endswith("| Verdict | Run ham64 |")
+    assert "(#table1)" in line and line.count("reproduced") == 1
     assert without.endswith("| – |")
     number = "**−9.02\u00a0×\u00a010<sup>−5</sup> [−9.45\u00a0×\u00a010<sup>−5</sup>, −8.59\u00a0×\u00a010<sup>−5</sup>]**"
     assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>The interval" in without
-    assert "Run ham64" not in pages.claims(whole[1:])
-    whole = here | {"notebooks": {"01_data": {"seconds": 90}}, "device": "CPU"}
-    page = pages.summary([row, row], whole, [(others[0][0], there | {"device": "GPU"})])
-    assert (
-        "| 2 statements | On HAM10000, run ham64 | On the phantom, run micro |" in page
-        and "in 2 minutes" in page
-    )
+    assert "Run ham64" not in pages.claims(runs[1:])
+    runs[1] = pages.Shown(store.Run("micro"), [row, row], here)
+    page = pages.summary(runs)
+    assert "| 2 statements | On HAM10000, run ham64 | On the phantom, run micro |" in page
+    assert "in 2 minutes" in page and "drawn by a program" in page
     assert "`reproduced` | **1**: [Table\u00a01](#ham64-table1) | **0** |" in page
     assert "`inconclusive` | **0** | **2**: [Table\u00a01](#table1)\u00a0×\u00a02 |" in page
+
+
+def test_every_measured_table_is_on_the_status_page(monkeypatch):
+    monkeypatch.delenv("SKINSYNTH_ROOT", raising=False)
+    whole = {
+        "run": "micro",
+        "data": "phantom",
+        "device": "CPU",
+        "platform": "Linux",
+        "notebooks": {},
+    }
+    whole |= {"profile": "micro", "versions": {"torch": "2"}}
+    page = pages.status([pages.Shown(store.Run("micro"), [], whole)])
+    files = sorted((ROOT / "bench" / "results").glob("*.csv"))
+    assert page.count("Measured on ") == len(files) - 1 > 5 and "| torch | 2 |" in page
+    assert "| Processor | Instructions |" in page and "× as fast" in page and "\n\n\n\n" not in page

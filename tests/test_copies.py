@@ -4,36 +4,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from test_similarity import edges, pixels, sides, textures
 
 from skinsynth.core.errors import UserError
-from skinsynth.evaluation import copies
-
-
-def textures(seed, n, size=32):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, 6, 6, 3)).astype(np.float32)
-    x = np.stack([cv2.resize(i, (size, size), interpolation=cv2.INTER_CUBIC) for i in x])
-    return np.clip(128 + 50 * x, 0, 255).astype(np.uint8)
-
-
-def pixels(images):
-    small = np.asarray(images, np.float32).reshape(-1, 8, 4, 8, 4, 3).mean((2, 4)).reshape(-1, 192)
-    return small - 128
-
-
-def edges(images):
-    grey = np.asarray(images, np.float32).mean(-1)
-    gradient = np.stack(np.gradient(grey, axis=(1, 2)), -1)
-    return gradient.reshape(len(grey), 8, 4, 8, 4, 2).mean((2, 4)).reshape(len(grey), 128)
+from skinsynth.evaluation import copies, panel, similarity
+from skinsynth.evaluation.compared import Compared
+from skinsynth.numerics import stats
 
 
 def jpeg(image):
     code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
     return cv2.imdecode(code, cv2.IMREAD_COLOR)
-
-
-def sides(encode, images):
-    return np.stack([encode(side) for side in copies.augmented(images)])
 
 
 def both(images):
@@ -49,23 +30,24 @@ def test_200_planted_copies_of_2000_samples_are_found():
     samples[::10] = planted
 
     gallery = [pixels(train), edges(train)]
-    scales = copies.spread(gallery, both(val))
+    scales = similarity.spread(gallery, both(val))
+    negative, _ = similarity.nearest(gallery, both(val), scales)
+    thresholds = copies.Thresholds.of(negative, ["nv"] * 400)
+    assert thresholds.fpr <= 0.01
     # siblings: the same thing photographed again, here shifted, brighter and noisier
     again = np.roll(train[200:300], 1, axis=1).astype(int) + 8
-    again = np.clip(again + np.random.default_rng(0).normal(0, 8, again.shape), 0, 255).astype(
-        np.uint8
-    )
-    negative, _ = copies.nearest(gallery, both(val), scales)
-    positive, _ = copies.nearest(gallery, both(again), scales)
-    c = copies.calibrate(positive, negative)
-    assert c.auc.low > 0.95 and c.found > 0.9 and c.fpr <= 0.01
+    again = again + np.random.default_rng(0).normal(0, 8, again.shape)
+    again = np.clip(again, 0, 255).astype(np.uint8)
+    positive, _ = similarity.nearest(gallery, both(again), scales)
+    assert (positive > thresholds.own["nv"]).mean() > 0.9
 
-    score, index = copies.nearest(gallery, both(samples), scales)
-    found = score > c.threshold
+    score, index = similarity.nearest(gallery, both(samples), scales)
+    limit = thresholds(["nv"] * 2000)
+    found = score > limit
     assert found[::10].mean() >= 0.95
     assert (index[::10][found[::10]] == np.arange(200)[found[::10]]).mean() > 0.99
     assert np.delete(found, np.s_[::10]).mean() <= 0.02
-    rate = copies.copy_rate(score, c.threshold)
+    rate = copies.Found(score, index, limit, np.arange(2000)).share
     assert rate.low < 0.1 < rate.high or rate.value == pytest.approx(0.1, abs=0.02)
     assert rate.n == 2000
 
@@ -73,128 +55,116 @@ def test_200_planted_copies_of_2000_samples_are_found():
 def test_planted_copies_lie_above_the_threshold_and_other_images_below():
     train, val = textures(0, 300), textures(1, 300)
     gallery = [pixels(train), edges(train)]
-    scales = copies.spread(gallery, both(val))
-    score = lambda x: copies.nearest(gallery, both(x), scales)  # noqa: E731
-    chance, (found, match) = score(val)[0], score(copies.planted(train[:100]))
+    scales = similarity.spread(gallery, both(val))
+    chance, _ = similarity.nearest(gallery, both(val), scales)
+    found, match = similarity.nearest(gallery, both(copies.planted(train[:100])), scales)
     assert (found > np.quantile(chance, 0.99)).mean() >= 0.95
     assert (match == np.arange(100)).mean() >= 0.95
     assert not np.array_equal(copies.planted(train[:8]), train[:8])
-
-
-def test_eight_sides_are_the_whole_group():
-    image = textures(0, 1)
-    assert len({side.tobytes() for side in copies.augmented(image)}) == 8
-    again = copies.augmented(np.rot90(image, axes=(1, 2)))
-    assert {s.tobytes() for s in again} == {s.tobytes() for s in copies.augmented(image)}
-    with pytest.raises(UserError, match="square"):
-        copies.augmented(image[:, :20])
-
-
-def test_without_its_sides_a_turned_copy_is_missed():
-    train = textures(0, 100)
-    turned = np.rot90(train, axes=(1, 2))
-    assert copies.nearest(pixels(train), pixels(turned))[0].mean() < 0.6
-    score, index = copies.nearest(pixels(train), sides(pixels, turned))
-    assert score == pytest.approx(np.ones(100)) and (index == np.arange(100)).all()
-
-
-def test_two_spaces_have_to_mean_the_same_image():
-    a, b = np.eye(3)[[0, 1, 2]], np.eye(3)[[0, 1, 2]]
-    query = [np.eye(3)[[0]], np.eye(3)[[1]]]  # one space says image 0, the other image 1
-    assert copies.nearest([a, b], query)[0] == pytest.approx([1.0])  # not 2
-    same = [np.eye(3)[[1]], np.eye(3)[[1]]]
-    score, index = copies.nearest([a, b], same, [0.5, 1])
-    assert score == pytest.approx([3.0]) and index == [1]
-    with pytest.raises(UserError, match="as many"):
-        copies.nearest([a, b], query[0])
-
-
-def test_blocks_change_nothing(monkeypatch):
-    train, query = pixels(textures(0, 50)), pixels(textures(1, 70))
-    score, index = copies.nearest(train, query)
-    monkeypatch.setattr(copies, "BLOCK", 9)
-    again = copies.nearest(train, query)
-    assert np.allclose(score, again[0]) and (index == again[1]).all()
 
 
 def test_the_threshold_holds_its_rate_on_new_images():
     rates = []
     for i in range(300):
         rng = np.random.default_rng([4, i])
-        c = copies.calibrate(rng.normal(3, 1, 50), rng.normal(size=200))
-        rates.append((rng.normal(size=2000) > c.threshold).mean())
-    assert np.mean(rates) == pytest.approx(c.fpr, rel=0.15) and c.fpr <= 0.01
-    few = copies.calibrate(np.ones(5), np.arange(9.0))
-    assert few.threshold == 8 and few.fpr == pytest.approx(0.1)  # says that 1 % is not to be had
-    with pytest.raises(UserError, match="2 positives"):
-        copies.calibrate([1.0], [1.0, 2.0])
+        thresholds = copies.Thresholds.of(rng.normal(size=200), ["nv"] * 200)
+        rates.append((rng.normal(size=2000) > thresholds.own["nv"]).mean())
+    assert np.mean(rates) == pytest.approx(thresholds.fpr, rel=0.15) and thresholds.fpr <= 0.01
+    few = copies.Thresholds.of(np.arange(9.0), ["df"] * 9)
+    assert few(["df"]) == [8] and few.fpr == pytest.approx(0.1)  # says that 1 % is not to be had
+    with pytest.raises(UserError, match="2 unseen lesions"):
+        copies.Thresholds.of([1.0], ["df"])
 
 
-def test_rate_takes_a_threshold_for_each_sample():
-    e = copies.copy_rate([0.5, 0.5, 0.9], [0.4, 0.6, 0.8])
-    assert e.value == pytest.approx(2 / 3) and e.low > 0
+def test_a_class_with_enough_negatives_has_a_threshold_of_its_own():
+    scores = np.concatenate([np.arange(100.0), [500, 600]])
+    thresholds = copies.Thresholds.of(scores, ["nv"] * 100 + ["df", "mel"])
+    assert list(thresholds(["nv", "df", "vasc"])) == [99, 600, 600]
+    assert thresholds.fpr == pytest.approx(1 / 3)
+    one = copies.Thresholds.of(scores[:-1], ["nv"] * 100 + ["df"])  # one is too few: that of all
+    assert one(["df"]) == [500] and one.fpr <= 0.02
 
 
-def test_a_copy_stands_out_from_the_next_ones():
-    """An image that resembles many is no copy of any: the margin tells them apart, the likeness alone does not."""
-    rng = np.random.default_rng(0)
-    crowd = 1 + 0.05 * rng.normal(size=(30, 8))
-    alone = np.eye(8)[:4] * 5
-    train = np.concatenate([crowd, alone])
-    query = np.stack([np.ones(8), alone[0] + 0.05])
-    plain, margin = (copies.nearest(train, query, others=k)[0] for k in (0, 10))
-    assert plain[0] > 0.99 and plain[1] > 0.99
-    assert margin[0] < 0.05 < 0.5 < margin[1]
-
-
-def test_whitening_makes_training_features_even():
-    x = np.random.default_rng(0).normal(size=(200, 5)) @ np.diag([10, 5, 1, 0.1, 0.01]) + 3
-    y = copies.Whitening.fit(x)(x)
-    assert np.allclose(np.cov(y.T), np.eye(y.shape[1]) * 200 / 199, atol=1e-6) and np.allclose(
-        y.mean(0), 0, atol=1e-9
+def test_the_share_takes_a_threshold_for_each_sample():
+    found = copies.Found(
+        np.array([0.5, 0.5, 0.9]), np.zeros(3, int), np.array([0.4, 0.6, 0.8]), np.arange(3)
     )
+    assert found.share.value == pytest.approx(2 / 3) and found.share.low > 0
 
 
 def test_pairs_of_one_lesion_are_told_from_strangers():
     images = textures(0, 40)
-    again = np.clip(
-        images.astype(int) + np.random.default_rng(1).integers(-20, 21, images.shape), 0, 255
-    ).astype(np.uint8)
-    both, names = np.concatenate([images, again]), np.tile(np.arange(40), 2)
-    describe = lambda x, turned=False: copies.describe(x, pixels, turned)  # noqa: E731
-    same = copies.pair_auc(both, names, np.zeros(80), describe, [1, 1])
-    wrong = copies.pair_auc(
-        both,
-        np.concatenate([np.arange(40), np.roll(np.arange(40), 7)]),
-        np.zeros(80),
-        describe,
-        [1, 1],
-    )
+    noise = np.random.default_rng(1).integers(-20, 21, images.shape)
+    again = np.clip(images.astype(int) + noise, 0, 255).astype(np.uint8)
+    pictures, names = np.concatenate([images, again]), np.tile(np.arange(40), 2)
+
+    def auc(names):
+        def describe(x, turned=False):
+            return similarity.describe(x, pixels, turned)
+
+        return copies.pair_auc(pictures, names, np.zeros(80), describe, [1, 1])
+
+    same = auc(names)
+    wrong = auc(np.concatenate([np.arange(40), np.roll(np.arange(40), 7)]))
     assert same.value > 0.95 and same.n == 40 and wrong.low < 0.5 < wrong.high + 0.05
 
 
-def test_the_checker_finds_planted_copies_among_2000_samples():
-    """The shipped search, whitening, margin, class thresholds and all: 200 copies in 2,000 samples."""
+@pytest.fixture(scope="module")
+def originals():
+    """(images, records): 500 train lesions, 60 of them photographed twice, 300 unseen ones, 60 of the test split."""
     lesions = textures(0, 500)
-    again = np.clip(np.rot90(lesions[:60], axes=(1, 2)).astype(int) + 12, 0, 255).astype(
-        np.uint8
-    )  # a second photograph
-    unseen, fresh = textures(1, 300), textures(2, 1800)
-    images = np.concatenate([lesions, again, unseen])
-    names = (
-        [f"L{i}" for i in range(500)] + [f"L{i}" for i in range(60)] + [f"U{i}" for i in range(300)]
-    )
+    again = np.rot90(lesions[:60], axes=(1, 2)).astype(int) + 12  # a second photograph
+    again = np.clip(again, 0, 255).astype(np.uint8)
+    images = np.concatenate([lesions, again, textures(1, 300), textures(3, 60)])
+    groups = {"L": range(500), "M": range(60), "U": range(300), "T": range(60)}
+    names = [f"{'L' if k == 'M' else k}{i}" for k, numbers in groups.items() for i in numbers]
     dx = np.where(np.arange(len(images)) % 5 == 0, "df", "nv")
-    records = pd.DataFrame({"lesion_id": names, "dx": dx, "split": ["train"] * 560 + ["val"] * 300})
-    near = copies.checker(images, records, pixels)
-    assert set(near.own) == {"nv"} and near.fpr == pytest.approx(1 / 61) and near.pairs.value > 0.95
+    split = ["train"] * 560 + ["val"] * 300 + ["test"] * 60
+    ids = [f"I{i}" for i in range(len(images))]
+    return images, pd.DataFrame(dict(image_id=ids, lesion_id=names, dx=dx, split=split))
 
-    copied = copies.planted(lesions[100:300])
-    samples, of_class = np.concatenate([copied, fresh]), np.array(["nv"] * 200 + ["nv", "df"] * 900)
-    score, match = near(samples)
-    found = score > near.thresholds(of_class)
-    assert found[:200].mean() >= 0.95 and (match[:200] == np.arange(100, 300)).mean() >= 0.95
+
+@pytest.fixture(scope="module")
+def near(originals):
+    return copies.checker(*originals, pixels)
+
+
+def test_the_checker_finds_planted_copies_among_2000_samples(near, originals):
+    """The shipped search, whitening, margin, class thresholds and all: 200 copies in 2,000 samples."""
+    assert set(near.thresholds.own) == {"nv"} and near.thresholds.fpr == pytest.approx(1 / 61)
+    assert near.pairs.value > 0.95 and near.lesions == 60
+    copied, fresh = copies.planted(originals[0][100:300]), textures(2, 1800)
+    samples, classes = np.concatenate([copied, fresh]), np.array(["nv"] * 200 + ["nv", "df"] * 900)
+    result = near.search(samples, classes)
+    found = result.score > result.limit
+    assert found[:200].mean() >= 0.95
+    assert (result.match[:200] == np.arange(100, 300)).mean() >= 0.95
     assert found[200:].mean() <= 0.03
-    assert (
-        copies.copy_rate(score[200:], near.thresholds(of_class[200:])).value == found[200:].mean()
-    )
+    assert near.search(samples[200:], classes[200:]).share.value == found[200:].mean()
+    assert near.auc in near.numbers.values() and "60 originals with a sibling" in str(near)
+
+
+def test_the_table_of_copies_holds_chance_and_planted_ones_beside_samples(near, originals):
+    images, records = originals
+    labels = np.array(["df", "nv"] * 12)
+    meta = pd.DataFrame({"class": labels, "seed": np.arange(24)})
+    meta["file_name"] = [f"{i}.png" for i in range(24)]
+    copied = copies.planted(images[200:224])
+
+    def judge(x, labels, ids):
+        features = pixels(x)
+        return panel.Features(features, features, labels, stats.make_groups(np.asarray(ids)))
+
+    compared = Compared(judge, records, images, {"good": textures(5, 24), "bad": copied}, meta)
+    found = copies.search(near, compared, compared.pixels)
+    table = copies.shares(found, compared, compared.pixels).set_index("images")
+    assert list(table.index) == [copies.CHANCE, "good", "bad", copies.PLANTED]
+    assert list(table[copies.SHARE][["bad", copies.PLANTED]]) == [1, 1]
+    assert table[copies.SHARE][copies.CHANCE] < 0.2 and table[copies.SHARE]["good"] < 0.2
+    assert table.coverage.notna().tolist() == [False, True, True, False]
+    pictures, pairs = copies.nearest_pairs(found["bad"], compared, copied, n=3)
+    assert [x.shape for x in pictures] == [(3, 32, 32, 3)] * 2
+    rows = [int(name.removesuffix(".png")) for name in pairs.file]
+    assert list(pairs.nearest) == [f"I{200 + i}" for i in rows]
+    assert (pairs.score > pairs.threshold).all() and pairs.score.is_monotonic_decreasing
+    assert np.array_equal(pictures[0], copied[rows])

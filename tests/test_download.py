@@ -1,3 +1,5 @@
+"""Downloads: resumed where they stopped, checked by hash, and nothing unsafe is unpacked."""
+
 import hashlib
 import io
 import stat

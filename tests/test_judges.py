@@ -9,7 +9,7 @@ import pytest
 
 from skinsynth import phantom, recipe
 from skinsynth.core import config, store
-from skinsynth.evaluation import faults, judges, measures, metrics, panel
+from skinsynth.evaluation import faults, judges, measures, metrics, panel, planting
 from skinsynth.networks import published
 from skinsynth.numerics import stats
 from skinsynth.project import ledger
@@ -77,7 +77,10 @@ def test_every_fault_stands_in_the_table_with_every_measure_of_sets(sight):
 
 def test_faults_are_of_the_size_they_say():
     x = np.stack([phantom.dermatoscopy(0, i, "nv", 64).clean for i in range(4)])
-    rng = lambda: np.random.default_rng(0)  # noqa: E731
+
+    def rng():
+        return np.random.default_rng(0)
+
     assert np.abs(faults.noise(x, 12, rng()) - x.astype(float)).std() == pytest.approx(7.2, abs=2)
     assert np.abs(faults.blocks(x, 12, rng()).astype(float) - x).max() <= 12
     shift = (faults.colour_shift(x, 8).astype(float) - x).mean((0, 1, 2))
@@ -104,7 +107,9 @@ def _table(*seen):
 
 
 def test_seen_means_at_this_size_and_every_larger_one():
-    said = lambda *seen: judges.sees(_table(*seen), "FD", "detail")  # noqa: E731
+    def said(*seen):
+        return judges.sees(_table(*seen), "FD", "detail")
+
     assert said(False, False, True, True) == (True, "FD sees a blur of 1 px, not 0.7.")
     assert said(True, False, False, True) == (True, "FD sees a blur of 2 px, not 1.")
     assert said(True, True, True, True) == (True, "FD sees a blur of 0.5 px.")
@@ -113,6 +118,43 @@ def test_seen_means_at_this_size_and_every_larger_one():
         False,
         "FD was not tested on colour.",
     )
+
+
+def test_the_summary_says_how_large_a_fault_each_measure_sees():
+    rows = [
+        *_table(False, False, True, True).to_dict("records"),
+        *_table(False, False, False, False).assign(measure="KD").to_dict("records"),
+        *_table(True, True, True, True).assign(measure="MSE").to_dict("records"),
+        dict(fault="hair", size=4, unit="hairs", measure="KD", seen=True),
+    ]
+    table = judges.summary(pd.DataFrame(rows))
+    assert table.to_dict("records") == [
+        {"measure": "FD", "blur (px)": "1", "hair (hairs)": "–"},
+        {"measure": "KD", "blur (px)": "none to 2", "hair (hairs)": "4"},
+    ]
+    pairs = judges.summary(pd.DataFrame(rows), pairs=True)
+    assert pairs.to_dict("records") == [{"measure": "MSE", "blur (px)": "0.5"}]
+
+
+def test_movements_stand_in_one_row_for_each_fault_and_size(sight):
+    names = (*panel.NAMES, "coverage")
+    table = judges.movements(sight, names)
+    asked = sight[sight.measure.isin(names)]
+    assert len(table) == len(asked.drop_duplicates(["fault", "size"]))
+    first = asked[(asked.fault == "blur") & (asked["size"] == 0.5)].set_index("measure")
+    row = table.set_index("fault").loc["blur, 0.5 px"]
+    assert [row[f"{m} low"] for m in names] == list(first.low[list(names)])
+    assert row.n == first.n.max()
+
+
+def test_examples_show_each_fault_of_the_pixels_that_can_be_planted(run):
+    shown = planting.examples(recipe.records(run, CFG), seed=0)
+    of_pixels = {name for name, fault in faults.FAULTS.items() if fault.change}
+    assert set(shown) == {"original"} | of_pixels
+    changed = [
+        not np.array_equal(x, shown["original"]) for k, x in shown.items() if k != "original"
+    ]
+    assert all(changed)
 
 
 def test_a_verdict_needs_a_measure_that_sees(run):
@@ -141,7 +183,10 @@ def test_a_collapsed_noisy_or_blurred_generator_is_told_from_a_good_one():
         [phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(["nv", "vasc"] * 40)]
     )
     judge = panel.Judge()
-    measured = lambda images: judge(images, ["nv"] * len(images), range(len(images)))  # noqa: E731
+
+    def measured(images):
+        return judge(images, ["nv"] * len(images), range(len(images)))
+
     real, other = measured(x[::2]), measured(x[1::2])
     assert np.abs(real.features).max() > 0 and real.probabilities.sum(1) == pytest.approx(
         np.ones(40), abs=1e-5

@@ -9,8 +9,18 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from skinsynth import phantom
 from skinsynth.core.config import CLASSES
 from skinsynth.core.errors import UserError
-from skinsynth.diffusion import adapters, clip, denoiser, pipeline, vae
+from skinsynth.diffusion import (
+    adapters,
+    clip,
+    denoiser,
+    expansion,
+    layers,
+    objective,
+    pipeline,
+    vae,
+)
 from skinsynth.numerics.arrays import to_tensor, to_uint8
+from skinsynth.pretrain import contrastive
 
 SIDE, TOKENS, WIDTH = 4, 3, 24
 
@@ -26,7 +36,7 @@ def small():
 @torch.no_grad()
 def test_vae_expansion_keeps_the_function(small):
     old, x = small[0], torch.rand(2, 3, 32, 32) * 2 - 1
-    wide = vae.expand_vae(old, 8)
+    wide = expansion.expand_vae(old, 8)
     a, b = old.encode(x).latent_dist, wide.encode(x).latent_dist
     assert (a.mean - b.mean[:, :4]).abs().max() < 1e-5
     assert (a.logvar - b.logvar[:, :4]).abs().max() < 1e-5
@@ -37,9 +47,9 @@ def test_vae_expansion_keeps_the_function(small):
 @torch.no_grad()
 def test_new_channels_are_aimed_at_what_the_old_ones_leave_out(small):
     old, x = small[0], torch.rand(16, 3, 32, 32) * 2 - 1
-    wide = vae.expand_vae(old, 8)
+    wide = expansion.expand_vae(old, 8)
     random = wide.encode(x).latent_dist.mean
-    vae.aim_new_channels(wide, 4, x)
+    expansion.aim_new_channels(wide, 4, x)
     code = wide.encode(x).latent_dist.mean
     assert torch.equal(code[:, :4], random[:, :4])
     assert (
@@ -53,7 +63,10 @@ def test_new_channels_are_aimed_at_what_the_old_ones_leave_out(small):
     hook = wide.encoder.conv_out.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     wide.encode(x)
     hook.remove()
-    flat = lambda z: z.transpose(0, 1).flatten(1).T - z.mean((0, 2, 3))  # noqa: E731
+
+    def flat(z):
+        return z.transpose(0, 1).flatten(1).T - z.mean((0, 2, 3))
+
     features = flat(seen[0])
 
     def left_out(z):
@@ -63,7 +76,7 @@ def test_new_channels_are_aimed_at_what_the_old_ones_leave_out(small):
 
 
 def test_new_channels_receive_gradient(small):
-    wide = vae.expand_vae(small[0], 8).train()
+    wide = expansion.expand_vae(small[0], 8).train()
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     (wide.decode(wide.encode(x).latent_dist.mean).sample - x).square().mean().backward()
     assert wide.decoder.conv_in.weight.grad[:, 4:].abs().max() > 0
@@ -72,7 +85,7 @@ def test_new_channels_receive_gradient(small):
 @torch.no_grad()
 def test_unet_expansion_keeps_the_function(small):
     z, t, e = torch.randn(2, 8, SIDE, SIDE), torch.tensor([3, 700]), torch.randn(2, 1, 64)
-    wide = denoiser.expand_unet(small[1], 8)
+    wide = expansion.expand_unet(small[1], 8)
     assert (small[1](z[:, :4], t, e).sample - wide(z, t, e).sample[:, :4]).abs().max() < 1e-5
     moved = z.clone()
     moved[:, 4:] += 1
@@ -93,7 +106,7 @@ def test_expansion_at_the_size_of_stable_diffusion():
         sample_size=512,
     ).eval()
     assert round(sum(p.numel() for p in old.parameters()) / 1e6, 1) == 83.7
-    wide, x = vae.expand_vae(old, 8), torch.rand(1, 3, 64, 64) * 2 - 1
+    wide, x = expansion.expand_vae(old, 8), torch.rand(1, 3, 64, 64) * 2 - 1
     a, b = old.encode(x).latent_dist.mean, wide.encode(x).latent_dist.mean
     assert (old.decode(a).sample - wide.decode(b).sample).abs().max() < 1e-5
     unet = UNet2DConditionModel(
@@ -105,7 +118,7 @@ def test_expansion_at_the_size_of_stable_diffusion():
     assert round(sum(p.numel() for p in unet.parameters()) / 1e6, 1) == 859.5
     z, t, e = torch.randn(1, 8, 8, 8), torch.tensor([300]), torch.randn(1, 1, 768)
     before = unet(z[:, :4], t, e).sample
-    wide = denoiser.expand_unet(unet, 8)
+    wide = expansion.expand_unet(unet, 8)
     assert (before - wide(z, t, e).sample[:, :4]).abs().max() < 1e-5
 
 
@@ -120,7 +133,7 @@ def test_level_map_shallow_levels_at_high_resolution(small):
 @pytest.fixture(scope="module")
 def adapted(small):
     torch.manual_seed(1)
-    return denoiser.Denoiser.build(denoiser.expand_unet(small[1], 8), 5, TOKENS, WIDTH).eval()
+    return denoiser.Denoiser.build(expansion.expand_unet(small[1], 8), 5, TOKENS, WIDTH).eval()
 
 
 def _inputs(n=2):
@@ -137,7 +150,7 @@ def test_adapters_start_as_the_identity(adapted):
 
 def test_adapters_learn_and_drop(small):
     torch.manual_seed(3)
-    wide = denoiser.expand_unet(small[1], 8)
+    wide = expansion.expand_unet(small[1], 8)
     net = denoiser.Denoiser.build(wide, 5, 1 + 4, WIDTH)
     z, t, label, _ = _inputs()
     tokens = torch.randn(2, 5, 5, WIDTH)
@@ -222,7 +235,7 @@ def test_uint8_round_trip_is_exact_and_clips():
 def pipe(small, adapted):
     scheduler = pipeline.SOLVERS["dpm"](denoiser.micro_scheduler().config)
     made = pipeline.SkinPipeline(
-        vae.expand_vae(small[0], 8), _trained(adapted), scheduler, (0.0,) * 8, (1.0,) * 8
+        expansion.expand_vae(small[0], 8), _trained(adapted), scheduler, (0.0,) * 8, (1.0,) * 8
     )
     made.set_progress_bar_config(disable=True)
     return made
@@ -245,7 +258,7 @@ def test_guidance_acts_on_all_channels(pipe):
     with torch.no_grad():
         base = pipe._guided(z, t, label, dict(tokens=tokens), 1)
         guided = pipe._guided(z, t, label, dict(tokens=tokens), 3.0)
-        none = torch.full_like(label, denoiser.NONE)
+        none = torch.full_like(label, objective.NONE)
         reference = pipe.denoiser(z, t, none, tokens)
         without = pipe.denoiser(z, t, none)
         strong = pipe._guided(z, t, label, dict(tokens=tokens), 3.0, 3.0)
@@ -263,7 +276,10 @@ def test_guidance_acts_on_all_channels(pipe):
 
 def test_adapters_have_a_strength_while_sampling(pipe):
     tokens = _inputs(2)[3].half().numpy()
-    drawn = lambda **how: pipe(["mel", "df"], [7, 8], steps=2, **how).astype(int)  # noqa: E731
+
+    def drawn(**how):
+        return pipe(["mel", "df"], [7, 8], steps=2, **how).astype(int)
+
     full, half, off = (drawn(reference=tokens, adapter_strength=k) for k in (1.0, 0.5, 0.0))
     plain = drawn(reference=np.zeros_like(tokens), adapter_strength=0.0)
     assert abs(full - half).max() > 1 and abs(full - off).max() > 1
@@ -271,6 +287,19 @@ def test_adapters_have_a_strength_while_sampling(pipe):
     assert abs(drawn(reference=tokens) - full).max() <= 1, (
         "as trained by default, whatever came before"
     )
+
+
+def test_levels_can_be_left_out_while_sampling(pipe):
+    tokens = _inputs(2)[3].half().numpy()
+
+    def drawn(**how):
+        return pipe(["mel", "df"], [7, 8], steps=2, reference=tokens, **how).astype(int)
+
+    whole, off = drawn(), drawn(adapter_strength=0.0)
+    for k in range(5):
+        assert abs(drawn(without_levels=(k,)) - whole).max() > 1, f"level {k}"
+    assert abs(drawn(without_levels=range(5)) - off).max() <= 1, "no level is no adapter"
+    assert abs(drawn() - whole).max() <= 1, "all levels by default, whatever came before"
 
 
 def test_saved_pipeline_gives_the_same_images(pipe, tmp_path):
@@ -302,7 +331,7 @@ def test_levels_have_the_papers_relative_depths():
 
 def test_clip_states_levels_and_selection():
     torch.manual_seed(0)
-    model = clip.micro_clip(32, 20).eval()
+    model = contrastive.micro_clip(32, 20).eval()
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     states = clip.hidden_states(model, x)
     assert states.shape == (2, 8, 65, 128)
@@ -311,7 +340,7 @@ def test_clip_states_levels_and_selection():
     assert chosen.shape == (2, 8, 9, 128) and torch.equal(chosen[:, :, 0], states[:, :, 0])
     norms = states[0, 3, 1:].norm(dim=-1)
     assert chosen[0, 3, 1:].norm(dim=-1).min() >= norms.sort().values[-8] - 1e-5
-    assert clip.pca_maps(states).shape == (8, 2, 8, 8, 3)
+    assert layers.pca_maps(states).shape == (8, 2, 8, 8, 3)
 
 
 @pytest.mark.slow
@@ -329,18 +358,12 @@ def test_levels_of_the_papers_encoder_at_its_size():
     chosen = clip.hidden_states(model, x, clip.levels_of(32))
     assert torch.allclose(chosen, states[:, list(clip.PAPER_LEVELS)], atol=1e-4)
     assert clip.select_tokens(chosen, 32).shape == (1, 5, 33, 1280)
-    assert clip.pca_maps(states).shape == (32, 1, 16, 16, 3)
-
-
-def test_neighbour_distance_rises_with_roughness():
-    rough = torch.randn(1, 2, 17, 12)
-    smooth = torch.ones(1, 2, 17, 12) + 0.01 * rough
-    assert (clip.neighbour_distance(rough) > clip.neighbour_distance(smooth)).all()
+    assert layers.pca_maps(states).shape == (32, 1, 16, 16, 3)
 
 
 def test_captions_name_no_diagnosis_and_tokens_end_once():
     captions = [phantom.caption(phantom.generic(0, i, 32)[2]) for i in range(40)]
-    words = clip.words_of(captions)
+    words = contrastive.words_of(captions)
     for word in (
         "melanoma",
         "nevus",
@@ -351,7 +374,7 @@ def test_captions_name_no_diagnosis_and_tokens_end_once():
         *CLASSES,
     ):
         assert word not in words
-    tokens = clip.tokenize(captions, words)
+    tokens = contrastive.tokenize(captions, words)
     assert (tokens == len(words) + 2).sum(1).eq(1).all() and tokens.max() == len(words) + 2
 
 
@@ -360,11 +383,11 @@ def test_class_and_image_are_dropped_independently():
     seen = []
 
     def spy(z, t, label, tokens, keep):
-        seen.append(torch.stack([label[:, 0] == denoiser.NONE, ~keep]))
+        seen.append(torch.stack([label[:, 0] == objective.NONE, ~keep]))
         return z
 
     n = 4000
-    loss = denoiser.diffusion_loss(
+    loss = objective.diffusion_loss(
         np.zeros((n, 4, 2, 2), np.float32),
         denoiser.micro_scheduler(),
         np.zeros(n, np.int64),
@@ -377,3 +400,24 @@ def test_class_and_image_are_dropped_independently():
         0.3, abs=0.03
     )
     assert (label * image).mean() == pytest.approx(0.09, abs=0.02)
+
+
+def test_the_check_of_training_is_always_the_same_and_draws_from_its_own_generators():
+    seen = []
+
+    def net(z, t, label, tokens, keep):
+        seen.append((z, t, label, keep))
+        return torch.zeros_like(z)
+
+    z = np.random.default_rng(0).normal(size=(10, 4, 2, 2)).astype(np.float32)
+    given = dict(tokens=np.zeros((10, 1, 1, 1), np.float16), share=0)
+    loss = objective.diffusion_loss(
+        z, denoiser.micro_scheduler(), np.arange(10) % len(CLASSES), **given
+    )
+    check = objective.fixed_check(loss, 10, seed=3)
+    before = torch.get_rng_state()
+    first, again = check(net), check(net)
+    assert first == again and torch.equal(before, torch.get_rng_state())
+    assert first != objective.fixed_check(loss, 10, seed=4)(net)
+    assert all((label != objective.NONE).all() and keep.all() for _, _, label, keep in seen)
+    assert sum(len(z) for z, *_ in seen) == 30, "every item, each time"

@@ -1,4 +1,4 @@
-"""Panel of metrics, failure score, architecture: planted faults are found, networks named."""
+"""Panel of metrics, architecture: sets are compared at equal numbers, networks named."""
 
 import hashlib
 from dataclasses import replace
@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from skinsynth import phantom
 from skinsynth.core import store
 from skinsynth.core.errors import UserError
 from skinsynth.core.machine import device
-from skinsynth.diffusion import architecture, clip, denoiser, pipeline, vae
-from skinsynth.evaluation import failures, panel
+from skinsynth.diffusion import architecture, denoiser, pipeline, vae
+from skinsynth.evaluation import panel
 from skinsynth.networks import table
+from skinsynth.pretrain import contrastive
 
 
 def test_matched_takes_equally_many_of_each_class():
@@ -25,46 +25,21 @@ def test_matched_takes_equally_many_of_each_class():
     assert np.array(a)[rows[0]].tolist() == np.array(b)[rows[1]].tolist()
 
 
-def test_excess_is_none_at_the_floor_and_one_at_the_far_end():
-    def cloud(seed, shift):
-        x = np.random.default_rng(seed).normal(size=(200, 4)) + shift
-        return panel.Features(x, x, np.array(["nv"] * 200), np.arange(200) % 20)
+def test_numbers_are_equal_by_class_and_a_set_of_one_class_meets_all():
+    def cloud(labels):
+        x = np.arange(len(labels), dtype=float)[:, None]
+        return panel.Features(x, x, np.array(labels), np.arange(len(labels)))
 
-    real, floor, far = cloud(0, 0), cloud(1, 0), cloud(2, 4)
-    share = lambda fake: panel.excess_share(real, fake, floor, far)  # noqa: E731
-    assert abs(share(cloud(3, 0)).value) < 0.02 and share(far).value == pytest.approx(1)
-    half = share(cloud(4, 2))
-    assert half.low < 0.25 < half.high and half.high - half.low < 0.1  # a distance of squares
-
-
-@pytest.fixture(scope="module")
-def skin():
-    classes = np.array([c for c in ("nv", "vasc") for _ in range(40)])
-    return np.stack(
-        [phantom.dermatoscopy(0, i, c, 64).clean for i, c in enumerate(classes)]
-    ), classes
-
-
-def test_failure_score_finds_planted_hair_and_colour(skin):
-    images, classes = skin
-    score = failures.ExcessScore(images[::2], classes[::2], panel.Judge().embed)
-    plain = images[1::2][:10]
-    usual = score(plain, classes[1::2][:10])
-    striped = plain.copy()
-    for x in range(4, 60, 9):
-        striped[:, 3:61, x] = (striped[:, 3:61, x] * 0.2).astype(np.uint8)
-    green = plain.copy()
-    green[..., 1] = np.minimum(255, green[..., 1].astype(int) + 90)
-    hair, _, features = score.parts(striped, classes[1::2][:10])
-    _, colour, _ = score.parts(green, classes[1::2][:10])
-    assert np.median(hair) > np.max(score.parts(plain, classes[1::2][:10])[0])
-    assert colour.min() > np.median(usual) and np.median(colour) > 2 * np.median(usual)
-    assert np.median(features) > np.median(score.parts(plain, classes[1::2][:10])[2])
+    real = cloud(["mel"] * 4 + ["nv"] * 6)
+    a, b = panel.equal_numbers(real, cloud(["mel"] * 9 + ["nv"] * 3))
+    assert a.labels.tolist() == b.labels.tolist() == ["mel"] * 4 + ["nv"] * 3
+    a, b = panel.equal_numbers(real, cloud(["mel"] * 8))
+    assert len(a.labels) == len(b.labels) == 8 and set(a.labels) == {"mel", "nv"}
 
 
 def test_architecture_shows_the_live_modules():
     torch.manual_seed(0)
-    model = clip.micro_clip(32, 20).to(device()).eval()
+    model = contrastive.micro_clip(32, 20).to(device()).eval()
     net = denoiser.Denoiser(denoiser.micro_unet_config(16, 8, 4), 5, 3, 128).to(device()).eval()
     wide = vae.expand_vae(vae.new_vae(16), 8).to(device())
     pipe = pipeline.SkinPipeline(wide, net, denoiser.micro_scheduler(), (0.0,) * 8, (1.0,) * 8)

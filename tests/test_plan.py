@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from skinsynth import cli
-from skinsynth.book import plan
+from skinsynth.book import asked, cost, plan
 from skinsynth.core import store
 from skinsynth.core.config import configure
 
@@ -20,13 +20,13 @@ def speed(monkeypatch, tmp_path):
         for kind in ("encode", "decode", "unet", "classifier")
     ]
     monkeypatch.setattr(
-        plan, "speeds", lambda: dict.fromkeys(kinds, 1e11) | {"draw": 50.0, "hair": 500.0}
+        cost, "speeds", lambda: dict.fromkeys(kinds, 1e11) | {"draw": 50.0, "hair": 500.0}
     )
     return tmp_path
 
 
 def test_nothing_is_computed_and_nothing_written(speed):
-    found = plan.stages(store.Run("micro"), configure("micro"))
+    found = asked.stages(store.Run("micro"), configure("micro"))
     assert len(found) > 50 and not any(facts["finished"] for facts in found.values())
     assert not (speed / "results").exists()
     names = [facts["stage"] for facts in found.values()]
@@ -38,7 +38,7 @@ def test_nothing_is_computed_and_nothing_written(speed):
         "05_interpolation",
         "06_downstream",
     }
-    more = plan.stages(store.Run("micro"), configure("micro", extras=True))
+    more = asked.stages(store.Run("micro"), configure("micro", extras=True))
     assert set(found) < set(more)
 
 
@@ -53,7 +53,7 @@ def test_time_follows_the_counted_work(speed):
     seconds = lambda c: plan.table(run, c).groupby("stage").seconds.sum()  # noqa: E731
     once, twice = seconds(cfg), seconds(replace(cfg, unet_steps=2 * cfg.unet_steps))
     assert twice.denoiser == pytest.approx(2 * once.denoiser) and twice.vae == once.vae
-    operations, kept, weights = plan.networks(cfg)["unet"]
+    operations, kept, weights = cost.networks(cfg)["unet"]
     assert once.denoiser == pytest.approx(4 * 3 * cfg.unet_steps * cfg.batch * operations / 1e11)
     assert 5e6 < weights < 7e6 and kept > 1e6
 
@@ -66,12 +66,12 @@ def test_every_profile_has_a_plan(speed, profile, monkeypatch):
     assert (
         (found.seconds > 0).all()
         and (found.memory > 0).all()
-        and set(found.notebook) <= set(plan.NOTEBOOKS)
+        and set(found.notebook) <= set(asked.NOTEBOOKS)
     )
 
 
 def test_true_sizes_are_counted_without_weights(speed):
-    counted = plan.networks(configure("paper", data="/data"))
+    counted = cost.networks(configure("paper", data="/data"))
     assert 8.5e8 < counted["unet"][2] < 8.7e8 and 8.3e7 < counted["encode"][2] < 8.5e7
     assert 1e11 < counted["unet"][0] < 4e11, (
         "operations of a 32 x 32 latent, twice its multiplications"
@@ -91,7 +91,7 @@ def test_before_a_run_the_time_is_said_and_nothing_where_all_is_done(speed, monk
     with plan.announced(run, cfg, ("01_data",), said.append):
         pass
     assert len(said) == 1 and "3 of 3 stages are left: about" in said[0]
-    done = plan.stages(run, cfg, ("01_data",))
+    done = asked.stages(run, cfg, ("01_data",))
     monkeypatch.setattr(
         plan, "stages", lambda *_: {k: v | {"finished": True} for k, v in done.items()}
     )

@@ -3,15 +3,18 @@
 import ast
 import hashlib
 import json
+import shutil
 
 import nbformat
 import numpy as np
 import pytest
+import yaml
+from conftest import write_notebook
 from PIL import Image
 
 from skinsynth import phantom
-from skinsynth.book import reference
-from skinsynth.core import store
+from skinsynth.book import photographs, reference
+from skinsynth.core import code, store
 from skinsynth.core.config import CLASSES
 from skinsynth.core.errors import UserError
 from skinsynth.evaluation import copies
@@ -27,7 +30,7 @@ def lesions(seed, n):
 def gallery():
     """A search over 28 drawn lesions that stand for photographs, without calibration of copies."""
     images = lesions(1, 28)
-    found = object.__new__(reference.Photographs)
+    found = object.__new__(photographs.Photographs)
     found.gallery, found.near = found._small(images), None
     return found, images
 
@@ -121,7 +124,7 @@ def test_gate_finds_planted_photographs(project):
         "weights.safetensors",
     ]
     store.write_json(run.root.with_name(".other.part") / "manifest.json", {})  # left by a failure
-    assert [r.name for r in reference.published(project)] == ["ham64"]
+    assert [r.name for r in reference.published()] == ["ham64"]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +149,7 @@ def test_a_picture_drawn_around_the_session_is_refused(tmp_path, data):
 
 def test_stale_runs_name_what_changed(project):
     run = reference.Published("ham64")
-    now = store.library_hashes()
+    now = code.library_hashes()
     whole = dict(device="CPU", data="phantom", commit="0123456789abcdef", dirty=False, library=now)
     store.write_json(run.root / "manifest.json", whole)
     assert reference.changed_since(run) == [] and "Stale" not in reference.note(run, "current")
@@ -156,11 +159,24 @@ def test_stale_runs_name_what_changed(project):
     )
 
 
+def test_a_published_run_is_listed_by_the_chapters_that_it_has(project):
+    parts = [{"caption": what, "chapters": [{"file": what}]} for what in ("first", "last")]
+    (project / "_toc.yml").write_text(yaml.safe_dump({"root": "index", "parts": parts}))
+    run = reference.Published("ham64")
+    store.write_json(run.root / "manifest.json", {"data": "data", "notebooks": {}})
+    for names in (["01_data", "03_clip"], ["01_data", "03_diffusion"]):  # published, and once more
+        shutil.rmtree(run.root / "notebooks", ignore_errors=True)
+        for name in names:
+            write_notebook(run.root, name)
+        reference._listed(run)
+        first, own, last = yaml.safe_load((project / "_toc.yml").read_text())["parts"]
+        assert [first, last] == parts and own["caption"] == "The same on HAM10000, run ham64"
+        assert own["chapters"] == [{"file": f"book/executed/ham64/{name}"} for name in names]
+
+
 def test_hash_of_the_library_is_the_same_under_every_python():
     """Known hash of a known tree: it must not depend on how a version of Python prints trees."""
-    tree = store._without_prose(
-        ast.parse('def f(x, *, y=1):\n    "prose"\n    return [x, f"{y:.2f}", None, -1.5]\n')
-    )
-    text = json.dumps(store._same(tree))
+    tree = ast.parse('def f(x, *, y=1):\n    "prose"\n    return [x, f"{y:.2f}", None, -1.5]\n')
+    text = json.dumps(code.without_prose(tree))
     assert "prose" not in text and text.count("Name") == 2 and '"-1.5"' not in text
     assert hashlib.sha256(text.encode()).hexdigest()[:12] == "6cb331c00341"

@@ -8,8 +8,10 @@ import nbformat
 import pytest
 from conftest import ROOT, write_notebook
 
+from skinsynth.core.code import library_hash
 from skinsynth.core.errors import UserError
-from skinsynth.core.store import Run, library_hash
+from skinsynth.core.store import Run
+from skinsynth.project import chapters, state
 from skinsynth.project import run as runner
 
 ALL = ["01_data", "02_vae", "04_generation"]
@@ -19,31 +21,31 @@ ALL = ["01_data", "02_vae", "04_generation"]
 def one_library(monkeypatch):
     """The library does not change while a test runs, whoever edits it."""
     value = library_hash()
-    monkeypatch.setattr("skinsynth.core.store.library_hash", lambda: value)
+    monkeypatch.setattr("skinsynth.core.code.library_hash", lambda: value)
 
 
-def execute(project, **options):
-    return runner.run_notebooks("smoke", root=project, say=lambda line: None, **options)
+def execute(**options):
+    return runner.run_notebooks("smoke", say=lambda line: None, **options)
 
 
 def test_runs_all_then_nothing_then_what_changed(project):
-    assert execute(project) == ALL
+    assert execute() == ALL
     page = nbformat.read(project / "book" / "executed" / "02_vae.ipynb", 4)
     assert page.cells[2].source == '# Parameters\nprofile = "smoke"\n'
     assert str(project) not in str(page.metadata)
-    assert not list(project.rglob("*.part.ipynb"))
-    assert execute(project) == []
+    assert not list(project.rglob("*/.0*.ipynb"))
+    assert execute() == []
 
-    assert execute(project, parameters={"guidance": 2.0}) == ["04_generation"]
-    assert runner.manifest(Run("smoke"))["notebooks"]["04_generation"]["parameters"] == {
+    assert execute(parameters={"guidance": 2.0}) == ["04_generation"]
+    assert state.manifest(Run("smoke"))["notebooks"]["04_generation"]["parameters"] == {
         "guidance": 2.0
     }
-    assert set(runner.status(Run("smoke"), root=project).values()) == {"current"}
+    assert set(state.status(Run("smoke")).values()) == {"current"}
 
     write_notebook(project, "02_vae", "print(profile)", prose="Other prose.")
-    assert runner.status(Run("smoke"), root=project)["02_vae"] == "stale"
+    assert state.status(Run("smoke"))["02_vae"] == "stale"
     before = nbformat.read(project / "book" / "executed" / "02_vae.ipynb", 4)
-    assert execute(project, parameters={"guidance": 2.0}) == [], "prose alone executes nothing"
+    assert execute(parameters={"guidance": 2.0}) == [], "prose alone executes nothing"
     after = nbformat.read(project / "book" / "executed" / "02_vae.ipynb", 4)
     assert "Other prose." in after.cells[0].source and "Some prose." in before.cells[0].source
     shown = [
@@ -51,51 +53,53 @@ def test_runs_all_then_nothing_then_what_changed(project):
         for p in (before, after)
     ]
     assert shown[0] == shown[1] and after.metadata == before.metadata
-    assert runner.status(Run("smoke"), root=project)["02_vae"] == "current"
+    assert state.status(Run("smoke"))["02_vae"] == "current"
     write_notebook(project, "02_vae", "print(profile, 2)")
-    assert execute(project, only=["04"], parameters={"guidance": 2.0}) == ["02_vae", "04_generation"]
+    assert execute(only=["04"], parameters={"guidance": 2.0}) == ["02_vae", "04_generation"]
 
 
 def test_manifest_says_where_numbers_come_from(project):
-    execute(project, only=["01"])
-    whole = runner.manifest(Run("smoke"))
+    execute(only=["01"])
+    whole = state.manifest(Run("smoke"))
     assert {"commit", "dirty", "versions", "device", "machine", "inputs", "profile"} <= set(whole)
     assert whole["data"] == "phantom" and whole["versions"]["torch"]
     assert {"processor", "instructions", "precision", "threads"} <= set(whole["machine"])
     entry = whole["notebooks"]["01_data"]
     assert entry["status"] == "completed" and entry["seconds"] > 0 and len(entry["key"]) == 32
-    assert execute(project, only=["01"], force=True) == ["01_data"]
+    assert execute(only=["01"], force=True) == ["01_data"]
 
 
 def test_a_failure_is_one_line_and_keeps_the_last_good_page(project):
-    execute(project, only=["01"])
+    execute(only=["01"])
     good = (project / "book" / "executed" / "01_data.ipynb").read_bytes()
     write_notebook(project, "01_data", "print(1)", "raise ValueError('two\\nlines')")
     with pytest.raises(UserError) as caught:
-        execute(project)
+        execute()
     assert str(caught.value) == "notebooks/01_data.ipynb, cell 4: ValueError: two lines"
     run = Run("smoke")
     assert (run.root / "executed" / "01_data.ipynb").read_bytes() == good
     assert (run.root / "failed" / "01_data.ipynb").exists()
-    assert not list(project.rglob("*.part.ipynb"))
-    assert runner.status(run, root=project)["01_data"] == "failed"
-    assert "02_vae" not in runner.manifest(run)["notebooks"]
+    assert not list(project.rglob("*/.0*.ipynb"))
+    assert state.status(run)["01_data"] == "failed"
+    assert "02_vae" not in state.manifest(run)["notebooks"]
 
-    body = "from skinsynth.errors import UserError\nraise UserError('metadata.csv: no column dx')"
+    body = (
+        "from skinsynth.core.errors import UserError\nraise UserError('metadata.csv: no column dx')"
+    )
     write_notebook(project, "01_data", body)
     with pytest.raises(
         UserError, match=r"^notebooks/01_data.ipynb, cell 3: metadata.csv: no column dx$"
     ):
-        execute(project)
+        execute()
     write_notebook(project, "01_data", "raise OSError(28, 'No space left on device')")
     with pytest.raises(UserError, match="disk full .* free space and run again"):
-        execute(project)
+        execute()
     body = "raise RuntimeError('I/O error: No space left on device (os error 28)')"  # as safetensors says it
     write_notebook(project, "01_data", body)
     with pytest.raises(UserError, match="disk full .* free space and run again"):
-        execute(project)
+        execute()
     write_notebook(project, "01_data", "print('mended')")
-    assert execute(project, only=["01"]) == ["01_data"]
+    assert execute(only=["01"]) == ["01_data"]
     assert not (run.root / "failed" / "01_data.ipynb").exists()
 
 
@@ -116,24 +120,23 @@ def test_a_failure_is_one_line_and_keeps_the_last_good_page(project):
 )
 def test_bad_input_stops_before_any_work(project, options, message):
     with pytest.raises(UserError, match=message):
-        execute(project, **options)
+        execute(**options)
     assert not (project / "results").exists() and not (project / "book").exists()
 
 
 def test_command_line_values_take_the_type_of_the_default(project):
     pairs = ["guidance=2", "extras=True", "seed=3"]
-    assert runner.parse(pairs, ALL, project) == {"guidance": 2, "extras": True, "seed": 3}
-    assert runner.parse(["guidance=1e-3", "data=3"], ALL, project) == {
-        "guidance": 1e-3,
-        "data": "3",
-    }
+    assert chapters.parse(pairs, ALL) == {"guidance": 2, "extras": True, "seed": 3}
+    assert chapters.parse(["guidance=1e-3", "data=3"], ALL) == {"guidance": 1e-3, "data": "3"}
     for pair in ("extras=1", "seed=2.5", "seed=true", "guidance=much", "guidance", "guidence=2"):
         with pytest.raises(UserError):
-            runner.parse([pair], ALL, project)
+            chapters.parse([pair], ALL)
 
 
 def test_prose_does_not_reach_downstream_but_code_does(project):
-    key = lambda: runner.keys(ALL, {}, "smoke", {}, project)  # noqa: E731
+    def key():
+        return state.keys(ALL, {}, "smoke", {})
+
     before = key()
     write_notebook(project, "01_data", "print(profile)", prose="Better prose.")
     prose = key()
@@ -147,10 +150,10 @@ def test_data_identity_sees_tables_and_sizes(tmp_path):
     folder.mkdir()
     (folder / "a.csv").write_text("dx\nnv\n")
     (folder / "a.jpg").write_text("1")
-    first = runner.identity(str(tmp_path))
+    first = state.identity(str(tmp_path))
     other = tmp_path.with_name("other")
     tmp_path.rename(other)
-    assert runner.identity(str(other)) == first  # where it lies does not matter
+    assert state.identity(str(other)) == first  # where it lies does not matter
     tmp_path.mkdir()
 
 

@@ -14,7 +14,7 @@ from skinsynth.core.config import PROFILES
 from skinsynth.core.errors import UserError
 from skinsynth.figures import drawings, grids, plots
 from skinsynth.numerics import stats
-from skinsynth.project import chapters, session
+from skinsynth.project import chapters, markdown, session
 
 PLAIN = {"profile": "smoke", "data": "", "seed": 0, "extras": False}
 VAE = PLAIN | {"vae_steps": 0}
@@ -153,12 +153,12 @@ def test_table_writes_csv_and_labelled_myst(project, shown):
     assert "0.0123457" in (opened.run.tables / "table1.csv").read_text()
     assert "<table>" in shown[0][0]["text/html"]  # what JupyterLab shows
     joined = frame.assign(**{"MSE low": 0.01, "MSE high": 0.0149})
-    assert "| 4ch | 0.0123<br>[0.0100,\u00a00.0149] | 100 |" in session.table_markdown(joined)
-    assert "| 4ch | 0.012<br>[0.010,\u00a00.015] | 100 |" in session.table_markdown(
+    assert "| 4ch | 0.0123<br>[0.0100,\u00a00.0149] | 100 |" in markdown.of_frame(joined)
+    assert "| 4ch | 0.012<br>[0.010,\u00a00.015] | 100 |" in markdown.of_frame(
         joined, {"MSE": "{:.3f}"}
     )
     wide = frame.assign(**{"MSE": 30.279, "MSE low": -30.1, "MSE high": 30.44})
-    assert "| 30<br>[\u221230,\u00a030] |" in session.table_markdown(wide)
+    assert "| 30<br>[\u221230,\u00a030] |" in markdown.of_frame(wide)
     with pytest.raises(ValueError, match="lacks"):
         opened.table("table1", frame, "Errors.", fmt={"MSEE": "{}"})
 
@@ -179,6 +179,40 @@ def test_numbers_in_sentences_have_a_file_that_the_footer_links(project, shown):
         "Numbers in the sentences" in shown[-2][0]["text/markdown"]
         and "numbers-02_vae.csv" in shown[-2][0]["text/markdown"]
     )
+
+
+def test_a_cell_run_again_in_any_order_writes_and_shows_the_same(project, shown, capsys):
+    kept, drawn = {}, pd.DataFrame({"x": [0, 1], "y": [1, 2], "y low": [0, 1], "y high": [2, 3]})
+
+    def begin():
+        kept["s"] = session.start("02_vae", VAE)
+
+    cells = [
+        begin,
+        lambda: kept["s"].figure("loss", plots.curves, data=drawn, x="x", y="y", size=(3, 2)),
+        lambda: kept["s"].figure("fig05", plots.curves, data=drawn, x="x", y="y", size=(3, 2)),
+        lambda: kept["s"].table("table1", drawn, "Errors."),
+        lambda: kept["s"].table("more", drawn, "More."),
+        lambda: kept["s"].numbers({"a": 1}),
+        lambda: kept["s"].numbers({"b": stats.wilson(3, 4)}),
+        lambda: kept["s"].evidence("table1-mse", stats.Estimate(-0.2, -0.3, -0.1, 9), "again"),
+        lambda: kept["s"].results("fig5"),
+        lambda: kept["s"].results("table1"),
+        lambda: kept["s"].footer(),
+    ]
+
+    def execute(cell):
+        shown.clear()
+        cell()
+        return str(shown), capsys.readouterr().out
+
+    def files():
+        return {p: p.read_bytes() for p in project.rglob("*") if p.is_file()}
+
+    first, written = [execute(cell) for cell in cells], files()
+    for order in (reversed(range(len(cells))), (0, 10, 6, 5, 0, 9, 7, 8, 1, 10, 4, 3, 2)):
+        for i in order:
+            assert execute(cells[i]) == first[i] and files() == written, i
 
 
 def test_results_link_every_file_of_the_item_and_no_other(project, shown):
@@ -223,5 +257,7 @@ def test_a_notebook_without_the_tag_is_named(project):
     path = project / "notebooks" / "03_diffusion.ipynb"
     assert book.cells[1].metadata.tags == ["parameters"]
     path.write_text(path.read_text().replace('"parameters"', '"other"'))
-    with pytest.raises(UserError, match="03_diffusion.ipynb: needs one cell tagged 'parameters', has 0"):
+    with pytest.raises(
+        UserError, match="03_diffusion.ipynb: needs one cell tagged 'parameters', has 0"
+    ):
         chapters.declared_parameters("03_diffusion")

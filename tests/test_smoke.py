@@ -1,5 +1,7 @@
 """The whole book at smoke size, end to end: run, strict build, gates; and plain papermill."""
 
+import copy
+import json
 import shutil
 
 import browser
@@ -8,10 +10,11 @@ import pandas as pd
 import papermill
 import pytest
 from conftest import ROOT, write_notebook
+from papermill.clientwrap import PapermillNotebookClient
 from PIL import Image
 
 from skinsynth import cli
-from skinsynth.book import gates, plan, reference, site
+from skinsynth.book import asked, gates, reference, site
 from skinsynth.core import store, versions
 from skinsynth.core.config import configure
 from skinsynth.project import chapters
@@ -20,9 +23,38 @@ from skinsynth.project import run as runner
 EXTRAS = {"parameters": {"extras": True}}
 
 
+def shown(cell):
+    """What a reader sees under a code cell; the footer's seconds and bars are not compared."""
+    if "s.footer()" in cell.source:
+        return []
+    outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    return [json.dumps(o.get("data", o.get("text")), sort_keys=True) for o in outputs]
+
+
+def then_in_reverse(found):
+    """papermill's way through the cells, and then every code cell once more, the last one first.
+
+    found: list that takes (first lines of the cell) of each cell that then shows something else.
+    """
+    forward = PapermillNotebookClient.papermill_execute_cells
+
+    def both(client):
+        forward(client)
+        for index, cell in reversed(list(enumerate(client.nb.cells))):
+            if cell.cell_type == "code":
+                again = copy.deepcopy(cell)
+                client.execute_cell(again, index)
+                client.nb.cells[index] = cell
+                if shown(again) != shown(cell):
+                    found.append(cell.source[:80])
+
+    return both
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """A project with the smoke book built, extras and all; what the run and the build said."""
+    """A project with the smoke book built, extras and all; what the run and the build said; cells
+    that show something else when they are run again in reverse order."""
     project, patch = tmp_path_factory.mktemp("smoke"), pytest.MonkeyPatch()
     for key, value in (
         ("SKINSYNTH_ROOT", project),
@@ -37,18 +69,22 @@ def smoke(tmp_path_factory):
     skip = shutil.ignore_patterns("executed", "generated")
     shutil.copytree(ROOT / "book", project / "book", ignore=skip)
     shutil.copytree(ROOT / "notebooks", project / "notebooks")
-    done = runner.run_notebooks("smoke", root=project, **EXTRAS)
-    yield project, tuple(done), site.build(root=project)
+    moved = []
+    with pytest.MonkeyPatch.context() as once:
+        once.setattr(PapermillNotebookClient, "papermill_execute_cells", then_in_reverse(moved))
+        done = runner.run_notebooks("smoke", root=project, **EXTRAS)
+    yield project, tuple(done), site.build(root=project), moved
     patch.undo()
 
 
 @pytest.mark.book
 @pytest.mark.timeout(1200)
 def test_smoke_book_end_to_end(smoke):
-    project, done, problems = smoke
+    project, done, problems, moved = smoke
     assert done == chapters.NOTEBOOKS and problems == []
+    assert moved == [], "any cell, any time: it shows the same"
     assert runner.run_notebooks("smoke", root=project, **EXTRAS) == []
-    planned = plan.stages(store.Run("smoke"), configure("smoke", extras=True))
+    planned = asked.stages(store.Run("smoke"), configure("smoke", extras=True))
     made = {p.parent.name for p in (project / "results/smoke/stages").glob("*/stage.json")}
     assert set(planned) == made and all(facts["finished"] for facts in planned.values()), (
         "the plan is what was done"

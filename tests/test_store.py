@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from skinsynth.core import store
+from skinsynth.core import code, store
 from skinsynth.numerics import arrays
 
 
@@ -84,20 +84,20 @@ def test_two_processes_compute_a_stage_once(tmp_path):
 def test_key_sees_code_but_not_prose(tmp_path, monkeypatch):
     (tmp_path / "a.py").write_text('"""Doc."""\nfrom . import b\nX = 1  # why\n')
     (tmp_path / "b.py").write_text("Y = 1\n")
-    monkeypatch.setattr(store, "PACKAGE", tmp_path)
+    monkeypatch.setattr(code, "PACKAGE", tmp_path)
 
     def key():
-        store._module.cache_clear()
-        store.code_hash.cache_clear()
-        return store.code_hash("a")
+        code._module.cache_clear()
+        code.code_hash.cache_clear()
+        return code.code_hash("a")
 
     first = key()
     (tmp_path / "a.py").write_text('"""Other words."""\nfrom . import b\n\nX = 1\n')
     assert key() == first
     (tmp_path / "b.py").write_text("Y = 2\n")
     assert key() != first, "an imported module counts"
-    store._module.cache_clear()
-    store.code_hash.cache_clear()
+    code._module.cache_clear()
+    code.code_hash.cache_clear()
 
 
 def test_atomic_leaves_nothing_half_written(tmp_path):
@@ -113,7 +113,7 @@ def test_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
     """On a file system of one megabyte that the test mounts in a namespace of its own."""
     code = textwrap.dedent("""
         import pathlib, sys
-        from skinsynth import store
+        from skinsynth.core import store
         folder = pathlib.Path(sys.argv[1])
         store.write_json(folder / "a.json", "old")
         try:
@@ -133,8 +133,8 @@ def test_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
 def test_a_short_write_of_an_array_says_that_the_disk_is_full(tmp_path):
     """numpy names neither cause nor file of a short write; a limit on the file size provokes one."""
     code = (
-        "import resource, signal, sys, numpy as np; from skinsynth.arrays import save_array;"
-        "from skinsynth.store import disk_full; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "import resource, signal, sys, numpy as np; from skinsynth.numerics.arrays import save_array;"
+        "from skinsynth.core.store import disk_full; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n    save_array(sys.argv[1], np.zeros(100_000))\n"
         "except OSError as error:\n    print(disk_full(error), error.filename)"

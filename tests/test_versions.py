@@ -24,7 +24,7 @@ def test_ladder_turns_every_switch_once():
     assert sorted(changed) == sorted(
         k for k in asdict(RELEASED) if getattr(RELEASED, k) != getattr(RECOMMENDED, k)
     )
-    assert RUNGS[0][1][0] == "solver"
+    assert "solver" in RUNGS[0][1]
 
 
 def test_every_choice_belongs_to_training_or_sampling():

@@ -15,10 +15,23 @@ FIGURES, TABLES = range(1, 15), range(1, 7)
 
 def _texts(output):
     """Texts of an output that a reader sees."""
-    found = [output.get("text", ""), *output.get("data", {}).values()]
-    pictures = [k for k in output.get("data", {}) if k.startswith("image/")]
-    found = [v for v in found if not any(v is output["data"][k] for k in pictures)]
-    return [INLINE.sub("", v if isinstance(v, str) else json.dumps(v)) for v in found]
+    yield INLINE.sub("", output.get("text", ""))
+    for kind, value in output.get("data", {}).items():
+        if not kind.startswith("image/"):
+            yield INLINE.sub("", value if isinstance(value, str) else json.dumps(value))
+
+
+def _output_problems(output):
+    if output.output_type == "error":
+        yield f"error {output.ename}"
+    if output.get("name") == "stderr":
+        yield f"writes to stderr: {output.text.strip()[:80]!r}"
+    if any("widget" in kind for kind in output.get("data", {})):
+        yield "widget output"
+    for text in _texts(output):
+        if match := MACHINE_PATH.search(text):
+            near = text[match.start() : match.start() + 60].split("\n")[0]
+            yield f"path of this machine in an output: {near!r}"
 
 
 def notebook_problems(path):
@@ -39,16 +52,7 @@ def notebook_problems(path):
         if state != "completed" or (cell.source.strip() and cell.execution_count is None):
             yield f"{where}: not completed ({state})"
         for output in cell.outputs:
-            if output.output_type == "error":
-                yield f"{where}: error {output.ename}"
-            if output.get("name") == "stderr":
-                yield f"{where}: writes to stderr: {output.text.strip()[:80]!r}"
-            if any("widget" in kind for kind in output.get("data", {})):
-                yield f"{where}: widget output"
-            for text in _texts(output):
-                if match := MACHINE_PATH.search(text):
-                    near = text[match.start() : match.start() + 60].split("\n")[0]
-                    yield f"{where}: path of this machine in an output: {near!r}"
+            yield from (f"{where}: {problem}" for problem in _output_problems(output))
 
 
 @cache
@@ -61,24 +65,27 @@ def _anchors(path):
     return {tag["id"] for tag in _page(path).select("[id]")} | {"", "top"}
 
 
+def html_pages(site):
+    """The pages of a site, without those of its scripts."""
+    return sorted(p for p in site.rglob("*.html") if "_static" not in p.parts)
+
+
 def page_problems(site):
     """A built site: alt text on each image, no broken local link, no request that leaves it."""
     _page.cache_clear()
     _anchors.cache_clear()
-    for path in sorted(site.rglob("*.html")):
-        if "_static" in path.parts:
-            continue
+    for path in html_pages(site):
         where, page = path.relative_to(site), _page(path)
         for image in page.select("img"):
             alt = image.get("alt", "")
             if not alt or alt.endswith((".png", ".svg", ".jpg")):
                 yield f"{where}: image without alt text: {image.get('src', '')[:60]}"
-        for tag in page.select("script[src], link[href], img[src]"):
-            address = tag.get("src") or tag.get("href")
-            if re.match(r"(https?:)?//", address) and tag.get("rel") != ["canonical"]:
-                yield f"{where}: a request leaves the page: {address[:80]}"
         for tag in page.select("a[href], img[src], script[src], link[href]"):
-            yield from (f"{where}: {p}" for p in _broken(path, tag.get("href") or tag.get("src")))
+            address = tag.get("href") or tag.get("src")
+            leaves = re.match(r"(https?:)?//", address) and tag.get("rel") != ["canonical"]
+            if leaves and tag.name != "a":
+                yield f"{where}: a request leaves the page: {address[:80]}"
+            yield from (f"{where}: {p}" for p in _broken(path, address))
 
 
 def _broken(path, address):
@@ -96,20 +103,17 @@ def _broken(path, address):
 def weights(site):
     """{page: MB of it with the scripts, styles and pictures that it names}; fonts come on top."""
     found = {}
-    for path in (p for p in site.rglob("*.html") if "_static" not in p.parts):
+    for path in html_pages(site):
         tags = _page(path).select("script[src], link[rel=stylesheet], img[src]")
         names = {(t.get("src") or t.get("href")).split("?")[0] for t in tags}
-        files = {
-            path,
-            *((path.parent / unquote(n)).resolve() for n in names if not n.startswith("data:")),
-        }
-        found[str(path.relative_to(site))] = sum(p.stat().st_size for p in files) / 1e6
+        named = {(path.parent / unquote(n)).resolve() for n in names if not n.startswith("data:")}
+        found[str(path.relative_to(site))] = sum(p.stat().st_size for p in {path, *named}) / 1e6
     return found
 
 
-def total(site):
-    """MB of all files of a site."""
-    return sum(p.stat().st_size for p in site.rglob("*") if p.is_file()) / 1e6
+def total(folder):
+    """MB of all files below a folder."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
 
 
 def contract_problems(run):

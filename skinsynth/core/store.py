@@ -1,10 +1,8 @@
 """Where results live: atomic files, runs, and stages that are computed once for each content."""
 
-import ast
 import errno
 import fcntl
 import functools
-import hashlib
 import inspect
 import json
 import os
@@ -15,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import machine
+from .code import PACKAGE, code_hash, digest
 
-PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE.parent
-UNSEEN = (
-    "core",
-    "figures",
-    "project",
-    "book",
-    "cli",
-)  # rooms in no stage's key: no stage's content depends on them
-BOOK = ("book", "cli.py")  # make pages and estimates; no notebook runs them
+FOLDERS = ("figures", "tables", "stages", "evidence", "parameters")  # of a run
+NO_SPACE = os.strerror(errno.ENOSPC)
+
+
+def disk_full(error):
+    """Whether an error says that no space is left (safetensors says so in its text only)."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or NO_SPACE in str(error)
 
 
 @contextmanager
@@ -65,6 +62,18 @@ def locked(path):
         yield
 
 
+@functools.cache
+def folder_identity(folder):
+    """Hash of the names and sizes of all files below a folder and of its tables' contents."""
+    found = []
+    for path, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            file = Path(path, name)
+            table = file.suffix in (".csv", ".tab") and digest(file.read_bytes())
+            found.append([os.path.relpath(file, folder), file.stat().st_size, table])
+    return digest(found)
+
+
 def results_root():
     """Folder of all runs: the variable SKINSYNTH_RESULTS, or results/ in the project."""
     return Path(os.environ.get("SKINSYNTH_RESULTS") or ROOT / "results")
@@ -81,7 +90,7 @@ class Run:
         return results_root() / self.name
 
     def __getattr__(self, name):
-        if name not in ("figures", "tables", "stages", "evidence", "parameters"):
+        if name not in FOLDERS:
             raise AttributeError(name)
         path = self.root / name
         path.mkdir(parents=True, exist_ok=True)
@@ -97,92 +106,6 @@ class Stage:
 
     def __truediv__(self, name):
         return self.path / name
-
-
-def _without_prose(tree):
-    """Drop docstrings, so that prose does not change a key (comments are not in the tree)."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
-            first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = body[1:]
-    return tree
-
-
-def _same(node):
-    """A tree as JSON values that are equal under all versions of Python (ast.dump's text is not)."""
-    if isinstance(node, ast.AST):
-        return [
-            type(node).__name__,
-            {k: _same(v) for k, v in ast.iter_fields(node) if v not in (None, [])},
-        ]
-    return [_same(x) for x in node] if isinstance(node, list) else repr(node)
-
-
-@functools.cache
-def _module(name):
-    """(code without prose, names of the project's modules it imports) of one module."""
-    path = PACKAGE.joinpath(*name.split("."))
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    tree = ast.parse(path.read_text())
-    here = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = here[: len(here) - node.level + 1] + (node.module or "").split(".")
-            for parts in (base, *(base + [alias.name] for alias in node.names)):
-                target = ".".join(p for p in parts if p)
-                file = PACKAGE.joinpath(*target.split("."))
-                if target and (file.with_suffix(".py").exists() or (file / "__init__.py").exists()):
-                    found.add(target)
-    return ast.dump(_without_prose(tree)), frozenset(found)
-
-
-@functools.cache
-def code_hash(module):
-    """Hash of a module's code and of the project's modules it imports, however indirectly."""
-    seen, pending = {}, [module]
-    while pending:
-        name = pending.pop()
-        if name not in seen and name.split(".")[0] not in UNSEEN:
-            seen[name], imported = _module(name)
-            pending.extend(imported)
-    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-
-
-@functools.cache
-def folder_identity(folder):
-    """Hash of the names and sizes of all files below a folder and of its tables' contents."""
-    found = []
-    for path, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            file = Path(path, name)
-            table = (
-                file.suffix in (".csv", ".tab") and hashlib.sha256(file.read_bytes()).hexdigest()
-            )
-            found.append([os.path.relpath(file, folder), file.stat().st_size, table])
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-
-
-@functools.cache
-def library_hashes():
-    """{file: short hash} of all code that notebooks run, without docstrings and comments, and of the
-    bundled models."""
-    files = [
-        p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).parts[0] not in BOOK
-    ]
-    found = {p: json.dumps(_same(_without_prose(ast.parse(p.read_text())))).encode() for p in files}
-    found |= {p: p.read_bytes() for p in sorted((PACKAGE / "assets").rglob("*")) if p.is_file()}
-    return {
-        str(p.relative_to(PACKAGE)): hashlib.sha256(text).hexdigest()[:12]
-        for p, text in found.items()
-    }
-
-
-def library_hash():
-    """Hash of `library_hashes`."""
-    return hashlib.sha256(json.dumps(library_hashes(), sort_keys=True).encode()).hexdigest()
 
 
 def processes():
@@ -215,11 +138,27 @@ def _workplace(final, rank):
     return own
 
 
-def _fact(value):
-    """What an input counts as in a key: a stage by its own key, a dict by its values, others as they are."""
-    if isinstance(value, dict):
-        return {k: _fact(v) for k, v in value.items()}
-    return value.key if isinstance(value, Stage) else value
+def _compute(final, function, inputs, about):
+    """Compute a stage into its folder, unless another program just has; all processes together.
+
+    about: what stage.json says of it, besides its seconds and the machine.
+    """
+    rank, wait = processes()
+    with locked(final.parent / ".locks" / final.name) if rank == 0 else nullcontext():
+        wait()
+        if not (final / "stage.json").exists():
+            wait()
+            start = time.perf_counter()
+            function(_workplace(final, rank), **inputs)
+            seconds = round(time.perf_counter() - start, 2)
+            wait()
+            if rank == 0:
+                for rest in final.glob(".rank*"):
+                    shutil.rmtree(rest)
+                about |= dict(seconds=seconds, machine=machine.sentence())
+                write_json(final / "stage.json", about)
+                shutil.rmtree(final / "checkpoint", ignore_errors=True)
+        wait()
 
 
 _PLANNED = None  # stages asked for, {folder name: facts}, while nothing is to be computed
@@ -237,6 +176,22 @@ def planning():
         yield _PLANNED
     finally:
         _PLANNED = before
+
+
+def _enter(name, folder, inputs):
+    """Enter a stage in the plan instead of computing it; returns its folder."""
+    found = _finished(folder.name)
+    facts = dict(stage=name, inputs=inputs, path=found or folder, finished=found is not None)
+    facts["seconds"] = read_json(found / "stage.json")["seconds"] if found else None
+    _PLANNED.setdefault(folder.name, facts)
+    return facts["path"]
+
+
+def _fact(value):
+    """What an input counts as in a key: a stage by its own key, a dict by its values, others as they are."""
+    if isinstance(value, dict):
+        return {k: _fact(v) for k, v in value.items()}
+    return value.key if isinstance(value, Stage) else value
 
 
 def stage(name):
@@ -259,49 +214,18 @@ def stage(name):
             bound.apply_defaults()
             inputs = dict(list(bound.arguments.items())[1:])
             facts = {k: _fact(v) for k, v in inputs.items() if not isinstance(v, Path)}
-            text = json.dumps([name, facts, code_hash(module)], sort_keys=True)
-            key = hashlib.sha256(text.encode()).hexdigest()[:12]
+            key = digest([name, facts, code_hash(module)])[:12]
+            folder = run.root / "stages" / f"{name}-{key}"
             if _PLANNED is not None:
-                found = _finished(f"{name}-{key}")
-                facts = dict(stage=name, inputs=inputs, finished=found is not None)
-                facts["path"] = found or run.root / "stages" / f"{name}-{key}"
-                facts["seconds"] = read_json(found / "stage.json")["seconds"] if found else None
-                _PLANNED.setdefault(f"{name}-{key}", facts)
-                return Stage(facts["path"], key)
-            final, rank, wait = run.stages / f"{name}-{key}", *processes()
+                return Stage(_enter(name, folder, inputs), key)
+            wait = processes()[1]
             wait()
-            finished = _finished(f"{name}-{key}")
+            found = _finished(folder.name)
             wait()  # nobody goes on before all have looked
-            if finished:
-                return Stage(finished, key)
-            lock = locked(run.stages / ".locks" / f"{name}-{key}") if rank == 0 else nullcontext()
-            with lock:
-                wait()
-                if not (final / "stage.json").exists():
-                    wait()
-                    start = time.perf_counter()
-                    function(_workplace(final, rank), **inputs)
-                    seconds = round(time.perf_counter() - start, 2)
-                    wait()
-                    if rank == 0:
-                        for rest in final.glob(".rank*"):
-                            shutil.rmtree(rest)
-                        made_by = dict(
-                            stage=name, inputs=facts, seconds=seconds, machine=machine.sentence()
-                        )
-                        write_json(final / "stage.json", made_by)
-                        shutil.rmtree(final / "checkpoint", ignore_errors=True)
-                wait()
-            return Stage(final, key)
+            if not found:
+                _compute(folder, function, inputs, dict(stage=name, inputs=facts))
+            return Stage(found or folder, key)
 
         return call
 
     return decorate
-
-
-NO_SPACE = os.strerror(errno.ENOSPC)
-
-
-def disk_full(error):
-    """Whether an error says that no space is left (safetensors says so in its text only)."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or NO_SPACE in str(error)

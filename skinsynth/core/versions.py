@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass, replace
 
+SAMPLING = ("adapters_on", "pass_class", "reference_scale", "solver", "steps", "eta", "stretch")
+
 
 @dataclass(frozen=True)
 class Method:
@@ -20,9 +22,7 @@ class Method:
     # while sampling
     adapters_on: bool = True
     pass_class: bool = True
-    reference_scale: float = (
-        1.0  # guidance towards the reference; 1: none, only the class is guided
-    )
+    reference_scale: float = 1.0  # guidance towards the reference; 1: only the class is guided
     solver: str = "dpm"  # or "ddim"
     steps: int = 0  # 0: as the profile says
     eta: float = 0.0
@@ -31,66 +31,40 @@ class Method:
     @property
     def sampling(self):
         """What changes samples but no weights."""
-        names = (
-            "adapters_on",
-            "pass_class",
-            "reference_scale",
-            "solver",
-            "steps",
-            "eta",
-            "stretch",
-        )
-        return {k: v for k, v in asdict(self).items() if k in names}
+        return {name: getattr(self, name) for name in SAMPLING}
 
     @property
     def training(self):
         """What changes weights, without `dehair`, which changes the images."""
-        return {k: v for k, v in asdict(self).items() if k not in {*self.sampling, "dehair"}}
+        return {k: v for k, v in asdict(self).items() if k not in (*SAMPLING, "dehair")}
 
 
-RECOMMENDED = Method()
-RELEASED = Method(  # raddshing/skin-disease-diffusion at 07e9ea2, as switches on our own model
-    levels=(1, 2, 3),
-    adapter_weight=0.02,
-    train_projections=False,
-    drop="batch",
-    target="epsilon",
-    norm="l1",
-    lesion_weight=False,
-    ema=0.0,
-    whiten=False,
-    dehair=False,
-    adapters_on=False,
-    pass_class=False,
-    solver="ddim",
-    steps=750,
-    eta=1.0,
-    stretch=True,
+RUNGS = (  # what the released code does (raddshing/skin-disease-diffusion at 07e9ea2), as switches on our
+    # own model, undone one by one on the way to `recommended`; the solver first: the rest is cheap then
+    ("few-step solver", dict(solver="ddim", steps=750, eta=1.0)),
+    ("no stretch on saving", dict(stretch=True)),
+    ("class while sampling", dict(pass_class=False)),
+    ("adapters while sampling", dict(adapters_on=False)),
+    ("whitened latents", dict(whiten=False)),
+    ("own target, squared error", dict(target="epsilon", norm="l1")),
+    ("dropped for each image", dict(drop="batch")),
+    ("five levels", dict(levels=(1, 2, 3))),
+    ("trained projections", dict(train_projections=False)),
+    ("adapter weight 1", dict(adapter_weight=0.02)),
+    ("averaged weights", dict(ema=0.0)),
+    ("hair removal", dict(dehair=False)),
+    ("lesion counts twice", dict(lesion_weight=False)),
 )
+RECOMMENDED = Method()
+RELEASED = Method(**{field: value for _, was in RUNGS for field, value in was.items()})
 PAPER = replace(RECOMMENDED, target="epsilon", lesion_weight=False, ema=0.0)  # what the text says
 VERSIONS = dict(recommended=RECOMMENDED, paper=PAPER, released=RELEASED)
-
-RUNGS = (  # one switch at a time from released to recommended; the solver first: the rest is cheap
-    ("few-step solver", ("solver", "steps", "eta")),
-    ("no stretch on saving", ("stretch",)),
-    ("class while sampling", ("pass_class",)),
-    ("adapters while sampling", ("adapters_on",)),
-    ("whitened latents", ("whiten",)),
-    ("own target, squared error", ("target", "norm")),
-    ("dropped for each image", ("drop",)),
-    ("five levels", ("levels",)),
-    ("trained projections", ("train_projections",)),
-    ("adapter weight 1", ("adapter_weight",)),
-    ("averaged weights", ("ema",)),
-    ("hair removal", ("dehair",)),
-    ("lesion counts twice", ("lesion_weight",)),
-)
 
 
 def ladder():
     """[(name of the rung, Method)] from `released` to `recommended`, one switch at a time."""
     steps = [("released", RELEASED)]
-    for name, fields in RUNGS:
-        changed = {f: getattr(RECOMMENDED, f) for f in fields}
+    for name, was in RUNGS:
+        changed = {field: getattr(RECOMMENDED, field) for field in was}
         steps.append((name, replace(steps[-1][1], **changed)))
     return steps

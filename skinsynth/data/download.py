@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import time
+import tomllib
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -41,86 +42,14 @@ class Source:
     def archive(self):
         return self.name.endswith(".zip")
 
+    @property
+    def loose(self):
+        """Whether its files go into a folder that holds others too."""
+        return self.target.endswith("/")
 
-_DATAVERSE = "https://dataverse.harvard.edu/api/access/datafile/"
-_MENDELEY = "https://data.mendeley.com/public-files/datasets/zr7vgbcyr2/files/{}/file_downloaded"
-_ISIC = "https://isic-challenge-data.s3.amazonaws.com/2018/"
 
-SOURCES = (
-    # HAM10000, doi 10.7910/DVN/DBW86T, CC BY-NC 4.0; "format=original" is the uploaded table
-    Source(
-        "ham10000",
-        "HAM10000_metadata.csv",
-        _DATAVERSE + "4338392?format=original",
-        "ham10000/HAM10000_metadata.csv",
-        "md5:8f85fb1aa29d80a2797247e434deb79d",
-    ),
-    Source(
-        "ham10000",
-        "HAM10000_images_part_1.zip",
-        _DATAVERSE + "3172585",
-        "ham10000/HAM10000_images_part_1",
-        "md5:4639bfa73ab251610530a97c898e6e46",
-    ),
-    Source(
-        "ham10000",
-        "HAM10000_images_part_2.zip",
-        _DATAVERSE + "3172584",
-        "ham10000/HAM10000_images_part_2",
-        "md5:da43d6cc50f6613013be07e8986b384b",
-    ),
-    Source(
-        "ham10000",
-        "HAM10000_segmentations_lesion_tschandl.zip",
-        _DATAVERSE + "3838943",
-        "ham10000/HAM10000_segmentations_lesion_tschandl",
-        "md5:6e8d252e09cfdb0189199f15985a5b84",
-    ),
-    # PAD-UFES-20, doi 10.17632/zr7vgbcyr2.1, CC BY 4.0
-    Source(
-        "pad_ufes_20",
-        "metadata.csv",
-        _MENDELEY.format("fa850265-57da-48f0-ba3e-998b3e44b1f6"),
-        "pad_ufes_20/metadata.csv",
-        "sha256:14d145235cedb022548257acb0d84dcd949e2c916f65d2baa7c38ed5339e9527",
-    ),
-    Source(
-        "pad_ufes_20",
-        "imgs_part_1.zip",
-        _MENDELEY.format("1cc2f71f-20a2-412d-b746-a9b9bc20c966"),
-        "pad_ufes_20/images/imgs_part_1",
-        "sha256:0ab44f60938bf57445e12f518a8878954cc734e6b0aec6d01194e2d26b4b2dca",
-    ),
-    Source(
-        "pad_ufes_20",
-        "imgs_part_2.zip",
-        _MENDELEY.format("559a60ed-5504-475d-996c-6a8bc253b5e7"),
-        "pad_ufes_20/images/imgs_part_2",
-        "sha256:e2d9a3cbd58e823f5ae33163c48643e7d1b54ae3f9e145f01f8e9f16a363a60b",
-    ),
-    Source(
-        "pad_ufes_20",
-        "imgs_part_3.zip",
-        _MENDELEY.format("34dcdf8e-e5f1-4b35-aa0b-5135051ff852"),
-        "pad_ufes_20/images/imgs_part_3",
-        "sha256:ecc4ef10143a43e1d01cb736773148607a78b530417eb76f2c38ad24bf5d0d2c",
-    ),
-    # ISIC 2018 task 3, test; CC BY-NC 4.0; no hash is published
-    Source(
-        "isic2018_test",
-        "ISIC2018_Task3_Test_GroundTruth.zip",
-        _ISIC + "ISIC2018_Task3_Test_GroundTruth.zip",
-        "isic2018_test/",
-        "",
-    ),
-    Source(
-        "isic2018_test",
-        "ISIC2018_Task3_Test_Input.zip",
-        _ISIC + "ISIC2018_Task3_Test_Input.zip",
-        "isic2018_test/ISIC2018_Task3_Test_Input",
-        "",
-    ),
-)
+_LISTED = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
+SOURCES = tuple(Source(group, **file) for group, files in _LISTED.items() for file in files)
 
 
 def file_digest(path, kind):
@@ -201,9 +130,8 @@ def _members(archive, path):
         if not fault and not info.is_dir() and name in members:
             fault = "a name that comes twice"
         if fault:
-            raise UserError(
-                f"{path}: member {info.filename!r} is {fault}; nothing was unpacked, delete the file"
-            )
+            wrong = f"member {info.filename!r} is {fault}"
+            raise UserError(f"{path}: {wrong}; nothing was unpacked, delete the file")
         if not info.is_dir() and not name.startswith(".") and "__MACOSX" not in info.filename:
             members[name] = info
     return members
@@ -239,7 +167,7 @@ def _place(source, file, folder):
     if not source.archive:
         with atomic(target) as part:
             shutil.copyfile(file, part)
-    elif source.target.endswith("/"):  # loose files into a folder that holds others too
+    elif source.loose:
         loose = folder / ".downloads" / Path(source.name).stem
         shutil.rmtree(loose, ignore_errors=True)
         extract(file, loose)
@@ -261,33 +189,23 @@ def receive(url, target, digest="", progress=True):
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
-        with tqdm(
-            desc=target.name, unit="B", unit_scale=True, disable=not progress, leave=True
-        ) as bar:
+        look = dict(desc=target.name, unit="B", unit_scale=True, disable=not progress)
+        with tqdm(**look) as bar:
             _receive(url, part, bar)
     seen = file_digest(target if target.exists() else part, digest.partition(":")[0] or "sha256")
     if digest and seen != digest:
         target.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
-        raise UserError(
-            f"{url}: {target.name} has {seen}, published is {digest}; the file was removed, "
-            "fetch it again, and if this stays ask the publisher"
-        )
+        wrong = f"{target.name} has {seen}, published is {digest}; the file was removed"
+        raise UserError(f"{url}: {wrong}, fetch it again, and if this stays ask the publisher")
     if part.exists():
         os.replace(part, target)
     return seen
 
 
-def _fetch_one(source, folder, url, progress):
-    """Download, check and place one file; returns the entry for HASHES."""
-    file = folder / ".downloads" / source.name
-    seen = receive(url, file, source.digest, progress)
-    _place(source, file, folder)
-    return {"url": url, "hash": seen, "checked": bool(source.digest)}
-
-
 def _wanted(sets):
-    wanted = ("ham10000", "pad_ufes_20") if not sets else tuple(sets)
+    """The sources that names of sets or of single files mean."""
+    wanted = tuple(sets) or ("ham10000", "pad_ufes_20")
     for name in wanted:
         if not any(name in (s.group, s.name) for s in SOURCES):
             groups = dict.fromkeys(s.group for s in SOURCES)
@@ -295,46 +213,48 @@ def _wanted(sets):
     return [s for s in SOURCES if s.group in wanted or s.name in wanted]
 
 
-def fetch(folder, sets=("ham10000", "pad_ufes_20"), base=None, progress=True):
+def _fetch_one(source, folder, base, progress):
+    """Download, check and place one file; returns the entry for HASHES."""
+    url = f"{base.rstrip('/')}/{source.name}" if base else source.url
+    if urlsplit(url).scheme not in ("https", "http"):
+        raise UserError(f"{url}: not a web address; give one that begins with https://")
+    file = folder / ".downloads" / source.name
+    try:
+        seen = receive(url, file, source.digest, progress)
+        _place(source, file, folder)
+    except OSError as error:
+        if not disk_full(error):
+            raise
+        wrong = f"disk full while fetching {source.name}; free space"
+        raise UserError(f"{folder}: {wrong}") from error
+    return {"url": url, "hash": seen, "checked": bool(source.digest)}
+
+
+def fetch(folder, sets=(), base="", progress=True):
     """Download sets (or single files by name) into a data folder; what is there is not fetched again.
 
-    `base`: address of a mirror that serves the files by name, instead of the official addresses;
-    the published hashes hold all the same. Where none is published, a line says so, and the hash
-    seen is kept in downloads.json and compared with at a later download. Returns {file: {url, hash,
-    checked}} of what was fetched, now or before.
+    sets: HAM10000 and PAD-UFES-20 by default. base: address of a mirror that serves the files by name,
+    instead of the official addresses; the published hashes hold all the same. Where none is published,
+    a line says so, and the hash seen is kept in downloads.json and compared with at a later download.
+    Returns {file: {url, hash, checked}} of what was fetched, now or before.
     Raises UserError on an unknown set, a failed download, a wrong hash, an unsafe archive.
     """
-    folder = Path(folder)
-    sources = _wanted(sets)
+    folder, sources = Path(folder), _wanted(sets)
     log = folder / HASHES
     seen = read_json(log) if log.exists() else {}
     for source in sources:
-        loose = source.target.endswith("/")
-        if (folder / source.target).exists() and (source.name in seen or not loose):
-            if source.name not in seen:
-                tqdm.write(f"{folder / source.target}: there already, left as it is, not checked")
+        name, target = source.name, folder / source.target
+        if target.exists() and (name in seen or not source.loose):
+            if name not in seen:
+                tqdm.write(f"{target}: there already, left as it is, not checked")
             continue
-        url = f"{base.rstrip('/')}/{source.name}" if base else source.url
-        if urlsplit(url).scheme not in ("https", "http"):
-            raise UserError(f"{url}: not a web address; give one that begins with https://")
-        try:
-            entry = _fetch_one(source, folder, url, progress)
-        except OSError as error:
-            if not disk_full(error):
-                raise
-            raise UserError(
-                f"{folder}: disk full while fetching {source.name}; free space"
-            ) from error
-        known = seen.get(source.name, entry)["hash"]
-        if entry["hash"] != known:
-            tqdm.write(
-                f"{source.name}: {entry['hash']} now, {known} before; the publisher changed it"
-            )
+        entry = _fetch_one(source, folder, base, progress)
+        found, known = entry["hash"], seen.get(name, entry)["hash"]
+        if found != known:
+            tqdm.write(f"{name}: {found} now, {known} before; the publisher changed it")
         if not entry["checked"]:
-            tqdm.write(
-                f"{source.name}: no hash is published; seen {entry['hash']}, kept in {HASHES}"
-            )
-        seen[source.name] = entry
+            tqdm.write(f"{name}: no hash is published; seen {found}, kept in {HASHES}")
+        seen[name] = entry
         write_json(log, seen)
     leftover = folder / ".downloads"
     if leftover.is_dir() and not any(leftover.iterdir()):

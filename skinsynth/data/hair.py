@@ -54,9 +54,7 @@ def _check(image):
         kind = getattr(image, "dtype", type(image).__name__)
         raise UserError(f"hair removal takes uint8 images, got {kind}; scale to 0-255 and convert")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise UserError(
-            f"hair removal takes RGB (H, W, 3), got shape {image.shape}; convert to RGB"
-        )
+        raise UserError(f"hair removal takes RGB (H, W, 3), got {image.shape}; convert to RGB")
 
 
 def _along(dark, length):
@@ -68,90 +66,87 @@ def _along(dark, length):
     return best
 
 
+def _components(mask, seed, length, width):
+    """(component of each pixel, extent of each component, whether it is thin and much of it `seed`).
+
+    A tangle of crossing hairs is not thin but very long. Component 0 is what lies outside of the mask.
+    """
+    _, label, box, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    area = box[:, cv2.CC_STAT_AREA]
+    reach = np.hypot(box[:, cv2.CC_STAT_WIDTH], box[:, cv2.CC_STAT_HEIGHT])
+    keep = (area <= width * reach) | (reach >= 3 * length)
+    keep &= np.bincount(label[seed], minlength=len(area)) >= 0.4 * area
+    keep[0] = False
+    return label, reach, keep
+
+
 def _hairs(seed, candidate, length, width, grey, red, purity):
     """Components of `candidate` that are hairs: long, thin, much of them `seed`, black and not brown.
 
-    A tangle of crossing hairs is not thin but very long. grey, red: black-hat of grey and of a second
-    channel; a dark hair is as dark in red as in grey (purity: their least ratio), melanin and blood are not.
+    grey, red: black-hat of grey and of a second channel; a dark hair is as dark in red as in grey
+    (purity: their least ratio), melanin and blood are not.
     """
-    n, label, box, _ = cv2.connectedComponentsWithStats(candidate.astype(np.uint8), connectivity=8)
-    area = box[:, cv2.CC_STAT_AREA]
-    reach = np.hypot(box[:, cv2.CC_STAT_WIDTH], box[:, cv2.CC_STAT_HEIGHT])
-    keep = (reach >= length) & ((area <= width * reach) | (reach >= 3 * length))
-    keep &= np.bincount(label[seed & candidate], minlength=n) >= 0.4 * area
-    in_red, in_grey = (np.bincount(label.ravel(), x.ravel(), n) for x in (red, grey))
-    keep &= in_red >= purity * in_grey
-    keep[0] = False
-    return keep[label]
-
-
-def _blackhat(channel, kernel, scale):
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel, kernel))
-    smooth = cv2.GaussianBlur(channel, (3, 3), 0) if scale > 0.5 else channel
-    return cv2.morphologyEx(smooth, cv2.MORPH_BLACKHAT, disc)
+    label, reach, keep = _components(candidate, seed & candidate, length, width)
+    in_red, in_grey = (np.bincount(label.ravel(), x.ravel(), len(keep)) for x in (red, grey))
+    return (keep & (reach >= length) & (in_red >= purity * in_grey))[label]
 
 
 def _grown(found, weak, length, width):
     """`found` and the components of `weak` that go on where it was lost: much of them found, thin, long."""
-    n, label, box, _ = cv2.connectedComponentsWithStats(
-        (weak | found).astype(np.uint8), connectivity=8
-    )
-    area = box[:, cv2.CC_STAT_AREA]
-    reach = np.hypot(box[:, cv2.CC_STAT_WIDTH], box[:, cv2.CC_STAT_HEIGHT])
-    keep = np.bincount(label[found], minlength=n) >= 0.4 * area
-    keep &= (area <= width * reach) | (reach >= 3 * length)
-    keep[0] = False
+    label, _, keep = _components(weak | found, found, length, width)
     return found | keep[label]
 
 
-def _find(image, kernel, threshold, length, scale, channel, purity):
+def _blackhat(channel, kernel):
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel, kernel))
+    return cv2.morphologyEx(channel, cv2.MORPH_BLACKHAT, disc)
+
+
+def _find(image, threshold, scale, channel, purity):
     """(grey, its black-hat, mask of thin dark lines) of an RGB image.
 
-    channel: the lines have to be dark in it as well, at `purity` of their darkness in grey or more.
+    threshold: black-hat in grey levels from which a pixel counts. channel: the lines have to be dark in it
+    as well, at `purity` of their darkness in grey or more.
     """
+    kernel = _odd(9 * scale, 3)  # wider than a hair
+    length = max(7, 40 * scale)  # of the shortest hair
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # the image is RGB: BGR2GRAY swaps the weights
-    blackhat = _blackhat(grey, kernel, scale)
-    second = _blackhat(np.ascontiguousarray(image[..., channel]), kernel, scale)
+    both = grey, np.ascontiguousarray(image[..., channel])
+    smooth = (cv2.GaussianBlur(x, (3, 3), 0) if scale > 0.5 else x for x in both)
+    blackhat, second = (_blackhat(x, kernel) for x in smooth)
     dark = cv2.min(blackhat, second)
     along = _along(dark, _odd(21 * scale, 9))
-    found = _hairs(
-        along >= 1.5 * threshold, dark >= threshold, length, 0.8 * kernel, blackhat, second, purity
-    )
+    strong, seed = dark >= threshold, along >= 1.5 * threshold
+    found = _hairs(seed, strong, length, 0.8 * kernel, blackhat, second, purity)
     if not found.any():
         return grey, blackhat, found
-    found = _grown(found, (dark >= 0.4 * threshold) & (along >= 0.6 * threshold), length, kernel)
+    weak = (dark >= 0.4 * threshold) & (along >= 0.6 * threshold)
+    found = _grown(found, weak, length, kernel)
     # a hair's rim is where the line has faded to a quarter of its darkness nearby
-    sharp = cv2.morphologyEx(
-        grey, cv2.MORPH_BLACKHAT, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel + 2,) * 2)
-    )
-    peak = cv2.dilate(
-        np.where(found, sharp, 0).astype(np.uint8), np.ones((kernel, kernel), np.uint8)
-    )
+    sharp = _blackhat(grey, kernel + 2)
+    ridge = np.where(found, sharp, 0).astype(np.uint8)
+    peak = cv2.dilate(ridge, np.ones((kernel, kernel), np.uint8))
     near = cv2.dilate(found.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return grey, blackhat, near & (sharp >= np.maximum(0.25 * peak, 3))
 
 
-def dullrazor(image, *, kernel=None, threshold=None, length=None, radius=None, light=False):
+def dullrazor(image, *, light=False):
     """Remove dark hair from one uint8 RGB image (H, W, 3) of any size; returns `HairSteps`.
 
-    kernel: width in pixels of the black-hat, more than a hair's (9 at 600x450, scaled, at least 3);
-    threshold: black-hat in grey levels from which a pixel counts (10, at 64 px 8); length: shortest
-    hair in pixels; radius: Telea's neighbourhood in pixels (6 at 600x450, scaled, at least 2).
-    None: from the resolution. light: also thin light lines, which the method of the paper does not see
-    (white top-hat: the same search in the negative); notebook 01 shows what it costs. Raises UserError on another dtype or shape.
+    Widths and lengths are those of the textbook at 600x450, scaled. light: also thin light lines, which
+    the method of the paper does not see (white top-hat: the same search in the negative); notebook 01
+    shows what it costs. Raises UserError on another dtype or shape.
     """
     _check(image)
     image = np.ascontiguousarray(image)
     scale = min(image.shape[:2]) / REFERENCE
-    kernel = kernel or _odd(9 * scale, 3)
     # a hair narrower than a pixel keeps only its share of the contrast
-    threshold = 10 * min(1, 0.75 + scale / 2) if threshold is None else threshold
-    length = length or max(7, 40 * scale)
+    threshold = 10 * min(1, 0.75 + scale / 2)
     # vessels and brown structures are bright in red (channel 0); dark hair is dark in every channel
-    grey, blackhat, mask = _find(image, kernel, threshold, length, scale, 0, 0.95)
+    grey, blackhat, mask = _find(image, threshold, scale, 0, 0.95)
     if light:  # fair hair stands out little, and in green (channel 1) more than in red
-        mask = mask | _find(255 - image, kernel, 0.7 * threshold, length, scale, 1, 0.9)[2]
-    return HairSteps(grey, blackhat, mask, fill(image, mask, radius))
+        mask = mask | _find(255 - image, 0.7 * threshold, scale, 1, 0.9)[2]
+    return HairSteps(grey, blackhat, mask, fill(image, mask))
 
 
 def fill(image, mask, radius=None):
@@ -179,19 +174,19 @@ def coverage(mask):
     return np.asarray(mask, bool).mean((-2, -1))
 
 
-def mask_f1(pred, true, tolerance=1):
-    """F1 of two hair masks (H, W) or (N, H, W) pooled, with `tolerance` pixels of slack.
+def mask_f1(pred, true):
+    """F1 of two hair masks (H, W) or (N, H, W) pooled, with one pixel of slack.
 
-    A found pixel is right within `tolerance` of a true one, a true one is found likewise.
+    A found pixel is right within a pixel of a true one, a true one is found likewise.
     NaN when both are empty.
     """
     pred, true = (np.atleast_3d(np.asarray(m, bool).T).T for m in (pred, true))
     if pred.shape != true.shape:
         raise UserError(f"masks of shapes {pred.shape} and {true.shape}; compare equal sizes")
-    disc = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * tolerance + 1,) * 2)
     if not pred.any() and not true.any():
         return float("nan")
-    near = [np.stack([cv2.dilate(m.astype(np.uint8), disc) > 0 for m in ms]) for ms in (pred, true)]
-    right, found = (pred & near[1]).sum(), (true & near[0]).sum()
+    square = np.ones((3, 3), np.uint8)
+    around = [[cv2.dilate(m.astype(np.uint8), square) > 0 for m in ms] for ms in (pred, true)]
+    right, found = (pred & around[1]).sum(), (true & around[0]).sum()
     precision, recall = right / max(pred.sum(), 1), found / max(true.sum(), 1)
     return float(2 * precision * recall / max(precision + recall, 1e-12))

@@ -8,9 +8,8 @@ import numpy as np
 from ..phantom import skin
 from . import hair
 
-TONES = dict(
-    dark=(0.12, 0.09, 0.08), brown=(0.35, 0.23, 0.15), light=(0.88, 0.78, 0.6)
-)  # rgb in 0-1
+# rgb in 0-1
+TONES = dict(dark=(0.12, 0.09, 0.08), brown=(0.35, 0.23, 0.15), light=(0.88, 0.78, 0.6))
 NUMBERS = dict(few=4, many=16)
 WIDTHS = dict(thin=0.005, thick=0.011)  # shares of the image side
 
@@ -40,9 +39,8 @@ def draw(images, tone="dark", number="many", width="thin", seed=0):
         )
         cover = cv2.resize(cover, (size, size), interpolation=cv2.INTER_AREA)
         mask = cover >= skin.HAIR_COVERAGE
-        share = np.where(mask, cover, 0)[
-            ..., None
-        ]  # as the phantom: no trace of hair outside its mask
+        # as the phantom: no trace of hair outside its mask
+        share = np.where(mask, cover, 0)[..., None]
         out.append((image * (1 - share) + 255 * colour * share).round().astype(np.uint8))
         masks.append(mask)
     return Hairy(np.stack(out), np.asarray(images), np.stack(masks))

@@ -13,6 +13,7 @@ from ..core.errors import UserError
 from ..core.store import atomic
 
 SPLITS = ("train", "val", "test")
+SHARES = (0.64, 0.16, 0.2)
 
 
 def sha256(path):
@@ -73,7 +74,7 @@ def _apportion(sizes, fractions):
     return given
 
 
-def grouped_split(records, fractions=(0.64, 0.16, 0.2), seed=0):
+def grouped_split(records, fractions=SHARES, seed=0):
     """Train, val or test for each image (Series): whole lesions, each class in these fractions.
 
     Byte-identical images go together. A function of ids and seed only, not of the rows' order.
@@ -90,7 +91,7 @@ def grouped_split(records, fractions=(0.64, 0.16, 0.2), seed=0):
     return groups.map(split).rename("split")
 
 
-def image_split(records, fractions=(0.64, 0.16, 0.2), seed=0):
+def image_split(records, fractions=SHARES, seed=0):
     """LEAKY split by image, to show what it leaks and for nothing else (named "leaky split")."""
     alone = records.assign(lesion_id=records.image_id)
     split = pd.Series(index=records.index, dtype=object, name="leaky split")
@@ -100,13 +101,9 @@ def image_split(records, fractions=(0.64, 0.16, 0.2), seed=0):
     return split
 
 
-def leakage(records, split=None):
-    """Share of held-out images whose lesion has another photograph in train (0 is right).
-
-    `split`: a Series as from `image_split`; else the records' own split.
-    """
-    split = records["split"] if split is None else split
-    held = split != "train"
+def leakage(records):
+    """Share of held-out images whose lesion has another photograph in train (0 is right)."""
+    held = records["split"] != "train"
     seen = records.lesion_id.isin(records.lesion_id[~held])
     return float(seen[held].mean()) if held.any() else 0.0
 
@@ -120,10 +117,9 @@ def check(records):
         count = records.groupby(column)["split"].nunique()
         crossing = count.index[count > 1]
         if len(crossing):
-            raise UserError(
-                f"{column} {crossing[0]} is in {count[crossing[0]]} splits ({len(crossing)} such); "
-                "split with grouped_split, which keeps a lesion whole"
-            )
+            fault = f"{column} {crossing[0]} is in {count[crossing[0]]} splits"
+            remedy = "split with grouped_split, which keeps a lesion whole"
+            raise UserError(f"{fault} ({len(crossing)} such); {remedy}")
 
 
 def write_manifest(path, records):
@@ -141,15 +137,12 @@ def descriptors(images):
     All skin lesions are dark blobs on light skin; what tells two photographs apart is what is left
     when the blob (a blurred copy) is taken away.
     """
-    small = [
-        cv2.resize(i, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32) for i in images
-    ]
+    small = (cv2.resize(i, (16, 16), interpolation=cv2.INTER_AREA) for i in images)
+    small = (s.astype(np.float32) for s in small)
     fine = np.stack([s - 0.9 * cv2.GaussianBlur(s, (0, 0), 3) for s in small])
     flat = fine - fine.mean((1, 2), keepdims=True)
-    return (
-        flat
-        / np.maximum(np.linalg.norm(flat.reshape(len(flat), -1), axis=1), 1e-6)[:, None, None, None]
-    )
+    length = np.linalg.norm(flat.reshape(len(flat), -1), axis=1)
+    return flat / np.maximum(length, 1e-6)[:, None, None, None]
 
 
 def near_duplicates(images_a, images_b, threshold=0.97):

@@ -1,6 +1,7 @@
 """Integrity report of a data folder: everything that is wrong with it, not only the first fault."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,13 @@ from ..core.config import CLASSES, PAD_CLASSES
 from ..core.errors import UserError
 from ..numerics import pixels
 from . import layouts, splits
+from .tables import Problem
 
-CODES = {name: CLASSES for name in layouts.SETS} | {
-    "pad_ufes_20": tuple(c.lower() for c in PAD_CLASSES)
+SCANS = {  # set: (what reads it, its diagnoses)
+    "ham10000": (layouts.scan_ham, CLASSES),
+    "ham10000_test": (partial(layouts.scan_ham, test=True), CLASSES),
+    "pad_ufes_20": (layouts.scan_pad, tuple(c.lower() for c in PAD_CLASSES)),
+    "isic2018_test": (layouts.scan_isic_test, CLASSES),
 }
 
 
@@ -39,36 +44,31 @@ def _unreadable(path):
     try:
         pixels.read_rgb(path)
     except UserError as error:
-        return layouts.Problem("unreadable", *str(error).rsplit("; ", 1))
+        return Problem("unreadable", *str(error).rsplit("; ", 1))
     return None
 
 
-def _set_rows(name, folder, scan):
+def _set_rows(name, folder):
     """Findings of one set as tuples (set, kind, name, count, remedy)."""
+    scan, codes = SCANS[name]
     try:
         records, problems = scan(folder)
     except UserError as error:
-        return [(name, "set", *_halves(error))]
+        fault, _, remedy = str(error).rpartition("; ")
+        return [(name, "set", fault, 1, remedy)]
     masks = records.mask_path[records.mask_path != ""]
     with ThreadPoolExecutor(4) as pool:
         problems += [p for p in pool.map(_unreadable, [*records.path, *masks]) if p]
     problems = sorted(set(problems))  # an unreadable header was found by both
-    rows = [
-        (name, "class", c, n, "") for c, n in layouts.class_counts(records, CODES[name]).items()
-    ]
+    counts = records.dx.value_counts()
+    rows = [(name, "class", c, counts.get(c, 0), "") for c in codes]
     rows += [(name, "lesions", "", records.lesion_id.nunique(), "")]
-    rows += [(name, "masks", "", len(masks), "")] * (name.startswith("ham"))
+    rows += [(name, "masks", "", len(masks), "")] * name.startswith("ham")
     absent = records.attrs.get("missing", 0)
     rows += [(name, "absent", "images in the table, not on disk", absent, "")] * (absent > 0)
-    rows += [
-        (name, "copy", " = ".join(ids), len(ids), "") for ids in splits.duplicate_sets(records)
-    ]
+    copies = splits.duplicate_sets(records)
+    rows += [(name, "copy", " = ".join(ids), len(ids), "") for ids in copies]
     return rows + [(name, p.kind, p.name, 1, p.remedy) for p in problems]
-
-
-def _halves(error):
-    name, _, remedy = str(error).rpartition("; ")
-    return name, 1, remedy
 
 
 def _text(table, shown=10):
@@ -97,19 +97,11 @@ def verify(folder):
 
     Raises UserError only where `folder` holds none of the sets.
     """
-    scans = {
-        "ham10000": layouts.scan_ham,
-        "ham10000_test": lambda folder: layouts.scan_ham(folder, test=True),
-        "pad_ufes_20": layouts.scan_pad,
-        "isic2018_test": layouts.scan_isic_test,
-    }
-    there = [name for name in layouts.SETS if (Path(folder) / name).is_dir()]
+    there = [name for name in SCANS if (Path(folder) / name).is_dir()]
     if not there:
-        raise UserError(
-            f"{folder}: none of {', '.join(layouts.SETS)} in this folder; give the folder that holds "
-            "ham10000/ (`skinsynth data fetch` downloads it)"
-        )
-    rows = [row for name in there for row in _set_rows(name, folder, scans[name])]
+        remedy = "give the folder that holds ham10000/ (`skinsynth data fetch` downloads it)"
+        raise UserError(f"{folder}: none of {', '.join(SCANS)} in this folder; {remedy}")
+    rows = [row for name in there for row in _set_rows(name, folder)]
     table = pd.DataFrame(rows, columns=["set", "kind", "name", "count", "remedy"])
     report = Report(table, _text(table))
     return Report(table, report.text + ("\nNo fault found." if report.ok else "\nFaults found."))

@@ -25,12 +25,8 @@ def level_map(names, levels, reach=None):
 
 def _attend(attn, query, key, value):
     """Scaled dot-product attention over heads: (N, Q, D), (N, K, D), (N, K, D) -> (N, Q, D)."""
-    split = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # noqa: E731
-    return (
-        F.scaled_dot_product_attention(split(query), split(key), split(value))
-        .transpose(1, 2)
-        .flatten(2)
-    )
+    heads = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+    return F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
 
 
 class LevelAttention(nn.Module):
@@ -43,16 +39,12 @@ class LevelAttention(nn.Module):
 
     def __init__(self, width, inner, levels, tokens, scale=1.0):
         super().__init__()
-        self.levels, self.tokens = levels, tokens
-        self.scale, self.strength, self.without = (
-            scale,
-            1.0,
-            (),
-        )  # as trained; see Denoiser.set_adapters
-        self.to_k = nn.Linear(width, inner, bias=False)
-        self.to_v = nn.Linear(width, inner, bias=False)
+        self.levels, self.tokens, self.scale = levels, tokens, scale
+        self.strength, self.without = 1.0, ()  # as trained; see Denoiser.set_adapters
         self.to_out = nn.Linear(inner, inner, bias=False)
         nn.init.zeros_(self.to_out.weight)
+        self.to_k = nn.Linear(width, inner, bias=False)
+        self.to_v = nn.Linear(width, inner, bias=False)
 
     def forward(
         self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None
@@ -60,14 +52,11 @@ class LevelAttention(nn.Module):
         query = attn.to_q(hidden_states)
         label, rest = encoder_hidden_states[:, :1], encoder_hidden_states[:, 1:]
         out = attn.to_out[0](_attend(attn, query, attn.to_k(label), attn.to_v(label)))
-        own = [
-            rest[:, k * self.tokens : (k + 1) * self.tokens]
-            for k in self.levels
-            if k not in self.without
-        ]
-        if rest.shape[1] == 0 or not own or self.strength == 0:
+        read_here = [k for k in self.levels if k not in self.without]
+        if rest.shape[1] == 0 or not read_here or self.strength == 0:
             return out
-        own = torch.cat(own, 1)
+        levels = rest.split(self.tokens, 1)
+        own = torch.cat([levels[k] for k in read_here], 1)
         read = _attend(attn, query, self.to_k(own), self.to_v(own))
         return out + self.scale * self.strength * self.to_out(read)
 
@@ -94,15 +83,9 @@ def attach(unet, levels, tokens, reach=None, scale=1.0):
     names = [n for n in unet.attn_processors if n.endswith("attn2.processor")]
     chosen = level_map(names, levels, reach)
     width = unet.config.cross_attention_dim
-    own = {
-        n: LevelAttention(
-            width,
-            unet.get_submodule(n.removesuffix(".processor")).inner_dim,
-            chosen[n],
-            tokens,
-            scale,
-        )
-        for n in names
-    }
+    own = {}
+    for n in names:
+        inner = unet.get_submodule(n.removesuffix(".processor")).inner_dim
+        own[n] = LevelAttention(width, inner, chosen[n], tokens, scale)
     unet.set_attn_processor({n: own.get(n, p) for n, p in unet.attn_processors.items()})
     return chosen

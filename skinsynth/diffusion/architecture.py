@@ -6,8 +6,12 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..core.machine import device
+from ..numerics.arrays import to_tensor
 from .adapters import LevelAttention
-from .clip import hidden_states, levels_of
+from .clip import hidden_states, image_tokens, levels_of
+from .denoiser import Denoiser, micro_scheduler, unet_for
+from .pipeline import SkinPipeline
+from .vae import load_vae
 
 COLORS = dict(vae="#56B4E9", unet="#E69F00", clip="#009E73", adapters="#CC79A7")
 
@@ -59,31 +63,37 @@ def trace(pipe, clip_model, image, tokens):
     return pd.DataFrame(rows, columns=["lane", "part", "shape", "parameters"])
 
 
+def untrained(image, clip_model, patches, autoencoder, start):
+    """(`trace`, `level_links`) of the whole method before training, with one image sent through.
+
+    image: uint8 (H,W,3); patches: patch tokens of each CLIP level; autoencoder: an 8-channel VAE stage;
+    start: where the pre-trained unet/ lies. Neither table nor links depend on what is learned.
+    """
+    tokens = torch.from_numpy(image_tokens(clip_model, image[None], patches))
+    vae, latents = load_vae(autoencoder)
+    unet = unet_for(start, vae.config.latent_channels, len(image) // 8)
+    net = Denoiser.build(unet, *tokens.shape[1:]).to(device()).eval()
+    pipe = SkinPipeline(vae, net, micro_scheduler(), latents.mean, latents.std)
+    return trace(pipe, clip_model, to_tensor(image[None]).to(device()), tokens), level_links(net)
+
+
 def level_links(denoiser):
     """{UNet part: level numbers it reads}, from the attached adapters themselves."""
     links = {}
     for name, module in denoiser.unet.named_modules():
         if isinstance(module, LevelAttention):
-            place = (
-                name.split(".attentions")[0].replace("_blocks.", " ").replace("mid_block", "middle")
-            )
-            links[place] = module.levels
+            block = name.split(".attentions")[0]
+            links[block.replace("_blocks.", " ").replace("mid_block", "middle")] = module.levels
     return links
+
+
+STEP, TOP, UNET, BOTTOM = 1.75, 4.2, 1.9, 0.0  # between boxes; heights of the three rows of Fig 1
 
 
 def _box(axes, x, y, text, color, width=1.5, height=0.62):
     style = "round,pad=0.02,rounding_size=0.08"
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2),
-            width,
-            height,
-            boxstyle=style,
-            facecolor=color,
-            alpha=0.35,
-            edgecolor=color,
-        )
-    )
+    look = dict(boxstyle=style, facecolor=color, edgecolor=color, alpha=0.35)
+    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **look))
     axes.text(x, y, text, ha="center", va="center", fontsize=6)
 
 
@@ -92,60 +102,54 @@ def _arrow(axes, a, b, color="#444444", bend=0.0):
     axes.add_patch(FancyArrowPatch(a, b, color=color, connectionstyle=f"arc3,rad={bend}", **style))
 
 
+def _chain(axes, parts, y, wide, color, special):
+    """Boxes in a row, in the middle of `wide`, with arrows between them: {name: x}.
+
+    parts: [(name, shape or None)]; special: the part that has the adapters' colour.
+    """
+    place = {}
+    for i, (name, shape) in enumerate(parts):
+        x = ((wide - len(parts)) / 2 + i) * STEP
+        label = name if shape is None else f"{name}\n{shape.replace(' x ', '×')}"
+        _box(axes, x, y, label, COLORS["adapters"] if name == special else color)
+        place[name] = x
+        if i and parts[i - 1][0] != "class token":
+            _arrow(axes, (x - STEP + 0.77, y), (x - 0.77, y))
+    return place
+
+
+def _conditions(axes, sources, targets, levels, links):
+    """Arrows from the class token (grey) and from the CLIP levels (pink) to the UNet's parts that read them."""
+    for part in links:
+        start = (sources["class token"], BOTTOM + 0.33)
+        _arrow(axes, start, (targets[part], UNET - 0.34), "#BBBBBB")
+    for part, used in links.items():
+        bend = 0.06 if part.startswith("up") else -0.06
+        for k in used:
+            start = (sources[levels[k][0]], BOTTOM + 0.33)
+            _arrow(axes, start, (targets[part], UNET - 0.34), COLORS["adapters"], bend)
+
+
 def draw(data, links):
     """Fig 1 from `trace` (data) and `level_links`: stage 1 above, stage 2 below, CLIP beside the UNet."""
-    lanes = {
-        k: list(zip(g.part, g["shape"], strict=True)) for k, g in data.groupby("lane", sort=False)
-    }
-    latent = lanes["latent"][0][1]
-    top = [("image", None), *lanes["encoder"], ("latent", latent), *lanes["decoder"]]
-    unet, levels = lanes["unet"], lanes["clip"]
-    wide = max(len(top), len(unet))
+    groups = data.groupby("lane", sort=False)
+    lanes = {k: list(zip(g.part, g["shape"], strict=True)) for k, g in groups}
+    top = [("image", None), *lanes["encoder"], *lanes["latent"], *lanes["decoder"]]
+    bottom = [("class token", None), *lanes["clip"]]
+    wide = max(len(top), len(lanes["unet"]))
     figure, axes = plt.subplots(figsize=(7.6, 4.3))
-    step = 1.75
-    place = {}
-
-    def chain(parts, y, color, special=()):
-        start = (wide - len(parts)) / 2
-        for i, (name, shape) in enumerate(parts):
-            x = (start + i) * step
-            own = COLORS["adapters"] if name in special else color
-            label = name if shape is None else f"{name}\n{shape.replace(' x ', '×')}"
-            _box(axes, x, y, label, own)
-            place[y, name] = x
-            if i and parts[i - 1][0] != "class token":
-                _arrow(axes, (x - step + 0.77, y), (x - 0.77, y))
-
-    chain(top, 4.2, COLORS["vae"], ("latent",))
-    chain(unet, 1.9, COLORS["unet"])
-    chain([("class token", None), *levels], 0.0, COLORS["clip"], ("class token",))
-    latent_x = place[4.2, "latent"]
-    _arrow(axes, (latent_x - 0.2, 3.86), (place[1.9, "conv in"], 2.24), bend=0.1)
-    _arrow(axes, (place[1.9, "conv out"], 2.24), (latent_x + 0.2, 3.86), bend=0.1)
-    for part in links:
-        _arrow(axes, (place[0.0, "class token"], 0.33), (place[1.9, part], 1.56), "#BBBBBB")
-    for part, used in links.items():
-        for k in used:
-            bend = 0.06 if part.startswith("up") else -0.06
-            _arrow(
-                axes,
-                (place[0.0, levels[k][0]], 0.33),
-                (place[1.9, part], 1.56),
-                COLORS["adapters"],
-                bend,
-            )
-    middle = (wide - 1) / 2 * step
-    for y, text in (
-        (4.85, "Stage 1: autoencoder"),
-        (2.75, "Stage 2: denoiser of the latent"),
-        (
-            -0.6,
-            "Class token (grey arrows) and five levels of the frozen CLIP image encoder, through adapters (pink arrows)",
-        ),
-    ):
-        axes.text(
-            middle, y, text, ha="center", fontsize=8, weight="bold" if "Stage" in text else None
-        )
-    axes.set(xlim=(-1.2, (wide - 1) * step + 1.2), ylim=(-0.9, 5.2))
+    above = _chain(axes, top, TOP, wide, COLORS["vae"], "latent")
+    unet = _chain(axes, lanes["unet"], UNET, wide, COLORS["unet"], None)
+    below = _chain(axes, bottom, BOTTOM, wide, COLORS["clip"], "class token")
+    latent = above["latent"]
+    _arrow(axes, (latent - 0.2, TOP - 0.34), (unet["conv in"], UNET + 0.34), bend=0.1)
+    _arrow(axes, (unet["conv out"], UNET + 0.34), (latent + 0.2, TOP - 0.34), bend=0.1)
+    _conditions(axes, below, unet, lanes["clip"], links)
+    middle = (wide - 1) / 2 * STEP
+    for y, text in ((4.85, "Stage 1: autoencoder"), (2.75, "Stage 2: denoiser of the latent")):
+        axes.text(middle, y, text, ha="center", fontsize=8, weight="bold")
+    said = "Class token (grey arrows) and five levels of the frozen CLIP image encoder, through adapters (pink arrows)"
+    axes.text(middle, -0.6, said, ha="center", fontsize=8)
+    axes.set(xlim=(-1.2, (wide - 1) * STEP + 1.2), ylim=(-0.9, 5.2))
     axes.axis("off")
     return figure

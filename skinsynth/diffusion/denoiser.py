@@ -7,19 +7,19 @@ import torch
 from diffusers import ConfigMixin, DDPMScheduler, ModelMixin, UNet2DConditionModel
 from diffusers.configuration_utils import register_to_config
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..core.config import CLASSES
 from ..core.machine import device
 from ..core.store import read_json, stage, write_json
 from ..data.splits import manifest_hash
-from ..numerics.arrays import Rows, blocks, labels_of, load_array, records_of
+from ..numerics.arrays import Rows, labels_of, load_array, records_of
 from ..numerics.training import fit
 from . import adapters
-from .vae import widened
+from .expansion import expand_unet
+from .objective import NONE, cell_masks, diffusion_loss, fixed_check
 
-NONE = len(CLASSES)  # the label that means "no class"
+HELD_OUT = 4  # validation images of each class whose loss is logged while a denoiser is trained
 
 
 def micro_unet_config(width, channels, side):
@@ -45,30 +45,20 @@ def load_unet(start):
     )
 
 
+def unet_for(start, channels, side):
+    """The UNet of `load_unet` for latents (N, channels, side, side), expanded where it has fewer channels."""
+    unet = load_unet(start)
+    if channels != unet.config.in_channels:
+        unet = expand_unet(unet, channels)
+    unet.register_to_config(sample_size=side)
+    return unet
+
+
 def micro_scheduler():
     """Training noise: 1000 steps, cosine schedule, v-prediction."""
     return DDPMScheduler(
         num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"
     )
-
-
-@torch.no_grad()
-def expand_unet(unet, channels=8):
-    """Widen a UNet's latent; its first channels' output is unchanged (max difference below 1e-5).
-
-    New input columns and new output rows are zero. Source: paper, stage 2.
-    """
-    old = unet.config.in_channels
-    wide = widened(unet, in_channels=channels, out_channels=channels)
-    wide.conv_in.weight.zero_()
-    wide.conv_in.weight[:, :old] = unet.conv_in.weight
-    for new, source in (
-        (wide.conv_out.weight, unet.conv_out.weight),
-        (wide.conv_out.bias, unet.conv_out.bias),
-    ):
-        new.zero_()
-        new[:old] = source
-    return wide
 
 
 class Denoiser(ModelMixin, ConfigMixin):
@@ -126,106 +116,34 @@ class Denoiser(ModelMixin, ConfigMixin):
 
 def fit_unet(*given, **training):
     """training.fit; on a CPU with attention by plain products, for the fused one's backward takes three times as long."""
-    with (
-        sdpa_kernel(SDPBackend.MATH) if device().type == "cpu" else nullcontext()
-    ):  # holds for all threads
+    plain = sdpa_kernel(SDPBackend.MATH) if device().type == "cpu" else nullcontext()
+    with plain:  # holds for all threads
         return fit(*given, **dict(divisible=True) | training)
 
 
-def diffusion_loss(
-    latents,
-    scheduler,
-    labels,
-    *,
-    none=NONE,
-    masks=None,
-    tokens=None,
-    share=0.1,
-    drop="image",
-    target="own",
-    norm="l2",
-):
-    """Loss of stage 2 over cached arrays: noise prediction or v, weighted by the lesion mask.
-
-    latents (N,C,h,w); labels (N,) or (N,K) int64, replaced by `none` where dropped; masks (N,h,w)
-    share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image
-    tokens are dropped independently, each with probability `share`, for each image on its own
-    (drop="batch": for all of a batch at once). target="epsilon": the error is that of the noise, whatever the network predicts.
-    Source: paper, stage 2; DESIGN section 2.
-    """
-    kind = scheduler.config.prediction_type
-    target_of = dict(epsilon=lambda z, e, t: e, v_prediction=scheduler.get_velocity)[kind]
-    error_of = dict(l2=F.mse_loss, l1=F.l1_loss)[norm]
-
-    def loss(model, index, rng):
-        rows = index.numpy()
-        z = torch.from_numpy(latents[rows])
-        noise = torch.randn(z.shape, generator=rng)
-        t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), generator=rng)
-        dropped = (
-            torch.rand(2, dict(image=len(z), batch=1)[drop], generator=rng).expand(2, len(z))
-            < share
-        )
-        label = torch.from_numpy(labels[rows].reshape(len(rows), -1)).where(
-            ~dropped[0][:, None], none
-        )
-        noisy, wanted = scheduler.add_noise(z, noise, t), target_of(z, noise, t)
-        extra = {}
-        if tokens is not None:
-            extra = dict(
-                tokens=torch.from_numpy(tokens[rows]).to(device()), keep=(~dropped[1]).to(device())
-            )
-        guess = model(noisy.to(device()), t.to(device()), label.to(device()), **extra)
-        guess = guess.float()
-        if target == "epsilon" and kind == "v_prediction":
-            kept = scheduler.alphas_cumprod[t].view(-1, 1, 1, 1).to(device())
-            guess, wanted = kept.sqrt() * guess + (1 - kept).sqrt() * noisy.to(device()), noise
-        error = error_of(guess, wanted.to(device()), reduction="none")
-        if masks is not None:
-            weight = 1 + torch.from_numpy(masks[rows]).to(device())[:, None]
-            error = error * weight / weight.mean()
-        return error.mean()
-
-    return loss
+def _cached(rows, table, latents, records, tokens, how):
+    """What `diffusion_loss` takes of some rows of a set: latents, labels, lesion masks, tokens."""
+    z = Rows((load_array(latents / "latents.npy"), rows))
+    masks = None
+    if how["lesion_weight"] and (records / "masks.npy").exists():
+        masks = cell_masks(Rows((load_array(records / "masks.npy"), rows)), z.shape[-1])
+    levels = None if tokens is None else Rows((load_array(tokens / "tokens.npy"), rows))
+    labels = labels_of(table.iloc[rows], CLASSES)
+    return dict(latents=z, labels=labels, masks=masks, tokens=levels)
 
 
-def cell_masks(masks, side):
-    """Lesion masks (N,S,S) -> share of lesion in each latent cell, float32 (N,side,side)."""
-    n, size, _ = masks.shape
-    f = size // side
-    parts = (masks[part].reshape(-1, side, f, side, f).mean((2, 4)) for part in blocks(n))
-    return np.concatenate([part.astype(np.float32) for part in parts])
-
-
-@stage("unet-pretrained")
-def pretrain_unet(out, *, latents, generic, width, steps, batch, seed):
-    """A UNet that knows the attributes of generic skin and no diagnosis, as Stable Diffusion knows
-    pictures. latents: a latents stage of the pre-trained VAE. The UNet alone is kept."""
-    z, scheduler = Rows((load_array(latents / "latents.npy"), slice(None))), micro_scheduler()
-    facts = read_json(generic / "attributes.json")
-    names = facts["vocabulary"]
-    values = np.array([[names[k].index(row[k]) for k in names] for row in facts["rows"]])
-    sizes = [len(v) for v in names.values()]
-    labels = values + np.cumsum([0, *sizes[:-1]])  # one vocabulary of all attributes
+def _started(start, latents, tokens, how, seed):
+    """The network that is to be trained: the pre-trained UNet, as wide as the latents, with adapters for the tokens."""
+    unet = unet_for(start, latents.shape[1], latents.shape[-1])
     torch.manual_seed(seed)
-    model = Denoiser(
-        unet_config=micro_unet_config(width, z.shape[1], z.shape[2]), labels=sum(sizes)
+    if tokens is None:
+        return Denoiser.build(unet)
+    model = Denoiser.build(
+        unet, *tokens.shape[1:], reach=how["levels"], scale=how["adapter_weight"]
     )
-    nn.init.normal_(model.classes.weight, std=0.3)  # an image's tokens are added up
-    fit_unet(
-        model,
-        diffusion_loss(z, scheduler, labels, none=sum(sizes)),
-        len(z),
-        out=out,
-        steps=steps,
-        batch=batch,
-        lr=1e-3,
-        seed=seed,
-        ema=0.999,
-        desc="pre-train UNet",
-    )
-    model.unet.save_pretrained(out / "unet")
-    scheduler.save_pretrained(out / "scheduler")
+    if not how["train_projections"]:
+        model.adapters.requires_grad_(False)
+    return model
 
 
 @stage("denoiser")
@@ -236,42 +154,20 @@ def train_denoiser(
 
     how: Method.training of versions.py; start: where unet/ and scheduler/ lie (see load_unet); vae:
     the VAE stage that made `latents`; tokens: a tokens stage, or None for no adapters. The 4-channel UNet is expanded where the latents have more channels.
+    log.csv holds the loss of training, and ten times that of HELD_OUT validation images of each class.
     """
     table = records_of(records)
     rows = np.flatnonzero(table.split == "train")
-    z = Rows((load_array(latents / "latents.npy"), rows))
-    labels = labels_of(table.iloc[rows], CLASSES)
-    masks = None
-    if how["lesion_weight"] and (records / "masks.npy").exists():
-        masks = cell_masks(Rows((load_array(records / "masks.npy"), rows)), z.shape[-1])
-    unet = load_unet(start)
-    if z.shape[1] != unet.config.in_channels:
-        unet = expand_unet(unet, z.shape[1])
-    torch.manual_seed(seed)
-    unet.register_to_config(sample_size=z.shape[-1])
-    given = {}
-    if tokens is not None:
-        cached = Rows((load_array(tokens / "tokens.npy"), rows))
-        given = dict(levels=cached.shape[1], tokens=cached.shape[2], clip_width=cached.shape[3])
-        given |= dict(reach=how["levels"], scale=how["adapter_weight"])
-    model = Denoiser.build(unet, **given)
-    if given and not how["train_projections"]:
-        model.adapters.requires_grad_(False)
+    unseen = table[table.split == "val"].groupby("dx").head(HELD_OUT).index.to_numpy()
+    seen, held = (_cached(r, table, latents, records, tokens, how) for r in (rows, unseen))
+    model = _started(start, seen["latents"], seen["tokens"], how, seed)
     scheduler = DDPMScheduler.from_pretrained(str(start.path), subfolder="scheduler")
-    counts = np.bincount(labels, minlength=len(CLASSES))
+    kind = dict(scheduler=scheduler, target=how["target"], norm=how["norm"])
+    counts = np.bincount(seen["labels"], minlength=len(CLASSES))
     fit_unet(
         model,
-        diffusion_loss(
-            z,
-            scheduler,
-            labels,
-            masks=masks,
-            tokens=None if tokens is None else cached,
-            drop=how["drop"],
-            target=how["target"],
-            norm=how["norm"],
-        ),
-        len(z),
+        diffusion_loss(**seen, **kind, drop=how["drop"]),
+        len(rows),
         out=out,
         steps=steps,
         batch=batch,
@@ -279,8 +175,9 @@ def train_denoiser(
         seed=seed,
         ema=how["ema"],
         accumulate=accumulate,
-        weights=(1.0 / counts[labels]),
-        desc=f"denoiser {z.shape[1]}ch{'+ML' if given else ''}",
+        weights=1.0 / counts[seen["labels"]],
+        check=fixed_check(diffusion_loss(**held, **kind, share=0), len(unseen), seed),
+        desc=f"denoiser {seen['latents'].shape[1]}ch{'+ML' if tokens is not None else ''}",
     )
     model.eval().save_pretrained(out / "denoiser")
     scheduler.save_pretrained(out / "scheduler")

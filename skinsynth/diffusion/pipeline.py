@@ -33,6 +33,17 @@ def noise_of(seeds, shape):
     )
 
 
+def _check_call(labels, seeds, reference):
+    """Raise UserError on an unknown class, or another number of seeds or references than of labels."""
+    if wrong := set(labels) - {*CLASSES, "none"}:
+        raise UserError(
+            f"unknown class {sorted(wrong)[0]!r}; choose from: {', '.join(CLASSES)}, none"
+        )
+    for name, given in (("seeds", seeds), ("references", reference)):
+        if given is not None and len(given) != len(labels):
+            raise UserError(f"{len(given)} {name} for {len(labels)} images; give one for each")
+
+
 class SkinPipeline(DiffusionPipeline):
     """Class names and seeds -> images. Guidance has one scale for the class, one for the reference.
 
@@ -57,6 +68,7 @@ class SkinPipeline(DiffusionPipeline):
         reference=None,
         reference_scale=1.0,
         adapter_strength=1.0,
+        without_levels=(),
         eta=0.0,
         start=None,
         keep=None,
@@ -66,54 +78,50 @@ class SkinPipeline(DiffusionPipeline):
         labels: class names, or "none"; seeds: N ints, by default 0, 1, ... for each label;
         reference: float16 tokens (N,L,T,D) of reference images (clip.image_tokens), or None;
         guidance_scale, reference_scale: of the class and of the reference, 1 is no guidance;
-        adapter_strength: 1 as trained, 0 off; start: latents (N,C,h,w) to use instead of noise; keep:
+        adapter_strength: 1 as trained, 0 off; without_levels: numbers of CLIP levels (0 the shallowest)
+        that the adapters do not read; start: latents (N,C,h,w) to use instead of noise; keep:
         (latents (N,C,h,w), cells (N,1,h,w) bool) of images that are to stay as they are in these cells
         and are painted anew in the others (as RePaint, Lugmayr et al. 2022, without going back and forth).
         Raises UserError on an unknown class or another number of seeds or references than of images.
         """
-        wrong = set(labels) - {*CLASSES, "none"}
-        if wrong:
-            raise UserError(
-                f"unknown class {sorted(wrong)[0]!r}; choose from: {', '.join(CLASSES)}, none"
-            )
         seeds = list(range(num_images)) * len(labels) if seeds is None else seeds
         labels = [c for c in labels for _ in range(num_images)]
-        for name, given in (
-            ("seeds", seeds),
-            ("references", labels if reference is None else reference),
-        ):
-            if len(given) != len(labels):
-                raise UserError(f"{len(given)} {name} for {len(labels)} images; give one for each")
+        _check_call(labels, seeds, reference)
         side = self.denoiser.unet.config.sample_size
         shape = (self.denoiser.unet.config.in_channels, side, side)
         where = self._execution_device
         z = (noise_of(seeds, shape) if start is None else start).to(where)
-        label = torch.tensor(
-            [NONE if c == "none" else CLASSES.index(c) for c in labels], device=where
-        )
-        kept = (
-            {}
-            if reference is None
-            else dict(tokens=torch.from_numpy(np.asarray(reference)).to(where))
-        )
-        self.denoiser.set_adapters(adapter_strength)
-        scheduler = copy.deepcopy(self.scheduler)  # it counts steps: each call its own
-        scheduler.set_timesteps(steps, device=where)
-        noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds] if eta else None
-        extra = dict(eta=eta, generator=noise) if eta else {}
-        first = z
-        for i, t in enumerate(scheduler.timesteps):
-            guess = self._guided(z, t.expand(len(z)), label, kept, guidance_scale, reference_scale)
-            z = scheduler.step(guess, t, z, **extra).prev_sample
-            if keep is not None:
-                later = scheduler.timesteps[i + 1 : i + 2]
-                own = keep[0].to(where)
-                own = scheduler.add_noise(own, first, later.expand(len(z))) if len(later) else own
-                z = torch.where(keep[1].to(where), own, z)
+        numbers = [NONE if c == "none" else CLASSES.index(c) for c in labels]
+        label, kept = torch.tensor(numbers, device=where), {}
+        if reference is not None:
+            kept = dict(tokens=torch.from_numpy(np.asarray(reference)).to(where))
+        self.denoiser.set_adapters(adapter_strength, without_levels)
+
+        def velocity(z, t):
+            return self._guided(z, t.expand(len(z)), label, kept, guidance_scale, reference_scale)
+
+        z = self._denoised(z, velocity, seeds, steps, eta, keep)
         # in small parts: in large ones an image costs a CPU twice the time
         return np.concatenate(
             [to_uint8(self.latent_format.decode(self.vae, part)) for part in z.split(16)]
         )
+
+    def _denoised(self, z, velocity, seeds, steps, eta, keep):
+        """Latents from noise z by the solver; velocity(z, t): what the network says, guided."""
+        scheduler = copy.deepcopy(self.scheduler)  # it counts steps: each call its own
+        scheduler.set_timesteps(steps, device=z.device)
+        extra, first = {}, z
+        if eta:
+            noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds]
+            extra = dict(eta=eta, generator=noise)
+        for i, t in enumerate(scheduler.timesteps):
+            z = scheduler.step(velocity(z, t), t, z, **extra).prev_sample
+            if keep is not None:
+                later = scheduler.timesteps[i + 1 : i + 2]
+                own = keep[0].to(z.device)
+                own = scheduler.add_noise(own, first, later.expand(len(z))) if len(later) else own
+                z = torch.where(keep[1].to(z.device), own, z)
+        return z
 
     def _guided(self, z, t, label, kept, scale, reference_scale=1.0):
         """Classifier-free guidance on all channels, from no condition over the reference to both:
@@ -195,13 +203,15 @@ def sample(
     eta=0.0,
     pass_class=True,
     stretch=False,
+    strength=1.0,
+    without=(),
 ):
     """A folder of samples: <class>/<seed>.png, metadata.csv (ImageFolder, HF datasets), images.npy.
 
     labels, seeds: lists of equal length; image k depends on (labels[k], seeds[k]) only.
     reference_labels: classes of the reference images where they are not the labels (Fig 10).
     pass_class=False: the labels name folders only, the network is not told; stretch: each image to
-    its own minimum and maximum (both: the released code).
+    its own minimum and maximum (both: the released code). strength, without: of the adapters, see SkinPipeline.
     Resumes at the first batch that is missing.
     """
     pipe = load_pipeline(model, vae, solver)
@@ -221,6 +231,8 @@ def sample(
                 steps=steps,
                 eta=eta,
                 reference_scale=reference_scale,
+                adapter_strength=strength,
+                without_levels=without,
                 reference=None if given is None else given[i : i + batch],
             )
             save_array(part, stretched(made) if stretch else made)

@@ -1,4 +1,4 @@
-"""The autoencoder: expansion from 4 to 8 latent channels, training, and the latents' one door."""
+"""The autoencoder of stage 1: its latents' one door, its training, images there and back."""
 
 from dataclasses import asdict, dataclass
 
@@ -22,6 +22,7 @@ from ..numerics.arrays import (
     to_uint8,
 )
 from ..numerics.training import fit
+from .expansion import aim_new_channels, expand_vae
 
 THIN = 4  # every fourth image of a step has its perceptual distance taken
 
@@ -75,83 +76,6 @@ def new_vae(width, channels=4):
     vae.quant_conv.weight[channels:] *= 0.1
     vae.quant_conv.bias[channels:] = -6.0
     return vae
-
-
-def widened(network, **channels):
-    """A new network of the same configuration but for its channels; weights of equal shape are kept."""
-    # what diffusers notes with underscores would put its own defaults back
-    config = {k: v for k, v in network.config.items() if not k.startswith("_")}
-    wide = type(network).from_config(config | channels)
-    own = wide.state_dict()
-    same = {k: v for k, v in network.state_dict().items() if own[k].shape == v.shape}
-    wide.load_state_dict(same, strict=False)
-    return wide.eval()
-
-
-def _place(new, old, rows, columns):
-    """Copy an old convolution's weight into the given rows and columns of a new one; bias too."""
-    new.weight[torch.tensor(rows)[:, None], torch.tensor(columns)[None]] = old.weight
-    new.bias[rows] = old.bias
-
-
-@torch.no_grad()
-def expand_vae(vae, channels=8, seed=0):
-    """Widen the latent of an AutoencoderKL; the function is unchanged (max difference below 1e-5).
-
-    Old channels keep their weights. New encoder rows are random (see `aim_new_channels`), so that
-    they carry something to learn from; new decoder columns are zero, so that nothing changes yet.
-    Source: paper, stage 1 (4 to 8 latent channels).
-    """
-    old = vae.config.latent_channels
-    torch.manual_seed(seed)
-    wide = widened(vae, latent_channels=channels)
-    first = list(range(old))
-    moments = first + [channels + i for i in first]  # means, then log variances
-    hidden = list(range(vae.encoder.conv_out.in_channels))
-    _place(wide.encoder.conv_out, vae.encoder.conv_out, moments, hidden)
-    wide.encoder.conv_out.bias[channels + old :] = -6.0  # new channels start nearly noise-free
-    for name, index in (("quant_conv", moments), ("post_quant_conv", first)):
-        if (layer := getattr(wide, name)) is not None:
-            n = layer.out_channels
-            layer.weight.copy_(torch.eye(n)[:, :, None, None])
-            layer.bias.zero_()
-            _place(layer, getattr(vae, name), index, index)
-    wide.decoder.conv_in.weight.zero_()
-    _place(
-        wide.decoder.conv_in,
-        vae.decoder.conv_in,
-        list(range(wide.decoder.conv_in.out_channels)),
-        first,
-    )
-    return wide
-
-
-@torch.no_grad()
-def aim_new_channels(wide, old, x):
-    """Point the new encoder rows of an expanded VAE at what its old channels leave out, in place.
-
-    The rows become the principal directions, over images x (N,3,H,W), of that part of the encoder's
-    last features which the `old` channels do not explain linearly, as strong as the strongest old
-    channel. Decoder columns stay zero, so the function stays what it was. Random rows learn too, but
-    in the same time they gained a third as much (phantom, validation split).
-    """
-    seen, layer = [], wide.encoder.conv_out
-    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    parts = [wide.encode(part.to(wide.device)).latent_dist.mode()[:, :old] for part in x.split(16)]
-    hook.remove()
-    flat = lambda t: t.transpose(0, 1).flatten(1).T  # (cells, channels)  # noqa: E731
-    # in double precision and with signs fixed, so that the rows are the same in every run
-    features, known = flat(torch.cat(seen)).double(), flat(torch.cat(parts)).double()
-    mean, strongest = features.mean(0), known.std(0).max()
-    features, known = features - mean, known - known.mean(0)
-    rest = features - known @ torch.linalg.lstsq(known, features).solution
-    new = wide.config.latent_channels - old
-    rows = torch.linalg.eigh(rest.T @ rest)[1][:, -new:].T
-    rows *= rows.gather(1, rows.abs().argmax(1, keepdim=True)).sign()
-    rows *= strongest / (features @ rows.T).std(0)[:, None]
-    at = slice(old, old + new)  # the means; the log variances stay
-    layer.weight[at], layer.weight[at, :, 1, 1] = 0, rows.float()
-    layer.bias[at] = (-rows @ mean).float()
 
 
 def vae_loss(images):
@@ -209,7 +133,8 @@ def _spread(images, n):
     return images[np.unique(np.linspace(0, len(images) - 1, n).astype(int))]
 
 
-def _finish(out, vae, images):
+def save_vae(out, vae, images):
+    """Write vae/ in diffusers' layout and the format of its latents, measured on the images."""
     vae, sample = (
         vae.to(device(), memory_format=torch.contiguous_format).eval(),
         _spread(images, 512),
@@ -217,28 +142,6 @@ def _finish(out, vae, images):
     raw = LatentFormat((0.0,) * vae.config.latent_channels, (1.0,) * vae.config.latent_channels)
     write_json(out / "latent_format.json", asdict(LatentFormat.measure(encode(vae, raw, sample))))
     vae.save_pretrained(out / "vae")
-
-
-@stage("vae-scratch")
-def pretrain_vae(out, *, generic, width, steps, batch, seed):
-    """A 4-channel VAE of generic skin, from nothing."""
-    images = load_array(generic / "images.npy")
-    torch.manual_seed(seed)
-    vae = new_vae(width)
-    fit(
-        vae,
-        vae_loss(images),
-        len(images),
-        out=out,
-        steps=steps,
-        batch=batch,
-        lr=1e-3,
-        seed=seed,
-        ema=0.99,
-        divisible=True,
-        desc="pre-train VAE",
-    )
-    _finish(out, vae, images)
 
 
 @stage("vae-pretrained")
@@ -250,7 +153,7 @@ def pretrained_vae(out, *, start, images, records):
     vae = AutoencoderKL.from_pretrained(
         str(start.path), subfolder="vae", use_safetensors=True, torch_dtype=torch.float32
     )
-    _finish(
+    save_vae(
         out,
         vae,
         Rows((load_array(images / "images.npy"), records_of(records).split.to_numpy() == "train")),
@@ -290,7 +193,7 @@ def train_vae(out, *, start, images, records, channels, steps, lr, batch, accumu
         check=lambda model: validation_error(model, unseen),
         desc=f"VAE {channels} channels",
     )
-    _finish(out, vae, pixels)
+    save_vae(out, vae, pixels)
 
 
 @torch.no_grad()
@@ -307,7 +210,10 @@ def encode(vae, latent_format, images, batch=32):
 @torch.no_grad()
 def decode(vae, latent_format, latents, batch=16):
     """Whitened latents (N,C,h,w) -> uint8 images (N,H,W,3)."""
-    one = lambda z: to_uint8(latent_format.decode(vae, z.to(device())))  # noqa: E731
+
+    def one(z):
+        return to_uint8(latent_format.decode(vae, z.to(device())))
+
     return np.concatenate(side_by_side(one, latents.split(batch)))
 
 
@@ -322,5 +228,8 @@ def cache_latents(out, *, vae, images, whiten=True):
     """Latents of all images of a set, in its order; whitened, or as the VAE gives them."""
     model, latent_format = load_vae(vae)
     latent_format = latent_format if whiten else latent_format.plain()
-    encoded = lambda part: encode(model, latent_format, part).numpy()  # noqa: E731
+
+    def encoded(part):
+        return encode(model, latent_format, part).numpy()
+
     map_array(out / "latents.npy", encoded, load_array(images / "images.npy"))

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_curve
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -23,7 +21,7 @@ from ..networks.classifiers import (
 )
 from ..numerics.arrays import Rows, labels_of, load_array, records_of, save_array
 
-ARMS = {  # name in the paper's Table 3 first where it has one
+ARMS = {  # name: what it is trained on
     "R0": "original images",
     "R1": "original images, drawn by class",
     "R2": "original images, strong augmentation",
@@ -36,7 +34,12 @@ ARMS = {  # name in the paper's Table 3 first where it has one
     "RSI": "original + partly interpolated synthetic",
     "O": "original + fresh phantom images: the ceiling",
 }
-PAPER_COLUMNS = dict(R0="original", S="synthetic", M="mixed", RS="original + synthetic")
+PAPER_COLUMNS = {  # of Tables 3 and 4
+    "R0": "original",
+    "S": "synthetic",
+    "M": "mixed",
+    "RS": "original + synthetic",
+}
 
 
 def _replayed(labels, counts, rng):
@@ -69,11 +72,8 @@ def arm_data(arm, real, synthetic, vae, seed):
         rows = _replayed(y, np.bincount(ys, minlength=len(CLASSES)), rng)
         extra = (round_trip(vae, Rows((x, rows))), slice(None)) if arm == "R4" else (x, rows)
         return Rows((x, slice(None)), extra), np.concatenate([y, y[rows]]), None
-    return (
-        Rows((x, slice(None)), (xs, slice(None))),
-        np.concatenate([y, ys]),
-        None,
-    )  # RS, RSA, RSI, O
+    both = Rows((x, slice(None)), (xs, slice(None)))  # RS, RSA, RSI, O
+    return both, np.concatenate([y, ys]), None
 
 
 def _synthetic(folder, records):
@@ -137,84 +137,19 @@ def linear_probe(out, *, arm, records, samples, embedded, others, seed):
     the samples ("samples"); others: those of further sets.
     """
     if arm not in ARMS or arm == "R4":
-        raise UserError(
-            f"no linear probe for arm {arm!r}; known: {', '.join(a for a in ARMS if a != 'R4')}"
-        )
+        known = ", ".join(a for a in ARMS if a != "R4")
+        raise UserError(f"no linear probe for arm {arm!r}; known: {known}")
     table = records_of(records)
     split, labels = table.split.to_numpy(), labels_of(table, CLASSES)
     own, made = (load_array(embedded[name] / "embeddings.npy") for name in ("records", "samples"))
     real = own[split == "train"], labels[split == "train"]
     x, y, weights = arm_data(arm, real, (made, _synthetic(samples, records)[1]), None, seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.01))
-    drawn = (
-        {} if weights is None else dict(logisticregression__sample_weight=weights / weights.mean())
-    )
-    model.fit(np.asarray(x), y, **drawn)
+    weights = None if weights is None else weights / weights.mean()
+    model.fit(np.asarray(x), y, logisticregression__sample_weight=weights)
     sets = {name: own[split == name] for name in ("val", "test")}
-    for name, features in (
-        sets | {k: load_array(v / "embeddings.npy") for k, v in others.items()}
-    ).items():
+    sets |= {name: load_array(made / "embeddings.npy") for name, made in others.items()}
+    for name, features in sets.items():
         p = np.zeros((len(features), len(CLASSES)), np.float32)
         p[:, model.classes_] = model.predict_proba(features)
         save_array(out / f"{name}.npy", p)
-
-
-def sensitivity_at(y, score, specificity):
-    """Largest sensitivity of a binary score at no less than the given specificity."""
-    false, true, _ = roc_curve(y, score)
-    return float(true[false <= 1 - specificity + 1e-12].max())
-
-
-def calibration_error(p, y, bins=10):
-    """Expected calibration error of the top class: |accuracy - confidence| over equal-width bins."""
-    confidence, right = p.max(1), p.argmax(1) == y
-    number = np.minimum((confidence * bins).astype(int), bins - 1)
-    parts = [
-        (number == b).mean() * abs(right[number == b].mean() - confidence[number == b].mean())
-        for b in set(number)
-    ]
-    return float(sum(parts))
-
-
-def _confusion(p, y):
-    """(7, 7) counts: the true class by row, the class named by column."""
-    k = p.shape[1]
-    return np.bincount(k * y + p.argmax(1), minlength=k * k).reshape(k, k)
-
-
-# these three are scikit-learn's (a test compares them), without its checks of each call: a bootstrap calls them 10,000 times
-def balanced_accuracy(p, y):
-    """Mean sensitivity of the classes that are there."""
-    counts = _confusion(p, y)
-    n = counts.sum(1)
-    return float((counts.diagonal()[n > 0] / n[n > 0]).mean())
-
-
-def macro_f1(p, y):
-    """Mean F1 of the classes that are there or named."""
-    counts = _confusion(p, y)
-    both = counts.sum(0) + counts.sum(1)
-    return float((2 * counts.diagonal()[both > 0] / both[both > 0]).mean())
-
-
-def macro_auc(p, y):
-    """Mean area under the ROC curve of one class against the others."""
-    ranks, n = rankdata(p, axis=0), np.bincount(y, minlength=p.shape[1])
-    areas = [
-        (ranks[y == c, c].sum() - m * (m + 1) / 2) / (m * (len(y) - m))
-        for c, m in enumerate(n)
-        if 0 < m < len(y)
-    ]
-    return float(np.mean(areas))
-
-
-MEASURES = {  # name: function of (probabilities (N,7), labels (N,))
-    "balanced accuracy": balanced_accuracy,
-    "accuracy": lambda p, y: float((p.argmax(1) == y).mean()),
-    "macro F1": macro_f1,
-    "macro AUC": macro_auc,
-    "melanoma sensitivity at 90 % specificity": lambda p, y: sensitivity_at(y == 4, p[:, 4], 0.90),
-    "melanoma sensitivity at 95 % specificity": lambda p, y: sensitivity_at(y == 4, p[:, 4], 0.95),
-    "ECE": calibration_error,
-    "Brier": lambda p, y: float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean()),
-}

@@ -6,7 +6,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from .panel import Judge, matched
+from ..numerics.arrays import load_array
+from ..numerics.stats import make_groups
+from .panel import Judge, floors, matched
+
+
+def pictures(folders):
+    """{name: uint8 images (M,H,W,3)} of folders of samples {name: stage}."""
+    return {name: load_array(folder / "images.npy") for name, folder in folders.items()}
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,19 @@ class Compared:
         """(K,) rows of the samples that are compared, in the same order of classes as `target`."""
         return self._matched[1]
 
+    @property
+    def groups(self):
+        """Jackknife groups: (of `target`, by lesion; of `take`, by seed)."""
+        lesions = self.records.lesion_id.to_numpy()[self.target]
+        return make_groups(lesions), make_groups(self.seeds[self.take])
+
+    def first(self, of, c, n=6):
+        """The first n images of class c, by seed: of a model of `pixels`, or of the test images ("original")."""
+        if of == "original":
+            test = self.rows("test")
+            return self.images[test[(self.records.dx[test] == c).to_numpy()][:n]]
+        return self.pixels[of][np.flatnonzero(self.labels == c)[:n]]
+
     def originals(self, rows):
         """Features of originals, grouped by lesion."""
         return self.judge(self.images[rows], self.records.dx[rows], self.records.lesion_id[rows])
@@ -67,3 +87,9 @@ class Compared:
         """Features of the samples of a model of `pixels`, or of other images (M,H,W,3) of the same plan."""
         images = self.pixels[of] if isinstance(of, str) else of
         return self.judge(images[self.take], self.labels[self.take], self.seeds[self.take])
+
+    def floors(self, vae):
+        """{name: Features} of what no generator can beat: train images, as they are and through a VAE stage."""
+        train = self.rows("train")
+        given = self.judge, self.images, self.records, self.target, train
+        return floors(*given, vae, self.seed)

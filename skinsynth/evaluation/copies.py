@@ -1,7 +1,8 @@
-"""Copies: does a sample repeat a training image, seen from any of its eight sides?
+"""Copies: does a sample repeat a training image?
 
-The nearest training image is looked for in one or more feature spaces. What "too near" means is
-calibrated on photographs: two of one lesion (positives), and unseen lesions (negatives).
+The score of an image says how much nearer it is to one training image than to the next ones. Which
+score is too high is calibrated on originals: photographs of which the training images hold another one
+of the same lesion, a *sibling* (positives), and lesions that they do not hold (negatives).
 """
 
 from dataclasses import dataclass
@@ -11,190 +12,118 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import UserError
-from ..data.splits import descriptors
 from ..numerics.pixels import jpeg
-from ..numerics.stats import Estimate, jackknife, make_groups, share_interval
+from ..numerics.stats import Estimate, frame, jackknife, make_groups, share_interval
 from .measures import auc_interval
+from .metrics import prdc_with_interval
+from .similarity import Gallery, nearest, sides, spread, unit
 
-BLOCK = 1024
 OTHERS = 10  # next nearest images that a copy has to stand out from
 ENOUGH = 99  # negatives from which a rate of 1 % can be set
-
-
-def sides(images):
-    """The eight flips and rotations of images (N, H, H, 3), one after the other: views, not copies."""
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[1] != images.shape[2]:
-        raise UserError(f"copies need square images (N, H, H, 3), got {images.shape}")
-    for flipped in (images, images[:, ::-1]):
-        yield from (np.rot90(flipped, k, axes=(1, 2)) for k in range(4))
-
-
-def augmented(images):
-    """The eight `sides` of each image in one array (8, N, H, H, 3)."""
-    return np.stack(list(sides(images)))
+SHARE = "share counted as copies"  # what a table of copies calls it
+CHANCE = "held-out test images (chance)"
+PLANTED = "planted: training images, turned and JPEG"
 
 
 def planted(images, quality=75):
     """Copies as a careless generator makes them: each image turned or flipped, then JPEG and back."""
-    views, rows = augmented(images), np.arange(len(images))
-    turned = views[rows % 8, rows]
-    return jpeg(turned, quality)
-
-
-def describe(images, encode, turned=False):
-    """Two feature spaces of images: [encode(images), 16x16 colours], arrays (N, D).
-
-    turned: of all flips and rotations, arrays (8, N, D).
-    """
-    small = lambda x: descriptors(x).reshape(len(x), -1)  # noqa: E731
-    found = [
-        (encode(view), small(view)) for view in (sides(images) if turned else [np.asarray(images)])
-    ]
-    return [np.stack(x) for x in zip(*found, strict=True)] if turned else list(found[0])
-
-
-def _spaces(features):
-    """A list of float arrays (A, N, D), rows of length 1, one for each feature space."""
-    many = features if isinstance(features, list | tuple) else [features]
-    out = []
-    for x in many:
-        x = np.asarray(x, np.float64)
-        x = x[None] if x.ndim == 2 else x
-        out.append(x / np.maximum(np.linalg.norm(x, axis=2, keepdims=True), 1e-12))
-    return out
-
-
-def nearest(train_features, features, scales=None, others=0):
-    """Nearest training image by cosine similarity: (score (N,), its index (N,)).
-
-    train_features: (M, D), or a list with one such array for each feature space. features: (N, D),
-    or (8, N, D) from `augmented` images, of which the best counts; a list in the same way.
-    scales: one number a space; with several spaces the score is the sum of the similarities, each
-    divided by its scale (see `spread`), for the same training image and the same side.
-    others: the mean score of that many next nearest images is taken away, so that an image that
-    resembles many is no copy of any.
-    """
-    train, query = _spaces(train_features), _spaces(features)
-    scales = np.ones(len(train)) if scales is None else np.asarray(scales, float)
-    if not len(train) == len(query) == len(scales):
-        raise UserError("give as many feature spaces for the samples as for the training images")
-    # the sum of scaled cosines is one inner product of the joined vectors
-    gallery = np.concatenate([t[0] / s for t, s in zip(train, scales, strict=True)], 1)
-    views = np.concatenate(query, 2)
-    score, index = np.empty(views.shape[1]), np.empty(views.shape[1], int)
-    for i in range(0, views.shape[1], BLOCK):
-        near = views[0, i : i + BLOCK] @ gallery.T
-        for view in views[1:]:
-            np.maximum(near, view[i : i + BLOCK] @ gallery.T, out=near)
-        index[i : i + BLOCK] = near.argmax(1)
-        score[i : i + BLOCK] = near.max(1)
-        if others:
-            k = min(others, near.shape[1] - 1)
-            score[i : i + BLOCK] -= np.sort(near, 1)[:, -k - 1 : -1].mean(1)
-    return score, index
+    views, rows = np.stack(list(sides(images))), np.arange(len(images))
+    return jpeg(views[rows % 8, rows], quality)
 
 
 @dataclass(frozen=True)
-class Whitening:
-    """Features turned so that the training images spread equally along their first components."""
+class Thresholds:
+    """Scores above which an image counts as a copy, by its class.
 
-    mean: np.ndarray
-    turn: np.ndarray  # (D, components)
+    A threshold is the order statistic that a new negative exceeds with probability `fpr` at most; with
+    fewer than 1 / fpr - 1 negatives it is the highest one, and the rate it holds is 1 / (n + 1). Scores
+    of naevi, which abound, differ from the others' by chance alone: classes with ENOUGH negatives have a
+    threshold of their own, the others have one together.
+    """
+
+    own: dict  # class: its threshold
+    rest: float  # threshold of the other classes
+    fpr: float  # the rate that the coarsest of them holds on unseen lesions
 
     @classmethod
-    def fit(cls, features, components=100):
-        """features: (N, D). At most as many components as half the images can tell."""
-        mean = features.mean(0)
-        _, size, rows = np.linalg.svd(features - mean, full_matrices=False)
-        k = int(min(components, (size > 1e-3 * size[0]).sum(), max(1, len(features) // 2)))
-        return cls(mean, rows[:k].T / size[:k] * np.sqrt(len(features)))
+    def of(cls, scores, classes, fpr=0.01):
+        """scores: (N,) of unseen lesions; classes: (N,). Raises UserError with fewer than two."""
+        scores, classes = np.asarray(scores, float), np.asarray(classes)
+        if len(scores) < 2:
+            raise UserError(f"copies need 2 unseen lesions or more, got {len(scores)}")
+        counts = pd.Series(classes).value_counts()
+        own = {c: scores[classes == c] for c in counts.index[counts >= ENOUGH]}
+        few = scores[~np.isin(classes, list(own))]
+        groups = [*own.values(), few if len(few) > 1 else scores]
+        ranks = [min(int(np.ceil((len(x) + 1) * (1 - fpr) - 1e-9)), len(x)) for x in groups]
+        *limits, rest = (float(np.sort(x)[k - 1]) for x, k in zip(groups, ranks, strict=True))
+        held = max(1 - k / (len(x) + 1) for x, k in zip(groups, ranks, strict=True))
+        return cls(dict(zip(own, limits, strict=True)), rest, held)
 
-    def __call__(self, features):
-        return (features - self.mean) @ self.turn
-
-
-def spread(train_features, features):
-    """Scale of each space: standard deviation of the nearest similarity of images not copied."""
-    train, query = _spaces(train_features), _spaces(features)
-    pairs = zip(train, query, strict=True)
-    return [max(nearest(t[0], q)[0].std(ddof=1), 1e-6) for t, q in pairs]
+    def __call__(self, classes):
+        """Threshold of each image (N,) by its class."""
+        return np.array([self.own.get(c, self.rest) for c in classes])
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A threshold on the score, and what it does on the images it was set with."""
+class Found:
+    """A set of N images, each beside the training image nearest to it."""
 
-    threshold: float
-    auc: Estimate
-    found: float  # share of the positives above the threshold
-    fpr: float  # the rate it holds in expectation: the one asked for, or more if negatives are few
+    score: np.ndarray  # (N,)
+    match: np.ndarray  # (N,) row of that training image in the set of originals
+    limit: np.ndarray  # (N,) score above which an image of this class counts as a copy
+    clusters: np.ndarray  # (N,) ids of what belongs together: photographs of one lesion
 
-
-def _rank(n, fpr):
-    return min(int(np.ceil((n + 1) * (1 - fpr) - 1e-9)), n)
-
-
-def threshold(negative, fpr=0.01):
-    """Score that a new negative exceeds with probability fpr at most, or the highest one seen."""
-    return float(np.sort(negative)[_rank(len(negative), fpr) - 1])
-
-
-def calibrate(positive, negative, fpr=0.01):
-    """Threshold above which a score counts as a copy, at a false-positive rate on new images.
-
-    positive: scores of photographs whose sibling is in the gallery; negative: scores of unseen
-    lesions (validation) against the same gallery. The threshold is the order statistic that a new
-    negative exceeds with probability fpr at most; with n < 1 / fpr - 1 negatives it is the highest
-    one, and the rate it holds is 1 / (n + 1).
-    """
-    positive, negative = np.asarray(positive, float), np.asarray(negative, float)
-    n = len(negative)
-    if len(positive) < 2 or n < 2:
-        raise UserError(
-            f"calibration needs 2 positives and negatives or more, got {len(positive)} and {n}"
-        )
-    limit = threshold(negative, fpr)
-    auc = auc_interval(positive, negative, "same lesion against unseen lesion")
-    return Calibration(limit, auc, float((positive > limit).mean()), 1 - _rank(n, fpr) / (n + 1))
-
-
-def copy_rate(scores, threshold, label="", clusters=None):
-    """Share of the samples whose score lies above the threshold, with Wilson's interval.
-
-    threshold: a number, or one for each sample (calibrated for its class); clusters: (N,) ids of what
-    belongs together (photographs of one lesion), by default each sample is its own.
-    """
-    copied = np.asarray(scores) > np.asarray(threshold)
-    return share_interval(copied, np.arange(copied.size) if clusters is None else clusters, label)
+    @property
+    def share(self):
+        """Share of the images that count as copies (Estimate, Wilson's interval)."""
+        return share_interval(self.score > self.limit, self.clusters)
 
 
 @dataclass(frozen=True)
 class Checker:
     """A calibrated search for copies of one set's train images; made by `checker`."""
 
-    spaces: list  # features of all train images, one array for each space
+    gallery: Gallery  # all train images
     scales: list
     rows: np.ndarray  # their rows in the set
-    limit: Calibration  # of all classes together
-    own: dict  # class: its own threshold, where the class has the negatives for it
-    rest: float  # threshold of the other classes, set on their negatives together
+    thresholds: Thresholds
     found: float  # share of the siblings found at these thresholds
-    fpr: float  # the rate that the coarsest of these thresholds holds on unseen lesions
-    lesions: int  # with a sibling in the gallery, on which the threshold was checked
+    lesions: int  # with a sibling in the gallery, on which the thresholds were checked
+    auc: Estimate  # of the score: these lesions against unseen ones
     pairs: Estimate  # AUC of the similarity: same-lesion pairs against strangers of the same class
-    describe: object
-
-    def thresholds(self, classes):
-        """Threshold of each image (N,) by its class: scores of naevi, which abound, differ by chance."""
-        return np.array([self.own.get(c, self.rest) for c in classes])
 
     def __call__(self, images):
         """(score (N,), row in the set of the nearest train image (N,)) of uint8 images."""
-        score, index = nearest(
-            self.spaces, self.describe(np.asarray(images), True), self.scales, OTHERS
-        )
+        turned = self.gallery.describe(np.asarray(images), True)
+        score, index = nearest(self.gallery.spaces, turned, self.scales, OTHERS)
         return score, self.rows[index]
+
+    def search(self, images, classes, clusters=None):
+        """Found of uint8 images (N,H,H,3) of some classes; without clusters each image is its own."""
+        clusters = np.arange(len(images)) if clusters is None else np.asarray(clusters)
+        return Found(*self(images), self.thresholds(classes), clusters)
+
+    @property
+    def numbers(self):
+        """What the calibration found: {what: number or Estimate}."""
+        return {
+            "AUC of the copy score, originals with a sibling against without": self.auc,
+            "share of originals with a sibling that the copy search finds": self.found,
+            "AUC of the similarity, pairs of one lesion against two": self.pairs,
+            "share of unseen lesions that the thresholds let pass": self.thresholds.fpr,
+        }
+
+    def __str__(self):
+        auc, pairs = (f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" for e in (self.auc, self.pairs))
+        said = (
+            f"The score tells {self.lesions} originals with a sibling in the gallery from originals without one "
+            f"with an AUC of {auc} and finds {self.found:.0%} of them; pair by pair the similarity tells one "
+            f"lesion from two with an AUC of {pairs}. On unseen lesions the thresholds let "
+            f"{self.thresholds.fpr:.1%} pass at most."
+        )
+        more = " So it finds repeated images; a new view of a known lesion it would mostly miss."
+        return said + more * (self.found < 0.5)
 
 
 def _pairs(lesions, classes, seed=0):
@@ -211,26 +140,26 @@ def _pairs(lesions, classes, seed=0):
 def pair_auc(images, lesions, classes, describe, scales):
     """How well the similarity tells two photographs of one lesion from two of different lesions (Estimate)."""
     lesions = np.asarray(lesions)
-    a, b, c = _pairs(lesions, np.asarray(classes))
-    turned = _spaces(describe(images[a], True))
+    first, sibling, stranger = _pairs(lesions, np.asarray(classes))
+    turned = unit(describe(images[first], True))
 
     def likeness(rows):
-        flat = _spaces(describe(images[rows]))
-        return sum((x * y[0]).sum(2) / s for x, y, s in zip(turned, flat, scales, strict=True)).max(
-            0
-        )
+        flat = unit(describe(images[rows]))
+        spaces = zip(turned, flat, scales, strict=True)
+        return sum((x * y[0]).sum(2) / scale for x, y, scale in spaces).max(0)
 
-    same, strange = likeness(b), likeness(c)
-    value = lambda keep: auc_interval(same[keep], strange[keep]).value  # noqa: E731
-    return jackknife(
-        value, make_groups(lesions[a]), "pairs of one lesion against pairs of two", len(a)
-    )
+    same, strange = likeness(sibling), likeness(stranger)
+
+    def value(keep):
+        return auc_interval(same[keep], strange[keep]).value
+
+    groups = make_groups(lesions[first])
+    return jackknife(value, groups, "pairs of one lesion against pairs of two", len(first))
 
 
 def checker(images, records, encode):
     """Calibrate on a set: one photograph of each train lesion that has several is asked for its
-    siblings (positives), validation images are asked for anything (negatives). The search itself
-    then sees all train images.
+    siblings, validation images are asked for anything. The search itself then sees all train images.
 
     images: uint8 (N,H,H,3); records: its table; encode: images -> features. Raises UserError where
     fewer than eight lesions have a second photograph.
@@ -243,25 +172,65 @@ def checker(images, records, encode):
         raise UserError(
             f"only {len(query)} train lesions have a second photograph: too few to calibrate copies"
         )
-    plain = describe(images[train], encode)
-    white = [Whitening.fit(x) for x in plain]
-
-    def turn(x, turned=False):
-        return [w(f) for w, f in zip(white, describe(x, encode, turned), strict=True)]
-
-    whole = [w(f) for w, f in zip(white, plain, strict=True)]
+    gallery = Gallery.of(images[train], encode)
     others = np.flatnonzero(~np.isin(train, query))
-    spaces = [x[others] for x in whole]
-    sibling, unseen = (turn(images[x], True) for x in (query, held))
+    spaces = [x[others] for x in gallery.spaces]
+    sibling, unseen = (gallery.describe(images[rows], True) for rows in (query, held))
     scales = spread(spaces, unseen)
     positive, negative = (nearest(spaces, x, scales, OTHERS)[0] for x in (sibling, unseen))
-    limit = calibrate(positive, negative)
-    counts = pd.Series(classes[held]).value_counts()
-    own = {c: threshold(negative[classes[held] == c]) for c in counts.index[counts >= ENOUGH]}
-    few = negative[~np.isin(classes[held], list(own))]
-    rest, n = (threshold(few), len(few)) if len(few) > 1 else (limit.threshold, len(negative))
-    applied = np.array([own.get(c, rest) for c in classes[query]])
-    fpr = max(1 - _rank(k, 0.01) / (k + 1) for k in (n, *counts[counts >= ENOUGH]))
-    pairs = pair_auc(images[train], lesions[train], classes[train], turn, scales)
-    found = float((positive > applied).mean())
-    return Checker(whole, scales, train, limit, own, rest, found, fpr, len(query), pairs, turn)
+    thresholds = Thresholds.of(negative, classes[held])
+    return Checker(
+        gallery,
+        scales,
+        train,
+        thresholds,
+        float((positive > thresholds(classes[query])).mean()),
+        len(query),
+        auc_interval(positive, negative, "same lesion against unseen lesion"),
+        pair_auc(images[train], lesions[train], classes[train], gallery.describe, scales),
+    )
+
+
+def search(near, compared, sets):
+    """{set: Found} of original test images (CHANCE), of samples, and of copies made on purpose (PLANTED).
+
+    near: a Checker; compared: a Compared, of which `sets` are the samples {name: uint8 (M,H,W,3)}. As
+    many images of each class are searched as test images are there for them.
+    """
+    take, target, table = compared.take, compared.target, compared.records
+    classes = compared.labels[take]  # the test images were chosen in the same order of classes
+    order = np.random.default_rng(compared.seed).permutation(len(near.rows))
+    copied = near.rows[order[: len(take)]]
+    return {
+        CHANCE: near.search(compared.images[target], classes, table.lesion_id.to_numpy()[target]),
+        **{name: near.search(images[take], classes) for name, images in sets.items()},
+        PLANTED: near.search(planted(compared.images[copied]), table.dx.to_numpy()[copied]),
+    }
+
+
+def shares(found, compared, sets):
+    """Table of `search`: the share counted as copies, and the share of originals with a sample near (k = 5)."""
+    rows = {name: {SHARE: x.share} for name, x in found.items()}
+    for name, images in sets.items():
+        real, fake = compared.real, compared.samples(images)
+        near = prdc_with_interval(real.features, fake.features, real.groups, fake.groups)
+        rows[name]["coverage"] = near["coverage"]
+    return frame("images", rows)
+
+
+def nearest_pairs(found, compared, images, n=7):
+    """The n samples of highest score: ([samples, the train images nearest to them], table of these pairs).
+
+    images: uint8 (M,H,W,3) samples of compared's plan, of which `found` is the search.
+    """
+    order = np.argsort(-found.score)[:n]
+    rows, match = compared.take[order], found.match[order]
+    pairs = pd.DataFrame(
+        {
+            "file": compared.meta.file_name.to_numpy()[rows],
+            "nearest": compared.records.image_id.to_numpy()[match],
+            "score": found.score[order],
+            "threshold": found.limit[order],
+        }
+    )
+    return [images[rows], compared.images[match]], pairs

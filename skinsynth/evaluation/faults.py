@@ -9,6 +9,8 @@ from ..data import hairtest
 from ..interpolation.inpaint import inpaint
 from ..numerics.pixels import jpeg
 
+# Faults of pixels: uint8 images (N,H,W,3) in and out. rng: a generator; masks: of the lesions, (N,H,W).
+
 
 def _grey(images, change):
     return np.clip(np.rint(images + change), 0, 255).astype(np.uint8)
@@ -20,6 +22,10 @@ def blur(x, sigma, **_):
 
 def noise(x, sd, rng, **_):
     return _grey(x, rng.normal(0, sd, x.shape))
+
+
+def jpeg_loss(x, loss, **_):
+    return jpeg(x, 100 - loss)
 
 
 def blocks(x, step, rng, **_):
@@ -38,6 +44,10 @@ def contrast(x, percent, **_):
     return _grey(mean + (1 - percent / 100) * (x - mean), 0)
 
 
+def hairs(x, number, **_):
+    return hairtest.draw(x, number={4: "few", 16: "many"}[number]).images
+
+
 def lesions_moved(x, percent, rng, masks, **_):
     """A share of the images shows another image's lesion on its own pseudo-normal skin."""
     out, order = x.copy(), rng.permutation(len(x))
@@ -48,10 +58,49 @@ def lesions_moved(x, percent, rng, masks, **_):
     return out
 
 
+# Faults of the choice: n rows of a pool with classes y, whose first n are the faultless set. odd: (n,)
+# how far each of these lies from its class's mean picture.
+
+
+def _drawn(wanted, n, rng):
+    """Rows of the faultless set that are wanted, filled up to n from the rest of the pool."""
+    stay, more = np.flatnonzero(wanted[:n]), n + np.flatnonzero(wanted[n:])
+    return np.concatenate([stay, rng.permutation(more)[: n - len(stay)]])
+
+
+def melanoma_missing(y, n, _, rng, odd):
+    return _drawn(y != "mel", n, rng)
+
+
+def melanoma_only(y, n, _, rng, odd):
+    return _drawn(y == "mel", n, rng)
+
+
+def part_repeated(y, n, percent, rng, odd):
+    """Any part of the images, repeated to the same number."""
+    return np.resize(rng.permutation(n)[: max(2, round(n * (1 - percent / 100)))], n)
+
+
+def typical(y, n, percent, rng, odd):
+    """Of each class those nearest to its mean picture, repeated to the class's number."""
+    out, y = np.empty(n, int), y[:n]
+    for c in np.unique(y):
+        own = np.flatnonzero(y == c)
+        near = own[np.argsort(odd[own], kind="stable")]
+        out[own] = np.resize(near[: max(2, round(len(own) * (1 - percent / 100)))], len(own))
+    return out
+
+
+def labels_mixed(y, percent, rng):
+    """Some of the labels (N,) change places."""
+    out, part = y.copy(), np.flatnonzero(rng.random(len(y)) < percent / 100)
+    out[part] = rng.permutation(y[part])
+    return out
+
+
 @dataclass(frozen=True)
 class Fault:
-    """One kind of fault. `change` alters pixels; `rows` picks images of the pool, whose first n are the
-    faultless set; `labels` renames them."""
+    """One kind of fault, which alters pixels (`change`), chooses images (`rows`) or renames them (`labels`)."""
 
     property: str
     unit: str
@@ -62,88 +111,33 @@ class Fault:
     labels: object = None
 
 
-def _mixed(y, percent, rng):
-    out, part = y.copy(), np.flatnonzero(rng.random(len(y)) < percent / 100)
-    out[part] = rng.permutation(y[part])
-    return out
-
-
-def _drawn(first, pool, n, rng):
-    """Rows of the faultless set that stay, filled up to n from the rest of the pool."""
-    stay, more = np.flatnonzero(first), n + np.flatnonzero(pool[n:])
-    return np.concatenate([stay, rng.permutation(more)[: n - len(stay)]])
-
-
-def _typical(y, percent, odd):
-    """Of each class those nearest to its mean picture, repeated to the class's number."""
-    out = np.empty(len(y), int)
-    for c in np.unique(y):
-        own = np.flatnonzero(y == c)
-        near = own[np.argsort(odd[own], kind="stable")]
-        out[own] = np.resize(near[: max(2, round(len(own) * (1 - percent / 100)))], len(own))
-    return out
-
-
+GREY, SHARE, LOST, CLASS = "grey levels", "% of images", "% left out", "class"
 FAULTS = {
     "blur": Fault("detail", "px", (0.5, 0.7, 1.0, 2.0), "a blur of {:g} px", blur),
-    "noise": Fault("detail", "grey levels", (4, 12), "noise of {:g} grey levels", noise),
+    "noise": Fault("detail", GREY, (4, 12), "noise of {:g} grey levels", noise),
     "JPEG": Fault(
-        "detail",
-        "below quality 100",
-        (20, 60),
-        "JPEG {:g} below quality 100",
-        lambda x, loss, **_: jpeg(x, 100 - loss),
+        "detail", "below quality 100", (20, 60), "JPEG {:g} below quality 100", jpeg_loss
     ),
-    "blocks": Fault("detail", "grey levels", (4, 12), "blocks of {:g} grey levels", blocks),
-    "colour shift": Fault(
-        "colour", "grey levels", (4, 8, 16), "a shift of {:g} grey levels", colour_shift
-    ),
+    "blocks": Fault("detail", GREY, (4, 12), "blocks of {:g} grey levels", blocks),
+    "colour shift": Fault("colour", GREY, (4, 8, 16), "a shift of {:g} grey levels", colour_shift),
     "contrast": Fault("colour", "% lost", (10, 30), "{:g} % less contrast", contrast),
-    "hair": Fault(
-        "hair",
-        "hairs",
-        (4, 16),
-        "{:g} hairs",
-        lambda x, n, **_: hairtest.draw(x, number={4: "few", 16: "many"}[n]).images,
-    ),
+    "hair": Fault("hair", "hairs", (4, 16), "{:g} hairs", hairs),
     "lesions moved": Fault(
-        "structure",
-        "% of images",
-        (50, 100),
-        "lesions moved in {:g} % of the images",
-        lesions_moved,
+        "structure", SHARE, (50, 100), "lesions moved in {:g} % of the images", lesions_moved
     ),
     "melanoma missing": Fault(
-        "variety",
-        "class",
-        (1,),
-        "that melanoma is missing",
-        rows=lambda y, n, _, rng, odd: _drawn(y[:n] != "mel", y != "mel", n, rng),
+        "variety", CLASS, (1,), "that melanoma is missing", rows=melanoma_missing
     ),
     "melanoma only": Fault(
-        "variety",
-        "class",
-        (1,),
-        "that there is melanoma only",
-        rows=lambda y, n, _, rng, odd: _drawn(y[:n] == "mel", y == "mel", n, rng),
+        "variety", CLASS, (1,), "that there is melanoma only", rows=melanoma_only
     ),
     "a part many times": Fault(
-        "variety",
-        "% left out",
-        (50, 90),
-        "the loss of any {:g} % of the images",
-        rows=lambda y, n, percent, rng, odd: np.resize(
-            rng.permutation(n)[: max(2, round(n * (1 - percent / 100)))], n
-        ),
+        "variety", LOST, (50, 90), "the loss of any {:g} % of the images", rows=part_repeated
     ),
     "typical ones only": Fault(
-        "variety",
-        "% left out",
-        (50, 75),
-        "the loss of the {:g} % least typical images",
-        rows=lambda y, n, percent, rng, odd: _typical(y[:n], percent, odd[:n]),
+        "variety", LOST, (50, 75), "the loss of the {:g} % least typical images", rows=typical
     ),
     "labels mixed": Fault(
-        "class", "% of images", (10, 25, 50), "{:g} % of the labels mixed", labels=_mixed
+        "class", SHARE, (10, 25, 50), "{:g} % of the labels mixed", labels=labels_mixed
     ),
 }

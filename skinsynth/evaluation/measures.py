@@ -17,9 +17,8 @@ COLOURS = ("L mean", "a mean", "b mean", "L sd", "a sd", "b sd")
 def _pair(a, b):
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.dtype != np.uint8 or b.dtype != np.uint8:
-        raise UserError(
-            f"images differ: {a.shape} {a.dtype} and {b.shape} {b.dtype}; give uint8 of one shape"
-        )
+        kinds = f"{a.shape} {a.dtype} and {b.shape} {b.dtype}"
+        raise UserError(f"images differ: {kinds}; give uint8 of one shape")
     return a, b
 
 

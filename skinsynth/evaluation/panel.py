@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.store import code_hash, stage
+from ..core.code import code_hash
+from ..core.store import stage
 from ..diffusion.vae import round_trip
 from ..networks.classifiers import in_batches
 from ..networks.published import SIDE, EfficientNet, inception
@@ -16,11 +17,8 @@ from . import metrics
 
 BATCH = 256  # images measured before they are written
 WIDTH = 1280  # of EfficientNet's features
-NAMES = (
-    "FD-EfficientNet",
-    "KD-EfficientNet",
-    "score-EfficientNet",
-)  # only Inception's are FID, KID and IS
+# only Inception's are FID, KID and IS
+NAMES = ("FD-EfficientNet", "KD-EfficientNet", "score-EfficientNet")
 DISTANCES = (metrics.frechet_distance, metrics.kid)
 
 
@@ -66,7 +64,7 @@ class Judge:
         parts = (measure(images[i : i + BATCH]) for i in range(0, len(images), BATCH))
         if not self.folder:
             return np.concatenate(list(parts))
-        key = f"{NETWORKS[network].digest} {SIDE} {code_hash('panel')}"
+        key = f"{NETWORKS[network].digest} {SIDE} {code_hash('evaluation.panel')}"
         path = self.folder / f"{content_hash(images, key)}.npy"
         return load_array(path) if path.exists() else stream_array(path, len(images), parts)
 
@@ -116,30 +114,55 @@ def floors(judge, images, records, real, train, vae, seed=0):
     }
 
 
+def equal_numbers(real, fake, seed=0):
+    """Two Features cut to equal numbers of each class: (real, fake).
+
+    A fake set of one class only is held against as many images of all classes.
+    """
+    if len(np.unique(fake.labels)) == 1:
+        n = min(len(real.labels), len(fake.labels))
+        some = np.random.default_rng(seed).permutation(len(real.labels))[:n]
+        return real[some], fake[:n]
+    same, fewer = matched(real.labels, fake.labels, seed)
+    return real[same], fake[fewer]
+
+
 def floor_rows(judge, real, floors, seed=0):
     """Their rows of a table, at equal numbers."""
-    rows = []
-    for name, floor in floors.items():
-        same, fewer = matched(real.labels, floor.labels, seed)
-        rows.append(row(judge, name, real[same], floor[fewer]))
-    return rows
+    pairs = {name: equal_numbers(real, floor, seed) for name, floor in floors.items()}
+    return [row(judge, name, *pair) for name, pair in pairs.items()]
 
 
-def _row(names, real, fake):
-    distance, kernel, score = names
-    args = (real.features, fake.features, real.groups, fake.groups)
-    return {
-        distance: stats.within(metrics.with_interval(metrics.frechet_distance, *args), 0, np.inf),
-        kernel: metrics.with_interval(metrics.kid, *args),
-        score: metrics.inception_score_interval(fake.probabilities, fake.groups),
-    }
+def of_features(metric, least=-np.inf):
+    """A metric of two arrays of features as one of two Features, with its interval, none of it below `least`."""
+
+    def measure(real, fake):
+        args = real.features, fake.features, real.groups, fake.groups
+        return stats.within(metrics.with_interval(metric, *args), least, np.inf)
+
+    return measure
+
+
+def score(real, fake):
+    """How surely the network names the fake images, and how many names there are; no originals are needed."""
+    return metrics.inception_score_interval(fake.probabilities, fake.groups)
+
+
+# the columns of Tables 2 and 5: {name: (name where Inception measures, metric of two Features)};
+# one line here adds a metric to both tables
+METRICS = {
+    NAMES[0]: ("FID", of_features(metrics.frechet_distance, least=0)),
+    NAMES[1]: ("KID", of_features(metrics.kid)),
+    NAMES[2]: ("IS", score),
+}
 
 
 def row(judge, name, real, fake):
-    """One row of a table: distances and scores of `fake` against `real`, with intervals."""
-    found = _row(judge.names, real, fake)
+    """One row of a table: METRICS of `fake` against `real`, then precision to coverage, with intervals."""
+    found = {own: metric(real, fake) for own, (_, metric) in METRICS.items()}
     if fake.inception:
-        found |= _row(("FID", "KID", "IS"), real.inception, fake.inception)
+        beside = real.inception, fake.inception
+        found |= {theirs: metric(*beside) for theirs, metric in METRICS.values()}
     found |= metrics.prdc_with_interval(real.features, fake.features, real.groups, fake.groups)
     return {"model": name, "n": len(fake.labels)} | stats.columns(found)
 
@@ -150,45 +173,21 @@ def parts(table):
     return table.drop(columns=shares), table[["model", "n", *shares]]
 
 
+def _beside(real, a, b):
+    """What the differences of `metrics` are given."""
+    return real.features, a.features, b.features, real.groups, a.groups, b.groups
+
+
 def fd_difference(real, a, b, label=""):
     """Frechet distance of a minus that of b to the same real images, over the same groups."""
     return metrics.difference_with_interval(
-        metrics.frechet_distance,
-        real.features,
-        a.features,
-        b.features,
-        real.groups,
-        a.groups,
-        b.groups,
-        label,
+        metrics.frechet_distance, *_beside(real, a, b), label=label
     )
 
 
-def excess_share(real, fake, floor, far, seed=0):
-    """Of the way from the floor to a set that is plainly wrong, how much lies between real and fake.
-
-    (FD(fake) - FD(floor)) / (FD(far) - FD(floor)), all to `real`: 0 is as near as other originals, 1
-    as far as `far`. All sets are cut to equal numbers, since the distance's bias depends on them;
-    real and fake have the same classes in the same order (`matched`). Jackknife over the groups of
-    all four sets.
-    """
-    same, fewer = matched(real.labels, floor.labels, seed)
-    n, rng = min(len(fewer), len(far.labels)), np.random.default_rng([seed, 1])
-    cut = rng.permutation(len(fewer))[:n]
-    sets = (
-        real[same[cut]],
-        fake[same[cut]],
-        floor[fewer[cut]],
-        far[rng.permutation(len(far.labels))[:n]],
-    )
-    ends = np.cumsum([len(x.labels) for x in sets])[:-1]
-
-    def statistic(keep):
-        own, *others = (x.features[k] for x, k in zip(sets, np.split(keep, ends), strict=True))
-        a, b, c = (metrics.frechet_distance(own, other) for other in others)
-        return (a - b) / (c - b)
-
-    return stats.jackknife(statistic, np.concatenate([x.groups for x in sets]), n=n)
+def recall_difference(real, a, b):
+    """Recall of a minus that of b (k = 5): the share of the real images that lie among the fakes."""
+    return metrics.prdc_difference(*_beside(real, a, b))["recall"]
 
 
 def is_ratio(a, b, label=""):

@@ -14,18 +14,9 @@ from ..core.store import atomic, read_json, write_csv, write_json
 from ..diffusion import architecture
 from . import grids, plots
 
-DRAWINGS = {
-    f.__name__: f
-    for f in (
-        architecture.draw,
-        grids.grid,
-        grids.slider,
-        plots.curves,
-        plots.forest,
-        plots.heatmaps,
-        plots.scatter,
-    )
-}
+_FUNCTIONS = (architecture.draw, grids.grid, grids.slider)
+_FUNCTIONS += (plots.curves, plots.forest, plots.heatmaps, plots.scatter)
+DRAWINGS = {function.__name__: function for function in _FUNCTIONS}
 
 
 def keep(folder, name, draw, data=None, images=None, photographs=False, **words):
@@ -35,39 +26,28 @@ def keep(folder, name, draw, data=None, images=None, photographs=False, **words)
     the words. images: rows of uint8 images (H,W[,3]) of one size, None for a gap; photographs: bool,
     which of them show a photograph or a picture that a model made of one, broadcast to (rows, columns).
     """
-    recipe = dict(
-        draw=draw.__name__,
-        words=json.loads(json.dumps(words, default=lambda number: number.tolist())),
-    )
+    plain = json.dumps(words, default=lambda number: number.tolist())
+    recipe = dict(draw=draw.__name__, words=json.loads(plain))
     if data is not None:
         write_csv(folder / f"{name}.csv", data)
     if images is not None:
         columns = max(map(len, images))
         cells = [[*row, *[None] * (columns - len(row))] for row in images]
-        height, width = next(im.shape[:2] for row in cells for im in row if im is not None)
-        blank = np.full((height, width, 3), 255, np.uint8)
-        pictures = np.array(
-            [[blank if im is None else grids.frame(im) for im in row] for row in cells]
-        )
+        blank = next(np.full_like(grids.frame(im), 255) for im in sum(cells, []) if im is not None)
         gaps = np.array([[im is None for im in row] for row in cells])
         flags = np.broadcast_to(photographs, gaps.shape) & ~gaps
-        recipe["tiles"] = dict(
-            rows=len(cells),
-            columns=columns,
-            gaps=np.argwhere(gaps).tolist(),
-            photographs=np.argwhere(flags).tolist(),
-            withheld=[],
-        )
-        write_tiles(folder, name, pictures)
+        places = dict(gaps=np.argwhere(gaps).tolist(), photographs=np.argwhere(flags).tolist())
+        recipe["tiles"] = dict(rows=len(cells), columns=columns, withheld=[], **places)
+        pictures = [[blank if im is None else grids.frame(im) for im in row] for row in cells]
+        write_tiles(folder, name, np.array(pictures))
     write_json(folder / "source" / f"{name}.json", recipe)
 
 
 def write_tiles(folder, name, pictures):
     """Write uint8 images (rows, columns, H, W, 3) as one picture, source/`<name>.png`."""
+    whole = np.concatenate([np.concatenate(list(row), 1) for row in pictures])
     with atomic(folder / "source" / f"{name}.png") as part:
-        Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in pictures])).save(
-            part, optimize=True
-        )
+        Image.fromarray(whole).save(part, optimize=True)
 
 
 def tiles(folder, name):
@@ -87,9 +67,8 @@ def draw(folder, name, function=None):
     recipe = read_json(folder / "source" / f"{name}.json")
     function = function or DRAWINGS.get(recipe["draw"])
     if function is None:
-        raise UserError(
-            f"{folder / 'source' / name}.json: drawn by {recipe['draw']!r}, which is not in drawings.DRAWINGS"
-        )
+        wrong = f"drawn by {recipe['draw']!r}, which is not in drawings.DRAWINGS"
+        raise UserError(f"{folder / 'source' / name}.json: {wrong}")
     given = dict(recipe["words"])
     if shape := recipe.get("tiles"):
         given["images"] = [list(row) for row in tiles(folder, name)]

@@ -57,10 +57,11 @@ def grid(images, rows=(), columns=(), cell=1.1, circles=()):
     rows, columns: labels (a line break is kept); cell: wanted side in inches; circles: regions to
     mark, each (row, column, x, y, radius) in pixels of the image. Returns a Figure.
     """
-    images = [[im if im is None or im is WITHHELD else frame(im) for im in row] for row in images]
     wide = max(map(len, images))
-    sizes = [im.shape[:2] for row in images for im in row if im is not None and im is not WITHHELD]
-    height, width = sizes[0] if sizes else (64, 64)
+    shapes = [
+        np.shape(im)[:2] for row in images for im in row if im is not None and im is not WITHHELD
+    ]
+    height, width = shapes[0] if shapes else (64, 64)
     left = 18 + 20 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
     top, gap = 51 * max((str(c).count("\n") + 1 for c in columns), default=0), 12
     room = min(cell * DPI, (PAGE * DPI - left) / wide - gap)
@@ -72,17 +73,8 @@ def grid(images, rows=(), columns=(), cell=1.1, circles=()):
         for c in range(wide):
             x, y = left + c * (w + gap), size[1] - top - (r + 1) * (h + gap) + gap
             axes = figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
-            axes.axis("off")
-            if c < len(row) and row[c] is WITHHELD:
-                _withheld(axes)
-            elif c < len(row) and row[c] is not None:
-                axes.imshow(row[c], interpolation="none", aspect="auto")
-            for x_, y_, radius in (
-                mark[2:] for mark in circles if tuple(mark[:2]) == (r, c) and row[c] is not WITHHELD
-            ):
-                axes.add_patch(
-                    Circle((x_, y_), radius, fill=False, edgecolor="#D55E00", linewidth=1.4)
-                )
+            marks = [mark[2:] for mark in circles if tuple(mark[:2]) == (r, c)]
+            _cell(axes, row[c] if c < len(row) else None, marks)
             if r == 0 and c < len(columns):
                 axes.set_title(columns[c], fontsize=8, loc="center", pad=2)
             if c == 0 and r < len(rows):
@@ -91,29 +83,26 @@ def grid(images, rows=(), columns=(), cell=1.1, circles=()):
     return figure
 
 
+def _cell(axes, image, marks):
+    """Draw an image of a grid, with circles (x, y, radius) around the marked regions."""
+    axes.axis("off")
+    if image is WITHHELD:
+        _withheld(axes)
+        return
+    if image is not None:
+        axes.imshow(frame(image), interpolation="none", aspect="auto")
+    for x, y, radius in marks:
+        ring = Circle((x, y), radius, fill=False, edgecolor="#D55E00", linewidth=1.4)
+        axes.add_patch(ring)
+
+
 def _withheld(axes):
     """An empty frame in the place of a photograph."""
-    axes.add_patch(
-        Rectangle(
-            (0, 0),
-            1,
-            1,
-            transform=axes.transAxes,
-            facecolor="#EEEEEE",
-            edgecolor="#888888",
-            linewidth=0.6,
-        )
-    )
-    axes.text(
-        0.5,
-        0.5,
-        "photograph,\nnot published",
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        fontsize=4.5,
-        color="#444444",
-    )
+    place = {"transform": axes.transAxes}
+    look = {"facecolor": "#EEEEEE", "edgecolor": "#888888", "linewidth": 0.6}
+    axes.add_patch(Rectangle((0, 0), 1, 1, **look, **place))
+    words = {"ha": "center", "va": "center", "fontsize": 4.5, "color": "#444444"}
+    axes.text(0.5, 0.5, "photograph,\nnot published", **words, **place)
 
 
 def slider(images, label, values, alt, start=0):

@@ -16,6 +16,7 @@ def curves(
     y,
     by=None,
     band=None,
+    dotted=None,
     bars=False,
     marked=(),
     diagonal=False,
@@ -27,7 +28,7 @@ def curves(
 ):
     """Lines of y against x, one for each value of `by`, in the order of the table.
 
-    band: column of half widths drawn as a shade; bars: draw "<y> low" and "<y> high" as bars; marked:
+    band: column of half widths drawn as a shade; dotted: a second column, drawn dotted in the line's colour; bars: draw "<y> low" and "<y> high" as bars; marked:
     values of x with a mark of their own; diagonal: a dotted line y = x; size in inches.
     """
     figure, axes = plt.subplots(figsize=size)
@@ -43,6 +44,8 @@ def curves(
             )
         else:
             axes.plot(line[x], line[y], **style)
+        if dotted:
+            axes.plot(line[x], line[dotted], ":", color=axes.lines[-1].get_color())
         if band:
             axes.fill_between(line[x], line[y] - line[band], line[y] + line[band], alpha=0.2)
         own = line[line[x].isin(marked)]

@@ -37,9 +37,8 @@ def _surroundings(image, area, sigma):
 
 def _grain(image, area, seed):
     """Fine structure of the skin around, dealt out anew: float32 (H, W, 3)."""
-    skin = (image - _surroundings(image, area, 1.5))[
-        ~area
-    ]  # a plain blur would take the lesion's edge for grain
+    # a plain blur would take the lesion's edge for grain
+    skin = (image - _surroundings(image, area, 1.5))[~area]
     dealt = skin[np.random.default_rng(seed).integers(0, len(skin), image.shape[:2])]
     dealt = cv2.GaussianBlur(dealt, (0, 0), 0.7)
     return dealt / np.maximum(dealt.std((0, 1)), 1e-6) * skin.std(0)
@@ -48,10 +47,8 @@ def _grain(image, area, seed):
 def telea(image, area):
     """Fast marching from the rim inwards (Telea 2004), smoothed, with the grain of the skin."""
     radius = max(2, image.shape[0] // 16)
-    filled = cv2.inpaint(image, area.astype(np.uint8) * 255, radius, cv2.INPAINT_TELEA).astype(
-        np.float32
-    )
-    smooth = cv2.GaussianBlur(filled, (0, 0), max(1.0, image.shape[0] / 24))
+    filled = cv2.inpaint(image, area.astype(np.uint8) * 255, radius, cv2.INPAINT_TELEA)
+    smooth = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), max(1.0, image.shape[0] / 24))
     return smooth + _grain(image, area, int(area.sum()))
 
 
@@ -60,9 +57,8 @@ def harmonic(image, area):
     sigma = max(1.0, image.shape[0] / 32)
     rim = _surroundings(image, area, sigma)  # a single pixel of the rim would leave a streak
     n, (h, w) = int(area.sum()), area.shape
-    number = np.full(
-        (h + 2, w + 2), -2
-    )  # -2: off the image, -1: skin, else an unknown of the system
+    # number of the unknown of each pixel; -1: known skin, -2: off the image
+    number = np.full((h + 2, w + 2), -2)
     number[1:-1, 1:-1] = np.where(area, 0, -1)
     number[1:-1, 1:-1][area] = np.arange(n)
     colours = np.pad(rim, ((1, 1), (1, 1), (0, 0)))
@@ -105,6 +101,11 @@ def best():
     return "telea" if isinstance(find("lama"), NotComputed) else "lama"
 
 
+def available():
+    """Names of the methods whose weights are there."""
+    return [name for name in INPAINTERS if name != "lama" or best() == "lama"]
+
+
 def inpaint(image, mask, method="telea"):
     """Pseudo-normal skin: `image` with the lesion under `mask` painted over.
 
@@ -117,6 +118,11 @@ def inpaint(image, mask, method="telea"):
     if not mask.any() or (area | rim).mean() > FULL:
         return image.copy()
     return blend(image, INPAINTERS[method](image, area | rim), area & ~rim)
+
+
+def inpaint_all(images, masks, method):
+    """`inpaint` of each of some images (N,H,W,3) under its own mask (N,H,W)."""
+    return np.stack([inpaint(x, m, method) for x, m in zip(images, masks, strict=True)])
 
 
 def vignette(image):
@@ -143,19 +149,14 @@ def repaint(pipe, images, masks, seed=0, steps=16, batch=64):
     areas = np.stack([dilate(m) for m in masks])
     out = []
     for i in range(0, len(images), batch):
-        x, area = (
-            to_tensor(images[i : i + batch]).to(device()),
-            torch.from_numpy(areas[i : i + batch]),
-        )
+        x = to_tensor(images[i : i + batch]).to(device())
+        area = torch.from_numpy(areas[i : i + batch])
         z = pipe.latent_format.encode(pipe.vae, x)
         cells = F.adaptive_max_pool2d(area[:, None].float(), z.shape[-1]) == 0
         seeds = [seed + k for k in range(i, i + len(x))]
         out.append(pipe(["none"] * len(x), seeds, guidance_scale=1, steps=steps, keep=(z, cells)))
-    filled = np.concatenate(out).astype(np.float32)
-    usable = [m.any() and a.mean() <= FULL for m, a in zip(masks, areas, strict=True)]
-    return np.stack(
-        [
-            blend(*row) if use else row[0]
-            for use, *row in zip(usable, images, filled, areas, strict=True)
-        ]
-    )
+    made = np.array(images)
+    for k, filled in enumerate(np.concatenate(out).astype(np.float32)):
+        if masks[k].any() and areas[k].mean() <= FULL:
+            made[k] = blend(images[k], filled, areas[k])
+    return made

@@ -11,7 +11,7 @@ from ..core.store import read_json, stage
 from ..diffusion.pipeline import write_folder
 from ..diffusion.vae import decode, encode, load_vae
 from ..numerics.arrays import load_array, save_array
-from .inpaint import FULL, dilate, inpaint
+from .inpaint import FULL, dilate, inpaint_all
 from .segment import load_segmenter, segment
 
 ALPHAS = tuple(round(0.1 * k, 1) for k in range(11))
@@ -28,8 +28,12 @@ def slerp(normal, lesion, alpha):
     a, b = normal.flatten(1), lesion.flatten(1)
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
     angle = cosine.acos().view(-1, *[1] * (normal.ndim - 1))
-    weight = lambda s: torch.where(angle < 1e-4, s, (s * angle).sin() / angle.sin().clamp_min(1e-9))  # noqa: E731
     one = torch.ones_like(angle)
+
+    def weight(share):
+        turned = (share * angle).sin() / angle.sin().clamp_min(1e-9)
+        return torch.where(angle < 1e-4, share, turned)
+
     return weight((1 - alpha) * one) * normal + weight(alpha * one) * lesion
 
 
@@ -40,14 +44,10 @@ def ends(vae, segmenter, images, inpainter, masks=None):
     latents of these, latents of the images, function of latents -> uint8 images).
     """
     masks = segment(load_segmenter(segmenter), images) if masks is None else masks
-    normal = np.stack([inpaint(x, m, inpainter) for x, m in zip(images, masks, strict=True)])
+    normal = inpaint_all(images, masks, inpainter)
     model, latent_format = load_vae(vae)
-    return (
-        masks,
-        normal,
-        *(encode(model, latent_format, x) for x in (normal, images)),
-        partial(decode, model, latent_format),
-    )
+    latents = (encode(model, latent_format, x) for x in (normal, images))
+    return masks, normal, *latents, partial(decode, model, latent_format)
 
 
 @stage("interpolation")
@@ -73,15 +73,12 @@ def partly_interpolated(out, *, vae, segmenter, samples, rows, alphas, inpainter
 
     alphas take turns over the rows; metadata.csv names them.
     """
-    pixels, meta = (
-        np.array(load_array(samples / "images.npy")),
-        pd.read_csv(samples / "metadata.csv"),
-    )
+    pixels = np.array(load_array(samples / "images.npy"))
+    meta = pd.read_csv(samples / "metadata.csv")
     turn = np.asarray(alphas)[np.arange(len(rows)) % len(alphas)]
     *_, normal, lesion, back = ends(vae, segmenter, pixels[rows], inpainter)
-    pixels[rows] = back(
-        lerp(normal, lesion, torch.tensor(turn, dtype=lesion.dtype).view(-1, 1, 1, 1))
-    )
+    own = torch.tensor(turn, dtype=lesion.dtype).view(-1, 1, 1, 1)
+    pixels[rows] = back(lerp(normal, lesion, own))
     meta["alpha"] = meta["alpha"].astype(float)
     meta.loc[rows, "alpha"] = turn
     write_folder(out, len(pixels), [pixels], meta, read_json(samples / "provenance.json"))
@@ -103,33 +100,3 @@ def of_image(image, mask, alphas, *, vae, segmenter, inpainter):
         )
     path = {f"alpha_{a:g}": back(lerp(*latents, a))[0] for a in alphas}
     return dict(image=image, mask=masks[0].astype(np.uint8) * 255, inpainted=normal[0]) | path
-
-
-def spread_of_paths(features):
-    """Variance of embeddings along paths (seeds, points, D): (between the seeds' means, within the seeds).
-
-    Traces of covariances; the within part is the mean over the seeds. One seed alone has no between.
-    """
-    between = features.mean(1).var(0, ddof=1).sum() if len(features) > 1 else np.nan
-    return float(between), float(features.var(1, ddof=1).sum(1).mean())
-
-
-def variance(features, rows=slice(None)):
-    """Trace of the covariance of L2-normalised embeddings (N,D)."""
-    x = features[rows]
-    return float(x.var(0, ddof=1).sum())
-
-
-def variance_test(random, mixed, draws=2000, seed=0):
-    """Permutation test over source seeds of var(mixed) - var(random); returns (difference, p).
-
-    random, mixed: (N,D) embeddings, row k of both from source seed k. Under the null a seed's two
-    versions are exchangeable, so whole seeds are swapped. Two-sided, with the +1 correction.
-    """
-    seen = variance(mixed) - variance(random)
-    rng = np.random.default_rng(seed)
-    both = np.stack([random, mixed])
-    flips = rng.integers(0, 2, (draws, len(random)))
-    rows = np.arange(len(random))
-    null = [variance(both[1 - f, rows]) - variance(both[f, rows]) for f in flips]
-    return seen, (1 + np.sum(np.abs(null) >= abs(seen) - 1e-12)) / (draws + 1)

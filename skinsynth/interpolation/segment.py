@@ -13,7 +13,6 @@ from ..core.store import read_json, stage
 from ..networks.classifiers import augment, in_batches, save_module
 from ..numerics.arrays import Rows, load_array, records_of, to_tensor
 from ..numerics.training import fit
-from .inpaint import FULL, dilate
 
 
 def _block(a, b):
@@ -50,14 +49,6 @@ class Segmenter(nn.Module):
         return self.out(x)
 
 
-@stage("segmenter-pretrained")
-def pretrain_segmenter(out, *, generic, width, steps, batch, seed):
-    """A segmenter that knows the spots of generic skin."""
-    torch.manual_seed(seed)
-    pixels, masks = load_array(generic / "images.npy"), load_array(generic / "masks.npy")
-    _fit(out, Segmenter(width), pixels, masks, width, steps, batch, seed)
-
-
 @stage("segmenter")
 def train_segmenter(out, *, start, images, records, steps, batch, seed):
     """Fine-tune a segmenter on the train split's lesion masks.
@@ -74,10 +65,10 @@ def train_segmenter(out, *, start, images, records, steps, batch, seed):
         for made, name in ((images, "images"), (records, "masks"))
     )
     width = read_json(start / "config.json")["width"]
-    _fit(out, load_segmenter(start), pixels, masks, width, steps, batch, seed)
+    fit_segmenter(out, load_segmenter(start), pixels, masks, width, steps, batch, seed)
 
 
-def _fit(out, model, pixels, masks, width, steps, batch, seed):
+def fit_segmenter(out, model, pixels, masks, width, steps, batch, seed):
     """Cross-entropy plus soft Dice on flipped and turned images."""
 
     def loss(net, index, rng):
@@ -122,24 +113,3 @@ def _largest(mask):
     if count < 2:
         return mask
     return label == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
-
-
-def dice(a, b):
-    """Dice coefficient of each pair of masks (N,H,W): (N,) in [0,1]; two empty masks give 1."""
-    both = (a & b).sum((1, 2))
-    size = a.sum((1, 2)) + b.sum((1, 2))
-    return np.where(size == 0, 1.0, 2 * both / np.maximum(size, 1))
-
-
-def mask_report(masks):
-    """Counts of unusable masks: none found, under 1 % of the image, touching the border, and so large
-    that no skin is left to paint with."""
-    share = masks.mean((1, 2))
-    edge = masks[:, [0, -1]].any((1, 2)) | masks[:, :, [0, -1]].any((1, 2))
-    return dict(
-        n=len(masks),
-        none=int((share == 0).sum()),
-        too_small=int(((share > 0) & (share < 0.01)).sum()),
-        touches_border=int(edge.sum()),
-        fills_image=int(sum(dilate(m).mean() > FULL for m in masks)),
-    )

@@ -20,9 +20,8 @@ def bundled(part, folder=FOLDER):
     path = folder / part
     files = sorted(p for p in path.rglob("*") if p.is_file())
     if not files:
-        raise UserError(
-            f"{path} is missing: install the package with its assets, or run `skinsynth pretrain`"
-        )
+        remedy = "install the package with its assets, or run `skinsynth pretrain`"
+        raise UserError(f"{path} is missing: {remedy}")
     content = b"".join(str(p.relative_to(path)).encode() + p.read_bytes() for p in files)
     return Stage(path, hashlib.sha256(content).hexdigest()[:12])
 

@@ -30,19 +30,19 @@ def save_module(out, model, facts):
 @torch.no_grad()
 def in_batches(function, images, batch=64):
     """function(x (n,3,H,W) in [-1,1]) -> tensor, over uint8 images in batches; float32 array."""
-    one = lambda i: function(to_tensor(images[i : i + batch]).to(device())).float().cpu().numpy()  # noqa: E731
+
+    def one(i):
+        return function(to_tensor(images[i : i + batch]).to(device())).float().cpu().numpy()
+
     return np.concatenate(side_by_side(one, range(0, len(images), batch)))
 
 
 def augment(x, rng):
     """Random flips and quarter turns, one for each image: the symmetries of dermatoscopy."""
     turns = torch.randint(0, 8, (len(x),), generator=rng).tolist()
-    return torch.stack(
-        [
-            torch.rot90(a.flip(2) if k >= 4 else a, k % 4, (1, 2))
-            for a, k in zip(x, turns, strict=True)
-        ]
-    )
+    flipped = (a.flip(2) if k >= 4 else a for a, k in zip(x, turns, strict=True))
+    turned = [torch.rot90(a, k % 4, (1, 2)) for a, k in zip(flipped, turns, strict=True)]
+    return torch.stack(turned)
 
 
 def soften(x, rng):
@@ -51,13 +51,9 @@ def soften(x, rng):
     A probe trained without this reads sharpness as diagnosis: of images that merely passed through
     an autoencoder it then calls nearly all nv.
     """
-    flat = x.permute(
-        0, 2, 3, 1
-    ).contiguous()  # one layout for all: mixed ones cost more than the blur
-    share = torch.rand(len(x), 1, 1, 1, generator=rng)
-    noise = (
-        0.05 * torch.rand(len(x), 1, 1, 1, generator=rng) * torch.randn(flat.shape, generator=rng)
-    )
+    flat = x.permute(0, 2, 3, 1).contiguous()  # one layout: mixed ones cost more than the blur
+    share, noisy = (torch.rand(len(x), 1, 1, 1, generator=rng) for _ in range(2))
+    noise = 0.05 * noisy * torch.randn(flat.shape, generator=rng)
     blurred = np.stack([cv2.GaussianBlur(image, (9, 9), 1.5) for image in flat.numpy()])
     return (torch.lerp(flat, torch.from_numpy(blurred), share) + noise).permute(0, 3, 1, 2)
 
@@ -66,23 +62,18 @@ def strong(x, rng):
     """Strong classical augmentation, each image on its own: any rotation, mirrored or not, scale,
     saturation and contrast by up to a quarter, brightness by up to a tenth, softness, noise."""
     u = torch.rand(6, len(x), generator=rng)
-    times = lambda k: 0.8 * 1.25 ** (2 * u[k])  # 0.8 to 1.25  # noqa: E731
-    along, across = torch.stack([(2 * torch.pi * u[0]).cos(), (2 * torch.pi * u[0]).sin()]) / times(
-        1
-    )
-    mirror, zero = torch.where(u[2] < 0.5, -1.0, 1.0), torch.zeros(len(x))
-    turn = torch.stack(
-        [
-            torch.stack([along * mirror, -across, zero], 1),
-            torch.stack([across * mirror, along, zero], 1),
-        ],
-        1,
-    )
+    scale, colour, contrast = (0.8 * 1.25 ** (2 * u[k]) for k in (1, 3, 4))  # 0.8 to 1.25
+    angle, zero = 2 * torch.pi * u[0], torch.zeros(len(x))
+    along, across = angle.cos() / scale, angle.sin() / scale
+    mirror = torch.where(u[2] < 0.5, -1.0, 1.0)
+    rows = (along * mirror, -across, zero), (across * mirror, along, zero)
+    turn = torch.stack([torch.stack(row, 1) for row in rows], 1)
     place = F.affine_grid(turn, x.shape, align_corners=False)
     x = F.grid_sample(x, place, padding_mode="reflection", align_corners=False)
     grey, mean = x.mean(1, keepdim=True), x.mean((1, 2, 3), keepdim=True)
-    x = grey + times(3).view(-1, 1, 1, 1) * (x - grey)
-    x = mean + times(4).view(-1, 1, 1, 1) * (x - mean) + 0.4 * (u[5].view(-1, 1, 1, 1) - 0.5)
+    colour, contrast, light = (v.view(-1, 1, 1, 1) for v in (colour, contrast, u[5]))
+    x = grey + colour * (x - grey)
+    x = mean + contrast * (x - mean) + 0.4 * (light - 0.5)
     return soften(x.clamp(-1, 1), rng)
 
 
@@ -99,9 +90,8 @@ class Classifier(nn.Module):
     def __init__(self, backbone, classes, start=None):
         super().__init__()
         self.net, self.known = timm.create_model(backbone, num_classes=classes), start is not None
-        mean, std = (
-            torch.tensor(self.net.default_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std")
-        )
+        facts = self.net.default_cfg
+        mean, std = (torch.tensor(facts[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
         self.register_buffer("mean", 2 * mean - 1, persistent=False)  # on [-1, 1]
         self.register_buffer("std", 2 * std, persistent=False)
         if start is not None:
@@ -110,13 +100,11 @@ class Classifier(nn.Module):
     def _take(self, path, backbone):
         own, head = self.net.state_dict(), self.net.default_cfg["classifier"] + "."
         state = {k: v for k, v in load_file(path).items() if not k.startswith(head)}
-        wanted = {k: v.shape for k, v in own.items() if not k.startswith(head)}
-        if wrong := {
-            k for k in {*state, *wanted} if k not in state or state[k].shape != wanted.get(k)
-        }:
-            raise UserError(
-                f"{path}: not the weights of {backbone} ({min(wrong)}); put the right file there"
-            )
+        given = {(k, v.shape) for k, v in state.items()}
+        wanted = {(k, v.shape) for k, v in own.items() if not k.startswith(head)}
+        if wrong := given ^ wanted:
+            fault = f"not the weights of {backbone} ({min(wrong)[0]})"
+            raise UserError(f"{path}: {fault}; put the right file there")
         self.net.load_state_dict(own | state)
         for layer in self.net.modules():
             if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels:
@@ -131,9 +119,8 @@ class Classifier(nn.Module):
 
     def features(self, x):
         """What the head sees: (N, D)."""
-        return self.net.forward_head(
-            self.net.forward_features((x - self.mean) / self.std), pre_logits=True
-        )
+        maps = self.net.forward_features((x - self.mean) / self.std)
+        return self.net.forward_head(maps, pre_logits=True)
 
     def forward(self, x):
         return self.net((x - self.mean) / self.std)
@@ -150,9 +137,8 @@ class Classifier(nn.Module):
         scaled = StandardScaler().fit(x)
         own = None if weights is None else weights[rows] / weights[rows].mean()
         found = LogisticRegression(C=0.01, max_iter=300).fit(scaled.transform(x), labels[rows], own)
-        if (
-            len(found.classes_) < 3
-        ):  # two classes have one row between them; a handful of images is no start
+        # two classes have one row between them; a handful of images is no start
+        if len(found.classes_) < 3:
             return
         weight = found.coef_ / scaled.scale_
         bias = found.intercept_ - weight @ scaled.mean_
@@ -167,34 +153,22 @@ def try_backbone(name, size):
         Classifier(name, 2).eval()(torch.zeros(1, 3, size, size))
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"network {name!r} cannot be used at {size} pixels ({reason}); see timm.list_models()"
-        ) from error
+        fault = f"network {name!r} cannot be used at {size} pixels ({reason})"
+        raise UserError(f"{fault}; see timm.list_models()") from error
 
 
 def train_classifier(
-    out,
-    images,
-    labels,
-    *,
-    backbone,
-    steps,
-    batch,
-    seed,
-    start=None,
-    weights=None,
-    change=augment,
-    desc="",
+    out, images, labels, *, backbone, start, weights=None, change=augment, seed, **training
 ):
     """Train a classifier on uint8 images and int labels; saves it under `out` and returns it.
 
-    change(x, rng): what is done to the images of a step, by default flips and quarter turns.
+    change(x, rng): what is done to the images of a step, by default flips and quarter turns;
+    training: steps, batch and desc as in training.fit.
     """
     torch.manual_seed(seed)
     targets = torch.from_numpy(labels)
-    model = Classifier(backbone, len(CLASSES), start).to(
-        memory_format=torch.channels_last
-    )  # faster by a quarter
+    model = Classifier(backbone, len(CLASSES), start)
+    model = model.to(memory_format=torch.channels_last)  # faster by a quarter
 
     def loss(net, index, rng):
         x = change(to_tensor(images[index.numpy()]), rng).to(device())
@@ -202,22 +176,9 @@ def train_classifier(
 
     if model.known:
         model.to(device()).aim(images, labels, weights)
-    fit(
-        model,
-        loss,
-        len(images),
-        out=out,
-        steps=steps,
-        batch=batch,
-        lr=LEARNING_RATE if model.known else 2e-3,
-        seed=seed,
-        weights=weights,
-        ema=0.98,
-        divisible=model.known,
-        classifier=True,
-        desc=desc,
-    )
-    model.eval()
+    training |= dict(lr=LEARNING_RATE if model.known else 2e-3, seed=seed, weights=weights)
+    training |= dict(ema=0.98, divisible=model.known, classifier=True)
+    fit(model, loss, len(images), out=out, **training)
     save_module(out, model, dict(backbone=backbone))
     return model
 
@@ -245,20 +206,12 @@ def train_probe(out, *, images, records, backbone, start, steps, batch, seed):
     """The classifier that judges label fidelity: train images only, drawn by class, sharp or soft."""
     table = records_of(records)
     rows = (table.split == "train").to_numpy()
-    pixels, labels = (
-        Rows((load_array(images / "images.npy"), rows)),
-        labels_of(table[rows], CLASSES),
-    )
-    train_classifier(
-        out,
-        pixels,
-        labels,
-        backbone=backbone,
-        start=start,
-        steps=steps,
-        batch=batch,
-        seed=seed,
-        weights=balanced_weights(labels),
-        change=lambda x, rng: soften(augment(x, rng), rng),
-        desc="probe",
-    )
+    pixels = Rows((load_array(images / "images.npy"), rows))
+    labels = labels_of(table[rows], CLASSES)
+
+    def change(x, rng):
+        return soften(augment(x, rng), rng)
+
+    given = dict(weights=balanced_weights(labels), change=change, desc="probe")
+    given |= dict(backbone=backbone, start=start, steps=steps, batch=batch, seed=seed)
+    train_classifier(out, pixels, labels, **given)

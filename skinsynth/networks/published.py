@@ -28,9 +28,8 @@ def _folded(net):
         for name, child in list(parent.named_children()):
             if isinstance(child, torch.nn.BatchNorm2d) and before:
                 setattr(parent, before, fuse_conv_bn_eval(getattr(parent, before), child))
-                setattr(
-                    parent, name, child.act
-                )  # timm's layers of normalisation hold the activation too
+                # timm's layers of normalisation hold the activation too
+                setattr(parent, name, child.act)
             before = name if isinstance(child, torch.nn.Conv2d) else None
     return net
 
@@ -45,20 +44,16 @@ class EfficientNet:
     def __init__(self, side=SIDE):
         net, self.side = timm.create_model("tf_efficientnet_lite0"), side
         net.load_state_dict(weights.load("efficientnet-lite0"))
-        self.net = (
-            _folded(net).to(device(), memory_format=torch.channels_last).requires_grad_(False)
-        )
+        net = _folded(net).to(device(), memory_format=torch.channels_last)
+        self.net = net.requires_grad_(False)
 
     def embed(self, x):
         """x: float (N,3,H,W) in [-1, 1]. Returns (N, 1280)."""
         if min(x.shape[2:]) < self.side:
-            x = F.interpolate(x, (self.side, self.side), mode="bicubic", align_corners=False).clamp(
-                -1, 1
-            )
-        return self.net.forward_head(
-            self.net.forward_features(x.contiguous(memory_format=torch.channels_last)),
-            pre_logits=True,
-        )
+            x = F.interpolate(x, (self.side, self.side), mode="bicubic", align_corners=False)
+            x = x.clamp(-1, 1)
+        maps = self.net.forward_features(x.contiguous(memory_format=torch.channels_last))
+        return self.net.forward_head(maps, pre_logits=True)
 
     def measure(self, x):
         """(N, 2280): the features, then the probabilities of ImageNet's classes."""
@@ -78,12 +73,10 @@ def inception():
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     with tempfile.TemporaryDirectory() as folder:  # its own reader takes torch's format only
-        torch.save(weights.load("inception"), Path(folder) / "weights.pth")
-        net = FeatureExtractorInceptionV3(
-            "inception-v3-compat",
-            ["2048", "logits_unbiased"],
-            feature_extractor_weights_path=str(Path(folder) / "weights.pth"),
-        ).to(device())
+        file, parts = str(Path(folder) / "weights.pth"), ["2048", "logits_unbiased"]
+        torch.save(weights.load("inception"), file)
+        given = dict(feature_extractor_weights_path=file)
+        net = FeatureExtractorInceptionV3("inception-v3-compat", parts, **given).to(device())
 
     @torch.no_grad()
     def measure(images):

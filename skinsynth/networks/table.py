@@ -22,13 +22,9 @@ class Network:
 
     @property
     def kind(self):
-        return (
-            "hub"
-            if self.source.startswith("hub:")
-            else "address"
-            if "://" in self.source
-            else "package"
-        )
+        if self.source.startswith("hub:"):
+            return "hub"
+        return "address" if "://" in self.source else "package"
 
 
 _GITHUB = "https://github.com/"

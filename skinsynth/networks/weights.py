@@ -70,9 +70,8 @@ def checked(path, digest):
     """The path of a file, once its SHA-256 is the one wanted; UserError otherwise."""
     found = file_digest(path, "sha256").partition(":")[2]
     if found != digest:
-        raise UserError(
-            f"{path}: SHA-256 {found[:12]}... should be {digest[:12]}...: half a file or another's; delete it and fetch it again"
-        )
+        wrong = f"SHA-256 {found[:12]}... should be {digest[:12]}...: half a file or another's"
+        raise UserError(f"{path}: {wrong}; delete it and fetch it again")
     return path
 
 
@@ -90,10 +89,9 @@ def _converted(network, source):
     if path is None:
         return None
     state = READERS[network.name](checked(path, network.digest))
+    state = {k: v.contiguous() for k, v in state.items()}
     with atomic(made) as part:
-        save_file(
-            {k: v.contiguous() for k, v in state.items()}, part, metadata={"source": network.digest}
-        )
+        save_file(state, part, metadata={"source": network.digest})
     return made
 
 
@@ -107,9 +105,8 @@ def _of_package(network):
         except metadata.PackageNotFoundError:
             return None
         if there.version != version or not (path := Path(there.locate_file(file))).exists():
-            raise UserError(
-                f"package {name} {there.version}: {version} with {file} is wanted; {remedy(network)}"
-            )
+            wanted = f"{version} with {file} is wanted; {remedy(network)}"
+            raise UserError(f"package {name} {there.version}: {wanted}")
         return path
 
     return _converted(network, source)
@@ -151,9 +148,8 @@ def fetch(name, progress=True):
     try:
         snapshot_download(repository, allow_patterns=files)
     except (OSError, ValueError) as error:  # requests' and the hub's own errors are OSErrors
-        raise UserError(
-            f"{repository}: download failed ({type(error).__name__}); run again, it goes on where it stopped"
-        ) from error
+        wrong = f"download failed ({type(error).__name__})"
+        raise UserError(f"{repository}: {wrong}; run again, it goes on where it stopped") from error
     for file in files:
         blob = Path(try_to_load_from_cache(repository, file)).resolve()
         if len(blob.name) == 64:  # the hub names a large file by its SHA-256
@@ -166,22 +162,15 @@ def backbone(name):
 
     tf_efficientnet_lite0 comes with the installation, others from their hub.
     """
-    known = "efficientnet-lite0" if name == "tf_efficientnet_lite0" else name
-    path = (
-        require(known)
-        if known == "efficientnet-lite0"
-        else find(known)
-        if known in NETWORKS
-        else _cached(name)
-    )
-    if path is None or isinstance(path, NotComputed):
+    if name == "tf_efficientnet_lite0":
+        path = require("efficientnet-lite0")
+    elif name in NETWORKS:
+        path = find(name)
+    else:
+        path = try_to_load_from_cache(f"timm/{name}", "model.safetensors")
+    if not isinstance(path, str | Path):
         return None
     return Stage(Path(path).parent, file_digest(path, "sha256").partition(":")[2][:12])
-
-
-def _cached(name):
-    found = try_to_load_from_cache(f"timm/{name}", "model.safetensors")
-    return found if isinstance(found, str) else None
 
 
 def table():

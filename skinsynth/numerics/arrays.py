@@ -23,18 +23,15 @@ def save_array(path, array):
 
 def stream_array(path, n, parts):
     """Write `n` rows that come in parts into one file, so that memory holds one part; returns load_array."""
+    # not a memory map: that ends in a signal, not in an error, where the disk is full
     with atomic(path) as temporary, open(temporary, "wb") as file:
         for i, rows in enumerate(parts):
-            if (
-                i == 0
-            ):  # not a memory map: that ends in a signal, not in an error, where the disk is full
-                kind = dict(
-                    descr=np.lib.format.dtype_to_descr(rows.dtype),
-                    fortran_order=False,
-                    shape=(n, *rows.shape[1:]),
-                )
+            rows = np.ascontiguousarray(rows)
+            if i == 0:
+                kind = np.lib.format.header_data_from_array_1_0(rows)
+                kind["shape"] = (n, *rows.shape[1:])
                 np.lib.format.write_array_header_1_0(file, kind)
-            file.write(np.ascontiguousarray(rows).data)
+            file.write(rows.data)
     return load_array(path)
 
 
@@ -60,10 +57,8 @@ class Rows:
     def __init__(self, *parts):
         self.parts = [(a, np.arange(len(a))[rows]) for a, rows in parts]
         self.ends = np.cumsum([0, *(len(rows) for _, rows in self.parts)])
-        self.shape, self.dtype = (
-            (int(self.ends[-1]), *self.parts[0][0].shape[1:]),
-            self.parts[0][0].dtype,
-        )
+        first = self.parts[0][0]
+        self.shape, self.dtype = (int(self.ends[-1]), *first.shape[1:]), first.dtype
 
     def __len__(self):
         return self.shape[0]

@@ -22,8 +22,9 @@ def _decode(path, convert):
 
 
 def _to_rgb(image):
-    if image.mode.startswith("I") or image.mode == "F":
-        grey = np.asarray(image, np.float64) / (257 if image.mode.startswith("I") else 1)
+    deep = image.mode.startswith("I")
+    if deep or image.mode == "F":
+        grey = np.asarray(image, np.float64) / (257 if deep else 1)
         return np.repeat(grey.round().clip(0, 255).astype(np.uint8)[..., None], 3, 2)
     if "transparency" in image.info:
         image = image.convert("RGBA")
@@ -52,10 +53,8 @@ def to_square(image, size):
 
 def jpeg(images, quality):
     """Images (N, H, W, 3) uint8 RGB as they come back from a JPEG file of that quality (1 to 100)."""
-    coded = (
-        cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        for x in np.asarray(images)
-    )
+    how = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    coded = (cv2.imencode(".jpg", x[..., ::-1], how)[1] for x in np.asarray(images))
     return np.stack([cv2.imdecode(x, cv2.IMREAD_COLOR)[..., ::-1] for x in coded])
 
 
@@ -65,9 +64,19 @@ def _read_mask(path, size):
     return to_square(np.where(grey > 127, np.uint8(254), np.uint8(0)), size) >= 127
 
 
-def _read_all(read, paths, size):
+def _read_all(read, paths):
     with ThreadPoolExecutor(4) as pool:  # decoding releases the interpreter's lock; order is kept
-        return list(pool.map(lambda path: read(path, size), paths))
+        return list(pool.map(read, paths))
+
+
+def _read_squares(paths, size):
+    found = _read_all(lambda path: to_square(read_rgb(path), size), paths)
+    return np.array(found, np.uint8).reshape(-1, size, size, 3)
+
+
+def _read_masks(paths, size):
+    found = _read_all(lambda path: _read_mask(path, size), paths)
+    return np.array(found, bool).reshape(-1, size, size)
 
 
 def read_images(records, size):
@@ -75,8 +84,7 @@ def read_images(records, size):
 
     Raises UserError, naming the file, on an absent, unreadable or truncated image.
     """
-    images = _read_all(lambda path, size: to_square(read_rgb(path), size), records.path, size)
-    return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+    return _read_squares(records.path, size)
 
 
 def read_masks(records, size):
@@ -87,8 +95,7 @@ def read_masks(records, size):
     bare = records.image_id[records.mask_path == ""]
     if len(bare):
         raise UserError(f"{bare.iloc[0]}: no lesion mask; put the official masks beside the images")
-    masks = _read_all(_read_mask, records.mask_path, size)
-    return np.stack(masks) if masks else np.zeros((0, size, size), bool)
+    return _read_masks(records.mask_path, size)
 
 
 def read_truth(records, kind, size):
@@ -102,10 +109,5 @@ def read_truth(records, kind, size):
     real = records.image_id[records.truth_dir == ""]
     if len(real):
         raise UserError(f"{real.iloc[0]}: real images have no ground truth; use phantom records")
-    files = [
-        f"{d}/{i}_{kind}.png" for d, i in zip(records.truth_dir, records.image_id, strict=True)
-    ]
-    if kind == "hair":
-        masks = _read_all(_read_mask, files, size)
-        return np.stack(masks) if masks else np.zeros((0, size, size), bool)
-    return read_images(records.assign(path=files), size)
+    files = records.truth_dir + "/" + records.image_id + f"_{kind}.png"
+    return _read_masks(files, size) if kind == "hair" else _read_squares(files, size)

@@ -91,23 +91,16 @@ def nested_interval(x, clusters, label=""):
     of_items, of_seeds = error**2, seeds.var(ddof=1) / len(seeds)
     both = of_items + of_seeds
     df = both**2 / max(of_items**2 / (g - 1) + of_seeds**2 / (len(seeds) - 1), 1e-300)
-    return _symmetric(
-        x.mean(),
-        np.sqrt(both),
-        df,
-        x.shape[1],
-        label,
-        f"t over {len(seeds)} seeds and {g} clusters",
-    )
+    method = f"t over {len(seeds)} seeds and {g} clusters"
+    return _symmetric(x.mean(), np.sqrt(both), df, x.shape[1], label, method)
 
 
 def paired_difference(a, b, label="", clusters=None):
     """Mean of a - b over the same items, with a t interval on the differences. a, b: (N,)."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape:
-        raise UserError(
-            f"paired values differ in shape: {a.shape} and {b.shape}; give the same items"
-        )
+        shapes = f"{a.shape} and {b.shape}"
+        raise UserError(f"paired values differ in shape: {shapes}; give the same items")
     return mean_interval(a - b, label, clusters)
 
 
@@ -174,9 +167,8 @@ def wilson(k, n, label=""):
     centre, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)
     # at 0 and n the bound is the value itself; rounding must not put it on the wrong side
-    return Estimate(
-        p, float(min(max(low, 0), p)), float(max(min(high, 1), p)), int(n), label, "Wilson"
-    )
+    low, high = min(max(low, 0), p), max(min(high, 1), p)
+    return Estimate(p, float(low), float(high), int(n), label, "Wilson")
 
 
 def holm(pvalues):
@@ -222,6 +214,6 @@ def frame(first, rows):
     for thing, cells in rows.items():
         found = {k: v for k, v in cells.items() if isinstance(v, Estimate)}
         plain = {k: v for k, v in cells.items() if k not in found}
-        n = {"n": e.n for e in list(found.values())[:1]}
+        n = dict(n=next(iter(found.values())).n) if found else {}
         made.append({first: thing} | n | plain | columns(found))
     return pd.DataFrame(made)

@@ -3,7 +3,6 @@
 import csv
 import json
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,64 +33,98 @@ def indices(n, batch, seed, step, weights=None):
     return torch.tensor([epochs[p // n][p % n] for p in place])
 
 
-@torch.no_grad()
-def blend(average, current, decay):
-    """Exponential moving average of weights, in place: decay * average + (1 - decay) * current."""
-    get_ema_multi_avg_fn(decay)(average, current, None)
+class _State:
+    """What a checkpoint holds: weights, their moving average, and the state of optimiser and scaler."""
 
-
-@contextmanager
-def averaged(trained, average):
-    """The averaged weights in the place of the trained ones while the block lasts."""
-    own = {k: trained[k].detach().clone() for k in average}
-    with torch.no_grad():
-        for k, v in average.items():
-            trained[k].copy_(v)
-        yield
-        for k, v in own.items():
-            trained[k].copy_(v)
-
-
-def _save(folder, model, average, optimizer, scaler, step):
-    state = {f"model.{k}": v for k, v in model.state_dict().items()}
-    state |= {f"ema.{k}": v for k, v in average.items()}
-    for i, slots in optimizer.state_dict()["state"].items():
-        state |= {f"opt.{i}.{k}": v for k, v in slots.items()}
-    folder.mkdir(exist_ok=True)
-    with atomic(folder / "state.safetensors") as part:
-        state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-        save_file(
-            state,
-            part,
-            metadata={"step": json.dumps(step), "scaler": json.dumps(scaler.state_dict())},
+    def __init__(self, model, lr, ema, where):
+        self.model, enabled = model.to(where).train(), machine.precision(where) == "float16"
+        self.scaler = torch.amp.GradScaler(where.type, enabled=enabled)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
         )
+        named = model.named_parameters() if ema else ()
+        self.trained = {k: v for k, v in named if v.requires_grad}
+        self.average = {k: v.detach().clone() for k, v in self.trained.items()}
+
+    def save(self, folder, step):
+        state = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        state |= {f"ema.{k}": v for k, v in self.average.items()}
+        for i, slots in self.optimizer.state_dict()["state"].items():
+            state |= {f"opt.{i}.{k}": v for k, v in slots.items()}
+        state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+        facts = dict(step=json.dumps(step), scaler=json.dumps(self.scaler.state_dict()))
+        folder.mkdir(exist_ok=True)
+        with atomic(folder / "state.safetensors") as part:
+            save_file(state, part, metadata=facts)
+
+    def load(self, folder):
+        """Restore a checkpoint where there is one; returns the number of steps done."""
+        path = folder / "state.safetensors"
+        if not path.exists():
+            return 0
+        parts = {"model": {}, "ema": {}, "opt": {}}
+        for k, v in load_file(path).items():
+            kind, name = k.split(".", 1)
+            parts[kind][name] = v
+        self.model.load_state_dict(parts["model"])
+        for k, v in parts["ema"].items():
+            self.average[k].copy_(v)
+        slots = {}
+        for k, v in parts["opt"].items():
+            i, name = k.split(".", 1)
+            slots.setdefault(int(i), {})[name] = v
+        for i, p in enumerate(self.parameters):  # in the weights' own layout, see `update`
+            own = slots.get(i, {})
+            own |= {k: torch.empty_like(p).copy_(v) for k, v in own.items() if v.shape == p.shape}
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict(dict(state=slots, param_groups=groups))
+        with safe_open(path, "pt") as handle:
+            facts = {k: json.loads(v) for k, v in handle.metadata().items()}
+        self.scaler.load_state_dict(facts["scaler"])
+        return facts["step"]
+
+    def update(self, gradients, rate, decay):
+        """One step of the optimiser at learning rate `rate`; decay: of the average."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        for p, g in zip(self.parameters, gradients, strict=True):
+            # the fused optimiser takes equal layouts for granted
+            p.grad = g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average:
+            pair = list(self.average.values()), list(self.trained.values())
+            with torch.no_grad():
+                get_ema_multi_avg_fn(decay)(*pair, None)
+
+    @torch.no_grad()
+    def take(self, weights):
+        """Put `weights` in the place of the trained ones; returns a copy of those."""
+        own = {k: self.trained[k].detach().clone() for k in weights}
+        for k, v in weights.items():
+            self.trained[k].copy_(v)
+        return own
+
+    def validated(self, check):
+        """check(model) of the averaged weights; training goes on with its own."""
+        own = self.take(self.average)
+        with torch.no_grad():
+            found = check(self.model.eval())
+        self.take(own)
+        self.model.train()
+        return found
 
 
-def _load(folder, model, average, optimizer, scaler):
-    """Restore a checkpoint into the four; returns the number of steps done."""
-    path = folder / "state.safetensors"
-    if not path.exists():
-        return 0
-    state = load_file(path)
-    take = lambda p: {k[len(p) :]: v for k, v in state.items() if k.startswith(p)}  # noqa: E731
-    model.load_state_dict(take("model."))
-    for k, v in take("ema.").items():
-        average[k].copy_(v)
-    slots = {}
-    for k, v in take("opt.").items():
-        i, name = k.split(".", 1)
-        slots.setdefault(int(i), {})[name] = v
-    for i, p in enumerate(
-        optimizer.param_groups[0]["params"]
-    ):  # in the weights' own layout, see the step
-        own = slots.get(i, {})
-        own |= {k: torch.empty_like(p).copy_(v) for k, v in own.items() if v.shape == p.shape}
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict(dict(state=slots, param_groups=groups))
-    with safe_open(path, "pt") as handle:
-        facts = {k: json.loads(v) for k, v in handle.metadata().items()}
-    scaler.load_state_dict(facts["scaler"])
-    return facts["step"]
+def _sum(found):
+    """(loss, gradients) added up over the parts of a batch."""
+    value, total = None, None
+    for own, gradients in found:
+        value = own if value is None else value + own
+        total = list(gradients) if total is None else torch._foreach_add(total, gradients)
+    return value, total
 
 
 def fit(
@@ -128,83 +161,53 @@ def fit(
     A run that is killed resumes from `out`/checkpoint and ends bitwise where it would have ended
     (same machine, same number of threads). Raises UserError when the loss is not finite.
     """
-    out = Path(out)
-    accelerator = Accelerator()
+    out, accelerator = Path(out), Accelerator()
     where, many = accelerator.device, accelerator.num_processes
     pool = machine.lanes() if divisible else None
-    scaler = torch.amp.GradScaler(where.type, enabled=machine.precision(where) == "float16")
-    model = model.to(where).train()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
-    )
-    trained = {k: v for k, v in model.named_parameters() if v.requires_grad} if ema else {}
-    average = {k: v.detach().clone() for k, v in trained.items()}
-    first = _load(out / "checkpoint", model, average, optimizer, scaler)
+    divided = max(accumulate, many * (torch.get_num_threads() if pool else 1))
+    if batch < divided:
+        fault = f"a batch of {batch} cannot be shared by {divided}"
+        raise UserError(f"{out.name}: {fault}; raise batch, or take fewer processes")
+    state = _State(model, lr, ema, where)
+    first = state.load(out / "checkpoint")
     rows, start = [], time.perf_counter()
 
-    def gradient(step, k, part, share):
+    def gradient(step, k, part):
         """(loss, gradients) of part k of a step's batch, times its share of the batch."""
         rng = seeded(seed, step, k)
         inside = int(torch.randint(2**31, (1,), generator=rng))
         if pool is None:  # threads share the generator that layers draw from
             torch.manual_seed(inside)
         with machine.mixed(where, classifier):
-            own = loss(model, part, rng) * share
+            own = loss(model, part, rng) * (len(part) / batch)
         if not torch.isfinite(own):
-            raise UserError(
-                f"loss is {own.item()} at step {step} of {out.name}; items {part.tolist()}"
-            )
-        found = torch.autograd.grad(scaler.scale(own), parameters, materialize_grads=True)
-        return own.detach(), found
+            place = f"step {step} of {out.name}; items {part.tolist()}"
+            raise UserError(f"loss is {own.item()} at {place}")
+        scaled = state.scaler.scale(own)
+        return own.detach(), torch.autograd.grad(scaled, state.parameters, materialize_grads=True)
 
-    divided = max(accumulate, many * (torch.get_num_threads() if pool else 1))
-    if batch < divided:
-        raise UserError(
-            f"{out.name}: a batch of {batch} cannot be shared by {divided}; raise batch, or take fewer processes"
-        )
+    def due(step, times):
+        return (step + 1) % max(1, steps // times) == 0 or step + 1 == steps
+
     for step in tqdm(range(first, steps), desc=desc or out.name, initial=first, total=steps):
         rate = lr * min(1, (step + 1) / max(1, steps // 20))
         rate *= 0.5 * (1 + np.cos(np.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        index = indices(n, batch, seed, step, weights)
-        parts = list(enumerate(index.tensor_split(divided)))
-        work = [
-            (step, k, part, len(part) / batch)
-            for k, part in parts[accelerator.process_index :: many]
-        ]
-        value, total = None, None
-        for own, found in (pool.map if pool else map)(gradient, *zip(*work, strict=True)):
-            value = own if value is None else value + own
-            total = list(found) if total is None else torch._foreach_add(total, found)
+        parts = list(enumerate(indices(n, batch, seed, step, weights).tensor_split(divided)))
+        work = [(step, k, part) for k, part in parts[accelerator.process_index :: many]]
+        value, total = _sum((pool.map if pool else map)(gradient, *zip(*work, strict=True)))
         if many > 1:
             value, total = accelerator.reduce(value, "sum"), accelerator.reduce(total, "sum")
-        for p, g in zip(
-            parameters, total, strict=True
-        ):  # the fused optimiser takes equal layouts for granted
-            p.grad = g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        scaler.step(optimizer)
-        scaler.update()
-        decay = min(ema, (step + 1) / (step + 10))
-        if average:
-            blend(list(average.values()), list(trained.values()), decay)
-        if (step + 1) % max(1, steps // 50) == 0 or step + 1 == steps:
+        state.update(total, rate, min(ema, (step + 1) / (step + 10)))
+        if due(step, 50):
             speed = (step + 1 - first) * batch / (time.perf_counter() - start)
             rows.append([step + 1, value.item(), rate, speed, ""])
-        if check and ((step + 1) % max(1, steps // 10) == 0 or step + 1 == steps):
-            with averaged(trained, average):
-                rows.append([step + 1, "", rate, "", check(model.eval())])
-            model.train()
+        if check and due(step, 10):
+            rows.append([step + 1, "", rate, "", state.validated(check)])
         if (step + 1) % save_every == 0 and step + 1 < steps and accelerator.is_main_process:
-            _save(out / "checkpoint", model, average, optimizer, scaler, step + 1)
+            state.save(out / "checkpoint", step + 1)
             _log(out / "log.csv", rows)
     _log(out / "log.csv", rows)
-    with torch.no_grad():
-        for k, v in average.items():
-            trained[k].copy_(v)
+    state.take(state.average)
     return model.eval()
 
 

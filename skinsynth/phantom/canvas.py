@@ -32,6 +32,11 @@ def lognormal(rng, median, spread, low=0.0, high=np.inf):
     return float(np.clip(median * np.exp(spread * rng.standard_normal()), low, high))
 
 
+def lesion_radius(rng, median, spread=0.33):
+    """Radius of a lesion in units."""
+    return lognormal(rng, median, spread, 0.08, 0.58)
+
+
 @dataclass
 class Layers:
     """A lesion's pigments on the canvas: optical densities, scattering overlays and extent.
@@ -66,9 +71,18 @@ class Outline:
 
     def at(self, angle):
         """Radius in units along the given angles."""
-        return self.radii[
-            (np.asarray(angle) / (2 * np.pi) * len(self.radii)).astype(int) % len(self.radii)
-        ]
+        n = len(self.radii)
+        return self.radii[(np.asarray(angle) / (2 * np.pi) * n).astype(int) % n]
+
+    def rise(self):
+        """Relative depth inside: 0 at the border, about 1 in the middle."""
+        return np.clip(self.depth / self.size, 0, 1)
+
+    def near_centre(self, rng, share):
+        """A random point within `share` of the radius."""
+        angle = rng.uniform(0, 2 * np.pi)
+        along = np.array([np.cos(angle), np.sin(angle)])
+        return tuple(share * self.size * rng.random() * along)
 
 
 class Canvas:
@@ -117,12 +131,8 @@ class Canvas:
         angle = np.linspace(0, 2 * np.pi, 1024, endpoint=False)
         radii = np.ones_like(angle)
         for k in range(2, 8):
-            radii += (
-                lobes
-                * rng.standard_normal()
-                / (k - 1)
-                * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
-            )
+            bulge = lobes * rng.standard_normal() / (k - 1)
+            radii += bulge * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
         squeeze, axis = 1 - stretch * rng.random(), rng.uniform(0, np.pi)
         radii /= np.hypot(np.cos(angle - axis) * squeeze, np.sin(angle - axis) / squeeze)
         radii = (size * np.clip(radii, 0.35, 1.9)).astype(np.float32)
@@ -140,9 +150,8 @@ class Canvas:
         turn, k = rng.uniform(0, np.pi), 2 * np.pi / period * 1.155
         value = 0.0
         for angle in turn + np.array([0, 2, 4]) * np.pi / 3:
-            value = value + np.cos(
-                np.float32(k * np.cos(angle)) * x + np.float32(k * np.sin(angle)) * y
-            )
+            along, across = np.float32(k * np.cos(angle)), np.float32(k * np.sin(angle))
+            value = value + np.cos(along * x + across * y)
         return value / 3
 
     def network(self, rng, period, thick=0.25, warp=0.25):
@@ -190,19 +199,14 @@ class Canvas:
             # the anti-aliased rim of a polygon adds about one pixel
             offset = normal * np.maximum((width - 1) / 2, 0.05)
             ring = np.concatenate([points + offset, (points - offset)[::-1]])
-            faint = min(1.0, float(width.mean()))
-            cv2.fillPoly(
-                image, [(ring * 16).astype(np.int32)], float(value * faint * 255), cv2.LINE_AA, 4
-            )
+            ring, faint = (ring * 16).astype(np.int32), min(1.0, float(width.mean()))
+            cv2.fillPoly(image, [ring], float(value * faint * 255), cv2.LINE_AA, 4)
         return image.astype(np.float32) / 255
 
-    def vessels(self, rng, outline, trunks, length, width, branching=0.6):
+    def vessels(self, rng, outline, trunks, length, width):
         """Arborising vessels, 0-1: trunks that wind, thin out and branch."""
-        paths, widths = [], []
-        pending = [
-            (start, rng.uniform(0, 2 * np.pi), length, width, 0)
-            for start in outline.points(rng, trunks, 0.1, 0.95)
-        ]
+        paths, widths, roots = [], [], outline.points(rng, trunks, 0.1, 0.95)
+        pending = [(root, rng.uniform(0, 2 * np.pi), length, width, 0) for root in roots]
         while pending:
             start, heading, reach, thick, level = pending.pop()
             turns = heading + np.cumsum(rng.standard_normal(10) * 0.28)
@@ -211,15 +215,14 @@ class Canvas:
             paths.append(path)
             widths.append((thick, thick * 0.45))
             if level < 2:
-                for k in np.flatnonzero(rng.random(10) < branching * 0.3):
-                    side = rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
-                    pending.append(
-                        (
-                            path[k],
-                            turns[k] + side,
-                            reach * rng.uniform(0.35, 0.65),
-                            thick * 0.6,
-                            level + 1,
-                        )
-                    )
+                for k in np.flatnonzero(rng.random(10) < 0.18):
+                    side = turns[k] + rng.choice([-1, 1]) * rng.uniform(0.5, 1.1)
+                    shorter = reach * rng.uniform(0.35, 0.65)
+                    pending.append((path[k], side, shorter, thick * 0.6, level + 1))
         return self.strokes(paths, widths)
+
+
+def canvas_for(size):
+    """(side of the camera's picture in pixels, canvas) for photographs that end at `size` pixels."""
+    side = round(1.5 * size) if size <= 128 else size
+    return side, Canvas(round(side * EXTENT))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ..core.errors import UserError
-from .canvas import EXTENT, Canvas, Layers, lognormal, step
+from .canvas import EXTENT, Canvas, Layers, canvas_for, lognormal, step
 from .lesions import PAINTERS
 from .skin import absorb, draw_hair, finish, render, view
 
@@ -18,14 +18,8 @@ _BRIGHT = np.array([0.40, 0.57, 0.72])  # a darker skin loses more blue than red
 def squamous(canvas, rng):
     """Squamous cell carcinoma: a red nodule around a crusted, bleeding or keratotic core."""
     body = canvas.outline(rng, lognormal(rng, 0.32, 0.3, 0.12, 0.5), 0.12, 0.14, 0.3)
-    core = canvas.outline(
-        rng,
-        body.size * rng.uniform(0.3, 0.75),
-        0.2,
-        0.25,
-        0.4,
-        tuple(rng.normal(0, 0.1, 2) * body.size),
-    )
+    size, centre = body.size * rng.uniform(0.3, 0.75), tuple(rng.normal(0, 0.1, 2) * body.size)
+    core = canvas.outline(rng, size, 0.2, 0.25, 0.4, centre)
     alpha, crust = step(body.depth, rng.uniform(0.06, 0.2)), step(core.depth, 0.08)
     red = rng.uniform(0.35, 0.8) * (1 + 0.3 * canvas.fbm(rng, 6, 4, 0.7))
     rough = canvas.patch(rng, 10, 0.5)
@@ -36,22 +30,14 @@ def squamous(canvas, rng):
     return Layers(alpha, brown, red + 0.5 * crust * (not keratin), 0.0, white)
 
 
-_PAINTERS = {
-    "ACK": PAINTERS["akiec"],
-    "BCC": PAINTERS["bcc"],
-    "MEL": PAINTERS["mel"],
-    "NEV": PAINTERS["nv"],
-    "SCC": squamous,
-    "SEK": PAINTERS["bkl"],
-}
-# How far each lesion rises above the skin: lowest and highest relief.
-_RELIEF = {
-    "ACK": (0, 0.2),
-    "BCC": (0.2, 0.9),
-    "MEL": (0, 0.5),
-    "NEV": (0, 0.9),
-    "SCC": (0.4, 1.0),
-    "SEK": (0.2, 0.8),
+# Who paints a lesion, and how far it rises above the skin: lowest and highest relief.
+_LESIONS = {
+    "ACK": (PAINTERS["akiec"], (0, 0.2)),
+    "BCC": (PAINTERS["bcc"], (0.2, 0.9)),
+    "MEL": (PAINTERS["mel"], (0, 0.5)),
+    "NEV": (PAINTERS["nv"], (0, 0.9)),
+    "SCC": (squamous, (0.4, 1.0)),
+    "SEK": (PAINTERS["bkl"], (0.2, 0.8)),
 }
 
 
@@ -82,19 +68,16 @@ def _unpolarised(canvas, layers):
     def soft(density):
         return canvas.blur(density, 0.008) if isinstance(density, np.ndarray) else density
 
+    brown, red, blue = (soft(x) for x in (layers.brown, layers.red, layers.blue))
     white = [(0.8 * soft(amount), colour) for amount, colour in layers.white]
-    return Layers(
-        layers.alpha, soft(layers.brown), soft(layers.red), 0.6 * soft(layers.blue), white
-    )
+    return Layers(layers.alpha, brown, red, 0.6 * blue, white)
 
 
 def _shade(canvas, image, height, angle, shine):
     """Side light on the relief: shading and small highlights, (side, side, 3)."""
     height = canvas.blur(height, 0.007)  # one scale of slopes at every resolution
-    slope = (
-        np.cos(angle) * cv2.Sobel(height, -1, 1, 0, scale=0.125)
-        + np.sin(angle) * cv2.Sobel(height, -1, 0, 1, scale=0.125)
-    ) * (canvas.scale / 100)
+    dx, dy = (cv2.Sobel(height, -1, *axis, scale=0.125) for axis in ((1, 0), (0, 1)))
+    slope = (np.cos(angle) * dx + np.sin(angle) * dy) * (canvas.scale / 100)
     gloss = shine * np.clip(slope - 0.2, 0, 1.2)
     return image * (1 + 0.22 * np.tanh(slope))[..., None] + gloss[..., None]
 
@@ -105,29 +88,26 @@ def clinical(seed, index, dx, size=64, lesion=None, photo=0, patient=None):
     As `dermatoscopy`; `patient` (default: the lesion's number) decides the skin type, see
     `fitzpatrick`. Returns `Phantom`. Raises UserError on an unknown `dx`.
     """
-    if dx not in _PAINTERS:
-        raise UserError(f"unknown label {dx!r}; choose one of: {', '.join(_PAINTERS)}")
-    number = index if lesion is None else lesion
-    side = round(1.5 * size) if size <= 128 else size
-    canvas = Canvas(round(side * EXTENT))
+    if dx not in _LESIONS:
+        raise UserError(f"unknown label {dx!r}; choose one of: {', '.join(_LESIONS)}")
+    number, (painter, relief) = index if lesion is None else lesion, _LESIONS[dx]
+    side, canvas = canvas_for(size)
     kind = fitzpatrick(seed, number if patient is None else patient)
     skin, height = _skin(canvas, np.random.default_rng([5, seed, number]), kind)
     rng = np.random.default_rng([6, seed, number])
     wide = Canvas(canvas.side, EXTENT * rng.uniform(1.1, 2.4))  # the lesion is smaller in view
-    layers = _unpolarised(wide, _PAINTERS[dx](wide, rng))
+    layers = _unpolarised(wide, painter(wide, rng))
     marked = render(skin, layers, rng, wide)
     dome = canvas.blur(layers.alpha, 0.05) * (1 + 0.25 * wide.fbm(rng, 6, 3))
-    bump = rng.uniform(*_RELIEF[dx]) * 9 * dome * layers.alpha
+    bump = rng.uniform(*relief) * 9 * dome * layers.alpha
     angle, shine = rng.uniform(0, 2 * np.pi), lognormal(rng, 0.10, 0.7, 0, 0.32)
     normal = _shade(canvas, skin, height, angle, shine)
     risen = height * (1 - 0.5 * layers.alpha) + bump
     marked = _shade(canvas, marked, risen, angle, shine * 1.5)
     rng = np.random.default_rng([7, seed, index, photo])
     normal, clean, alpha = view(rng, side, (normal, marked, layers.alpha), (0.75, 1.05), 0.08)
-    hair = draw_hair(rng, side, few=0.25)
-    return finish(
-        rng, size, normal, clean, alpha, hair, _daylight(rng, side), sharp=0.003, grain=0.012
-    )
+    hair, light = draw_hair(rng, side, few=0.25), _daylight(rng, side)
+    return finish(rng, size, normal, clean, alpha, hair, light, grain=0.012)
 
 
 def _daylight(rng, side):

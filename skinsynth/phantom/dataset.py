@@ -18,33 +18,9 @@ _MASKS = "HAM10000_segmentations_lesion_tschandl"
 _HAM = dict(zip(CLASSES, (327, 514, 1099, 115, 1113, 6705, 142), strict=True))  # images of HAM10000
 _PAD = dict(zip(PAD_CLASSES, (730, 845, 52, 244, 192, 235), strict=True))  # images of PAD-UFES-20
 _PHOTOS = np.array([5514, 1423, 490, 43]) / 7470  # HAM10000's lesions with 1, 2, 3, 4+ images
-_AGES = {
-    "akiec": 67,
-    "bcc": 67,
-    "bkl": 64,
-    "df": 53,
-    "mel": 61,
-    "nv": 46,
-    "vasc": 51,
-    "ACK": 62,
-    "BCC": 63,
-    "MEL": 60,
-    "NEV": 36,
-    "SCC": 69,
-    "SEK": 66,
-}
-_SITES = (
-    "back",
-    "lower extremity",
-    "trunk",
-    "upper extremity",
-    "abdomen",
-    "face",
-    "chest",
-    "foot",
-    "neck",
-    "unknown",
-)
+_AGES = dict(zip(CLASSES, (67, 67, 64, 53, 61, 46, 51), strict=True))  # mean of each diagnosis
+_AGES |= dict(zip(PAD_CLASSES, (62, 63, 60, 36, 69, 66), strict=True))
+_SITE = "back,lower extremity,trunk,upper extremity,abdomen,face,chest,foot,neck,unknown".split(",")
 _SITE_SHARES = np.array([0.23, 0.21, 0.14, 0.12, 0.1, 0.08, 0.04, 0.03, 0.03, 0.02])
 _HOW = {
     "akiec": {"histo": 1},
@@ -113,7 +89,7 @@ def _ham_row(rng, lesion, dx):
         "dx_type": str(rng.choice(list(_HOW[dx]), p=list(_HOW[dx].values()))),
         "age": float(age),
         "sex": str(rng.choice(["male", "female"], p=[0.54, 0.46])),
-        "localization": str(rng.choice(_SITES, p=_SITE_SHARES)),
+        "localization": str(rng.choice(_SITE, p=_SITE_SHARES)),
     }
 
 
@@ -132,10 +108,8 @@ def _plan_ham(folder, name, lesions, *, size, seed, first):
         for photo in range(photos):
             image_id = f"ISIC_{9_000_000 + number:07d}"
             files = {k: truth / f"{image_id}_{k}.png" for k in ("hair", "clean", "normal")}
-            files |= {
-                "image": images / f"{image_id}.png",
-                "mask": masks / f"{image_id}_segmentation.png",
-            }
+            files["image"] = images / f"{image_id}.png"
+            files["mask"] = masks / f"{image_id}_segmentation.png"
             options = dict(seed=seed, index=number, dx=dx, size=size, lesion=lesion, photo=photo)
             jobs.append((dermatoscopy, options, files))
             rows.append({**facts, "image_id": image_id})
@@ -153,18 +127,9 @@ def _pad_rows(rng, patient, seed, lesions):
     gender, rows = str(rng.choice(["MALE", "FEMALE"])), []
     for number, dx in lesions:
         biopsed = bool(rng.random() < _BIOPSED[dx])
-        row = (
-            dict.fromkeys(_PAD_COLUMNS, "")
-            | dict.fromkeys(_PAD_COLUMNS[18:24], "UNK")
-            | {
-                "patient_id": f"PAT_{patient}",
-                "lesion_id": str(number),
-                "age": age,
-                "region": str(rng.choice(_REGIONS)),
-                "diagnostic": dx,
-                "biopsed": str(biopsed),
-            }
-        )
+        row = dict.fromkeys(_PAD_COLUMNS, "") | dict.fromkeys(_PAD_COLUMNS[18:24], "UNK")
+        row |= dict(patient_id=f"PAT_{patient}", lesion_id=str(number), age=age, diagnostic=dx)
+        row |= dict(region=str(rng.choice(_REGIONS)), biopsed=str(biopsed))
         if biopsed or rng.random() < 0.5:  # of a third of the images these are not known
             row |= {"gender": gender, "fitspatrick": float(fitzpatrick(seed, patient))}
         rows.append(row)
@@ -188,10 +153,8 @@ def _plan_pad(folder, made, *, size, seed):
         for (k, (dx, photos)), fact in zip(mine, facts, strict=True):
             for photo in range(photos):
                 name = f"PAT_{patient}_{k}_{len(jobs)}"
-                files = {
-                    "image": parts[3 * len(jobs) // total] / f"{name}.png",
-                    "mask": root / "masks" / f"{name}_segmentation.png",
-                }
+                files = {"image": parts[3 * len(jobs) // total] / f"{name}.png"}
+                files["mask"] = root / "masks" / f"{name}_segmentation.png"
                 options = dict(seed=seed, index=len(jobs), dx=dx, size=size, lesion=k, photo=photo)
                 jobs.append((clinical, options | {"patient": patient}, files))
                 rows.append(fact | {"img_id": f"{name}.png"})
@@ -219,9 +182,7 @@ def write_dataset(
         _plan_pad(folder, pad, size=size, seed=seed),
     ]
     jobs = [delayed(_draw)(*job) for _, _, own in plans for job in own]
-    many = (
-        -1 if len(jobs) > 500 else 1
-    )  # every image is a function of its numbers, not of the order
+    many = -1 if len(jobs) > 500 else 1  # an image is a function of its numbers, not of the order
     drawn = Parallel(many, return_as="generator")(jobs)
     for _ in tqdm(drawn, total=len(jobs), disable=not progress, desc="phantom", unit="image"):
         pass

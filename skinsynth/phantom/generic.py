@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .canvas import EXTENT, Canvas, Layers, lognormal, step
+from .canvas import Layers, canvas_for, lognormal, step
 from .skin import contact_light, dermal_skin, draw_hair, finish, render, view
 
 ATTRIBUTES = {
@@ -36,12 +36,8 @@ _COLOURS = {
     "grey": (0.35, 0.0, 0.5, 0.15),
     "white": (0.0, 0.0, 0.0, 0.6),
 }
-_SHAPES = {
-    "round": (0.02, 0.05),
-    "oval": (0.02, 0.6),
-    "lobed": (0.3, 0.2),
-    "irregular": (0.16, 0.35),
-}  # bulges and largest stretch
+# bulges and largest stretch
+_SHAPES = dict(round=(0.02, 0.05), oval=(0.02, 0.6), lobed=(0.3, 0.2), irregular=(0.16, 0.35))
 _BORDERS = {"sharp": (0.02, 0.04), "soft": (0.2, 0.04), "ragged": (0.04, 0.22)}  # fade, noise
 _RADII = {"small": 0.14, "medium": 0.25, "large": 0.40}
 _TONES = {"pale": 0.0, "tan": 0.3, "dark": 0.85}
@@ -50,11 +46,11 @@ _HAIRS = {"no": 0, "few": 4, "many": 22}
 
 def caption(attributes):
     """Plain words for a picture's attributes, e.g. for training a text encoder."""
-    a = attributes
-    return (
-        f"a {a['size']} {a['shape']} {a['colour']} spot with a {a['border']} border "
-        f"and {a['texture']} texture on {a['tone']} skin with {a['hair']} hairs"
+    words = (
+        "a {size} {shape} {colour} spot with a {border} border and {texture} texture on {tone} skin "
+        "with {hair} hairs"
     )
+    return words.format(**attributes)
 
 
 def _texture(canvas, rng, body, kind):
@@ -89,8 +85,7 @@ def generic(seed, index, size=64):
     """
     rng = np.random.default_rng([8, seed, index])
     a = {name: str(rng.choice(values)) for name, values in ATTRIBUTES.items()}
-    side = round(1.5 * size) if size <= 128 else size
-    canvas = Canvas(round(side * EXTENT))
+    side, canvas = canvas_for(size)
     skin = dermal_skin(canvas, rng, dark=_TONES[a["tone"]])
     (lobes, stretch), (fade, ragged) = _SHAPES[a["shape"]], _BORDERS[a["border"]]
     body = canvas.outline(rng, _RADII[a["size"]] * rng.uniform(0.8, 1.2), lobes, ragged, stretch)

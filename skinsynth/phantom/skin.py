@@ -122,16 +122,8 @@ def view(rng, side, stack, zoom=(0.8, 1.05), shift=0.05):
     centre = (EXTENT / 2 + move - turning @ [0.5, 0.5]) * k
     matrix = np.concatenate([turning * k / side, centre[:, None]], 1)
     matrix[:, 2] += turning @ [0.5, 0.5] * k / side - 0.5  # pixel centres, not corners
-    return [
-        cv2.warpAffine(
-            image,
-            matrix,
-            (side, side),
-            borderMode=cv2.BORDER_REFLECT_101,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        )
-        for image in stack
-    ]
+    how = dict(flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101)
+    return [cv2.warpAffine(image, matrix, (side, side), **how) for image in stack]
 
 
 def contact_light(rng, side):
@@ -153,11 +145,9 @@ def contact_light(rng, side):
     at, sizes = rng.uniform(-0.5, 0.5, (6, 2)), rng.uniform(0.01, 0.05, 6)
     if ruled:
         ticks = np.arange(-9, 10) * pitch
-        lines = [np.array([[ticks[0], height], [ticks[-1], height]])]
-        lines += [
-            np.array([[t, height], [t, height - (0.04 if k % 5 == 4 else 0.02)]])
-            for k, t in enumerate(ticks)
-        ]
+        ends = [height - (0.04 if k % 5 == 4 else 0.02) for k in range(len(ticks))]
+        lines = [[(ticks[0], height), (ticks[-1], height)]]
+        lines += [[(t, height), (t, end)] for t, end in zip(ticks, ends, strict=True)]
         overlay = canvas.strokes(lines, [(0.006, 0.006)] * len(lines), 0.8)
     colour = np.array([0.15, 0.13, 0.14], np.float32)
     if bubbly:
@@ -182,17 +172,17 @@ def finish(rng, size, normal, clean, alpha, hair, light, sharp=0.003, grain=0.00
     # auto-exposure: were red to saturate, brown lesions would turn red
     gain = gain * min(1.0, 0.95 / float((normal * gain).mean((0, 1)).max()))
 
+    def shrink(image):
+        return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
     def expose(image):
         image = canvas.blur(image * gain, blur)
         return image + overlay[..., None] * (ink - image) + speckle + tint
 
     def develop(image):
-        small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        small = shrink(image)
         small = np.where(small > 0.8, 0.8 + 0.18 * np.tanh((small - 0.8) / 0.18), small)
         return (np.clip(small, 0, 1) * 255 + 0.5).astype(np.uint8)
-
-    def shrink(image):
-        return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
 
     clean = expose(clean)
     hue = colour.astype(np.float32) * gain * (1 + 6 * (speckle + tint))

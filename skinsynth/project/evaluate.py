@@ -12,6 +12,8 @@ from ..core.errors import UserError
 from ..core.store import Stage
 from ..diffusion.pipeline import provenance_check
 from ..evaluation import copies, judges, panel
+from ..evaluation.compared import Compared
+from ..evaluation.fidelity import named_right
 from ..networks import classifiers
 from ..numerics import arrays, stats
 
@@ -54,84 +56,94 @@ def read_folder(folder, size):
     return images, table["class"].to_numpy(), ids.to_numpy()
 
 
+def _compared(run, cfg, folder):
+    """A folder of samples beside the originals of a profile (Compared); its name is that of the folder.
+
+    Raises UserError where its generator may have seen test lesions, or too few images can be compared.
+    """
+    samples, classes, ids = read_folder(folder, cfg.size)
+    made = recipe.records(run, cfg)
+    if (Path(folder) / "provenance.json").exists():
+        provenance_check(Stage(Path(folder), ""), made)
+    compared = Compared(
+        panel.Judge(run),
+        arrays.records_of(made),
+        arrays.load_array(made / "images.npy"),
+        {str(folder): samples},
+        pd.DataFrame({"class": classes, "seed": ids}),
+        cfg.seed,
+    )
+    if (n := len(compared.take)) < 10:
+        raise UserError(
+            f"{folder}: {n} images match a class of the test split; 10 or more are needed"
+        )
+    return compared
+
+
+def _distances(compared, vae):
+    """Rows of the floors and of the samples, and whether their generator knew the split."""
+    (name,) = compared.pixels
+    judge, real = compared.judge, compared.real
+    floors = panel.floor_rows(judge, real, compared.floors(vae), compared.seed)
+    table = pd.DataFrame([*floors, panel.row(judge, name, real, compared.samples(name))])
+    known = (Path(name) / "provenance.json").exists()
+    said = "this one" if known else "unknown: it may have seen test lesions"
+    return table.assign(**{"generator's split": [*[""] * len(floors), said]})
+
+
+def _judges(sight, names):
+    """What the measures of the other tables see of planted faults; sight: judges.csv."""
+    rows = [
+        {"measure": m, "property": p, "planted faults": judges.sees(sight, m, p)[1]}
+        for m in (*names, "precision", "recall", "coverage")
+        for p in ("detail", "colour", "variety")
+    ]
+    return pd.DataFrame(rows)
+
+
+def _fidelity(compared, probe):
+    """Share of the samples of each class that the probe names right, beside that of the test images."""
+    (samples,) = compared.pixels.values()
+    test = compared.rows("test")
+    classes = compared.records.dx.to_numpy()[test]
+    original = named_right(probe, compared.images[test], classes)
+    right, rows = named_right(probe, samples, compared.labels), {}
+    for c in sorted(set(compared.labels)):
+        own = right[compared.labels == c]
+        share = original[classes == c].mean()
+        rows[c] = {"originals": share, "samples": stats.wilson(int(own.sum()), len(own))}
+    return stats.frame("class", rows)
+
+
+def _copies(compared):
+    """Share of the samples that count as copies of train images, beside that of the test images."""
+    ((name, samples),) = compared.pixels.items()
+    target = compared.target
+    try:
+        near = copies.checker(compared.images, compared.records, compared.judge.embed)
+    except UserError as reason:
+        return pd.DataFrame([{"images": name, "copies": f"not computed: {reason}"}])
+    found = {
+        copies.CHANCE: near.search(compared.images[target], compared.records.dx[target]),
+        name: near.search(samples, compared.labels),
+    }
+    rows = {
+        k: {"AUC of the score": near.auc.value, copies.SHARE: x.share} for k, x in found.items()
+    }
+    return stats.frame("images", rows)
+
+
 def evaluate(run, cfg, folder):
     """{name: DataFrame} of a folder of samples against the originals of a profile: "distances", what they
-    can see ("judges"), "fidelity", "copies". Models that no run has made yet are trained first."""
-    samples, of_class, ids = read_folder(folder, cfg.size)
-    made = recipe.records(run, cfg)
-    known = (Path(folder) / "provenance.json").exists()
-    if known:  # refuses a generator that may have seen test lesions
-        provenance_check(Stage(Path(folder), ""), made)
-    records, images = arrays.records_of(made), arrays.load_array(made / "images.npy")
-    test, train = (np.flatnonzero(records.split == name) for name in ("test", "train"))
-    judge, probe = panel.Judge(run), classifiers.load_classifier(recipe.probe(run, cfg))
-    rows, take = panel.matched(records.dx[test], of_class, cfg.seed)
-    if len(take) < 10:
-        raise UserError(
-            f"{folder}: {len(take)} images match a class of the test split; 10 or more are needed"
-        )
-    target = test[rows]
-    real = judge(images[target], records.dx[target], records.lesion_id[target])
-    fake = judge(samples[take], of_class[take], ids[take])
-    floors = panel.floors(
-        judge, images, records, target, train, recipe.autoencoder(run, cfg, "8ch"), cfg.seed
-    )
-    tables = {
-        "distances": pd.DataFrame(
-            [
-                *panel.floor_rows(judge, real, floors, cfg.seed),
-                panel.row(judge, str(folder), real, fake),
-            ]
-        )
-    }
-    tables["distances"]["generator's split"] = [
-        "",
-        "",
-        "this one" if known else "unknown: it may have seen test lesions",
-    ]
+    can see ("judges"), "fidelity", "copies". Models that no run has made yet are trained first.
+
+    Raises UserError as `read_folder`, and where samples and originals cannot be compared."""
+    compared = _compared(run, cfg, folder)
+    probe = classifiers.load_classifier(recipe.probe(run, cfg))
     sight = pd.read_csv(recipe.judged(run, cfg) / "judges.csv")
-    tables["judges"] = pd.DataFrame(
-        [
-            {"measure": m, "property": p, "planted faults": judges.sees(sight, m, p)[1]}
-            for m in (*judge.names, "precision", "recall", "coverage")
-            for p in ("detail", "colour", "variety")
-        ]
-    )
-
-    def answer(x, labels):
-        return classifiers.probabilities(probe, x).argmax(1) == [CLASSES.index(c) for c in labels]  # noqa: E731
-
-    right, original = answer(samples, of_class), answer(images[test], records.dx[test])
-    shares = {
-        c: stats.wilson(int(right[of_class == c].sum()), int((of_class == c).sum()))
-        for c in sorted(set(of_class))
+    return {
+        "distances": _distances(compared, recipe.autoencoder(run, cfg, "8ch")),
+        "judges": _judges(sight, compared.judge.names),
+        "fidelity": _fidelity(compared, probe),
+        "copies": _copies(compared),
     }
-    tables["fidelity"] = pd.DataFrame(
-        [
-            {"class": c, "n": e.n, "originals": original[(records.dx[test] == c).to_numpy()].mean()}
-            | stats.columns({"samples": e})
-            for c, e in shares.items()
-        ]
-    )
-    try:
-        near = copies.checker(images, records, judge.embed)
-    except UserError as reason:
-        return tables | {
-            "copies": pd.DataFrame([{"images": str(folder), "copies": f"not computed: {reason}"}])
-        }
-    sets = {
-        "held-out test images (chance)": (images[target], records.dx[target]),
-        str(folder): (samples, of_class),
-    }
-    rates = {
-        k: copies.copy_rate(near(x)[0], near.thresholds(classes))
-        for k, (x, classes) in sets.items()
-    }
-    tables["copies"] = pd.DataFrame(
-        [
-            {"images": k, "n": e.n, "AUC of the score": near.limit.auc.value}
-            | stats.columns({"share counted as copies": e})
-            for k, e in rates.items()
-        ]
-    )
-    return tables

@@ -1,15 +1,15 @@
 """The ledger: what the paper claims, what a run measured, and the verdict the interval allows."""
 
 import math
-import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import NormalDist
 
 import yaml
 
 from ..core.errors import UserError
-from ..core.store import ROOT, Run, read_json, write_json
+from ..core.store import ROOT, read_json, write_json
 from ..numerics.stats import Estimate, smallest_detectable
+from .markdown import title, typeset
 
 FILE = ROOT / "book" / "claims.yml"
 SOURCE = "Kim et al. 2025"
@@ -20,7 +20,7 @@ REPRODUCED, CONTRARY, OPEN, BLIND, UNTESTABLE = VERDICTS = (
     "the judge cannot see it",
     "not testable here",
 )
-UNTESTED = "It was not tested whether the measure sees {}."
+UNTESTED = "It was not tested whether the measure sees {}"
 DIRECTIONS = ("greater", "less", "equivalent", "none")
 NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
 KNOWN = NEEDED | {"margin", "parts", "paper", "chapter", "property"}
@@ -38,51 +38,32 @@ def load(path=FILE):
         if not NEEDED <= set(claim) <= KNOWN or claim["direction"] not in DIRECTIONS:
             fields = f"{', '.join(sorted(NEEDED))}; optional: {', '.join(sorted(KNOWN - NEEDED))}"
             raise UserError(f"{path}: {name}: fields should be {fields}; see the head of the file")
-        claim.setdefault("margin", 0)
-        claim.setdefault("property", "")
         claim["n_parts"] = claim.pop("parts", 1)
         claim["paper_value"] = claim.pop("paper", "not available")
         claim["source"] = f"{claim['source']}, {SOURCE}"
-        claim["all_parts"] = claim["n_parts"] > 1
-    return claims
+    return {name: dict(margin=0, property="") | claim for name, claim in claims.items()}
 
 
-def _run(run):
-    return Run(run) if isinstance(run, str) else run
-
-
-def record(run, claim_id, parts, note="", profile="", sight=None):
+def record(run, claim_id, parts, profile, note="", sight=None):
     """Write the evidence for a claim: one Estimate, or a list with one for each part.
 
-    run: store.Run or its name. parts: differences with the sign that `quantity` in claims.yml says,
-    labelled where there are several; an empty list says that it could not be measured, `note` why.
-    profile: "smoke" sizes never lead to a verdict; by default the run's name up to the first dash.
+    parts: differences with the sign that `quantity` in claims.yml says, labelled where there are several;
+    an empty list says that it could not be measured, `note` why. profile: "smoke" never leads to a verdict.
     sight: (whether the measure sees the claim's property in this run, how large a fault), of `judges.sees`.
     Raises UserError on an unknown id, more parts than the claim has, or two of one label.
     """
-    run, claims = _run(run), load()
-    parts = [parts] if isinstance(parts, Estimate) else list(parts)
+    claims, parts = load(), [parts] if isinstance(parts, Estimate) else list(parts)
     if claim_id not in claims:
         raise UserError(f"unknown claim {claim_id!r}; known: {', '.join(claims)}")
-    if len(parts) > claims[claim_id]["n_parts"]:
-        raise UserError(
-            f"claim {claim_id} has {claims[claim_id]['n_parts']} parts, got {len(parts)}"
-        )
+    if len(parts) > (most := claims[claim_id]["n_parts"]):
+        raise UserError(f"claim {claim_id} has {most} parts, got {len(parts)}")
     if len({p.label for p in parts}) < len(parts):
         raise UserError(f"claim {claim_id}: give each part a label of its own")
     rows = [asdict(p) for p in parts]
     for row in rows:  # JSON has no nan
         row.update({k: float(row[k]) if math.isfinite(row[k]) else None for k in NUMBERS})
-    write_json(
-        run.root / "evidence" / f"{claim_id}.json",
-        dict(
-            id=claim_id,
-            parts=rows,
-            note=note,
-            profile=profile or run.name.split("-")[0],
-            sight=sight,
-        ),
-    )
+    evidence = dict(id=claim_id, parts=rows, note=note, profile=profile, sight=sight)
+    write_json(run.root / "evidence" / f"{claim_id}.json", evidence)
 
 
 def judge(part, direction, margin):
@@ -99,33 +80,32 @@ def judge(part, direction, margin):
     return CONTRARY if high < margin else OPEN
 
 
-def _widened(part, parts):
+def _widened(part, looks):
     """The interval for several looks at once (Bonferroni): one of many is contrary by chance."""
     normal = NormalDist()
-    factor = normal.inv_cdf(1 - 0.025 / parts) / normal.inv_cdf(0.975)
+    factor = normal.inv_cdf(1 - 0.025 / looks) / normal.inv_cdf(0.975)
     low, high = (part.value + factor * (end - part.value) for end in (part.low, part.high))
-    return Estimate(part.value, low, high, part.n, part.label)
+    return replace(part, low=low, high=high)
+
+
+def _favour(part, direction):
+    """How far the interval's worse end lies on the claimed side."""
+    if direction == "equivalent":
+        return -max(abs(part.low), abs(part.high))
+    return part.low if direction == "greater" else -part.high
 
 
 def _joint(parts, claim):
     """(verdict, the part that decides) when every part has to agree."""
-    direction, margin = claim["direction"], claim["margin"]
+    direction, margin, n = claim["direction"], claim["margin"], claim["n_parts"]
     known = [p for p in parts if p.low is not None]
     if not known:
         return OPEN, parts[0]
-    worst = {
-        "greater": lambda p: p.low,
-        "less": lambda p: -p.high,
-        "equivalent": lambda p: -max(abs(p.low), abs(p.high)),
-    }
-    wide = [_widened(p, claim["n_parts"]) for p in known]
-    against = [
-        p for p, w in zip(known, wide, strict=True) if judge(w, direction, margin) == CONTRARY
-    ]
-    decides = min(against or known, key=worst[direction])
+    against = [p for p in known if judge(_widened(p, n), direction, margin) == CONTRARY]
+    decides = min(against or known, key=lambda part: _favour(part, direction))
     if against:
         return CONTRARY, decides
-    if len(known) == claim["n_parts"] and judge(decides, direction, margin) == REPRODUCED:
+    if len(known) == n and judge(decides, direction, margin) == REPRODUCED:
         return REPRODUCED, decides
     return OPEN, decides
 
@@ -161,83 +141,75 @@ def _why(verdict, parts, part, claim):
     return f"{tally}{'the' if tally else 'The'} interval {zone}{name} includes {limit}."
 
 
+def _ruling(claim, found, parts):
+    """(verdict, why, the part that decides, or None) of a claim on the content of an evidence file."""
+    sight, deciding = found["sight"], parts[0] if parts else None
+    if claim["direction"] == "none":
+        return (
+            UNTESTABLE,
+            "A caution on how to read the figure; these data cannot test it.",
+            deciding,
+        )
+    if not parts:
+        later = f"Chapter {claim['chapter']} tests it." if "chapter" in claim else ""
+        return UNTESTABLE, found["note"] or later or "This run recorded no evidence.", None
+    ruling, deciding = _joint(parts, claim)
+    if found["profile"] == "smoke":
+        return UNTESTABLE, "Smoke sizes only test the plumbing.", deciding
+    why = _why(ruling, parts, deciding, claim)
+    if not claim["property"]:
+        return ruling, why, deciding
+    if not sight:
+        return UNTESTABLE, UNTESTED.format(claim["property"]) + ".", deciding
+    return (ruling, f"{why} {sight[1]}", deciding) if sight[0] else (BLIND, sight[1], deciding)
+
+
 def verdict(claim, evidence):
     """What the evidence allows to say: dict of value, low, high, n, parts, verdict, why and more.
 
     claim: an entry of `load()`; evidence: the content of an evidence file, or None.
     """
-    parts = [Estimate(**p) for p in evidence["parts"]] if evidence else []
-    out = dict(value=None, low=None, high=None, n=None, smallest_detectable=None)
-    out.update(parts=[], note=evidence["note"] if evidence else "")
-    out.update(profile=evidence["profile"] if evidence else "", verdict=UNTESTABLE)
-    out["sight"] = sight = evidence and evidence.get("sight")
-    if parts and claim["direction"] != "none":
-        ruling, part = _joint(parts, claim)
-    elif parts:
-        ruling, part = UNTESTABLE, parts[0]
-    if parts:
-        out.update({k: getattr(part, k) for k in (*NUMBERS, "n")}, parts=evidence["parts"])
-        if part.low is not None:
-            out["smallest_detectable"] = smallest_detectable(part)
-    if claim["direction"] == "none":
-        out["why"] = "A caution on how to read the figure; these data cannot test it."
-    elif not parts:
-        later = f"Chapter {claim['chapter']} tests it." if "chapter" in claim else ""
-        out["why"] = out["note"] or later or "This run recorded no evidence."
-    elif out["profile"] == "smoke":
-        out["why"] = "Smoke sizes only test the plumbing."
-    elif claim["property"] and not sight:
-        out["why"] = UNTESTED.format(claim["property"])
-    elif claim["property"] and not sight[0]:
-        out.update(verdict=BLIND, why=sight[1])
-    else:
-        seen = f" {sight[1]}" if claim["property"] else ""
-        out.update(verdict=ruling, why=_why(ruling, parts, part, claim) + seen)
-    return out
+    found = dict(parts=[], note="", profile="", sight=None) | (evidence or {})
+    ruling, why, part = _ruling(claim, found, [Estimate(**p) for p in found["parts"]])
+    found |= dict(verdict=ruling, why=why, smallest_detectable=None)
+    found |= {k: getattr(part, k, None) for k in (*NUMBERS, "n")}
+    if found["low"] is not None:
+        found["smallest_detectable"] = smallest_detectable(part)
+    return found
 
 
 def evaluate(run):
     """Judge every claim on a run's evidence; returns a list of dicts, also in claims.json."""
-    run, rows = _run(run), []
+    rows = []
     for name, claim in load().items():
         path = run.root / "evidence" / f"{name}.json"
         evidence = read_json(path) if path.exists() else None
-        rows.append(dict(id=name, **claim, **verdict(claim, evidence)))
+        rows.append(dict(id=name) | claim | verdict(claim, evidence))
     write_json(run.root / "claims.json", rows)
     return rows
 
 
 def recorded(path):
     """The evaluated claims of a finished run; a verdict on a property that its judges were not tested for is taken back."""
-    rows, known = read_json(path), load()
+    rows, claims = read_json(path), load()
     for row in rows:
-        if (
-            (named := known.get(row["id"], {}).get("property"))
-            and not row.get("sight")
-            and row["verdict"] in (REPRODUCED, CONTRARY, OPEN)
-        ):
-            row.update(
-                verdict=UNTESTABLE,
-                why=f"{UNTESTED.format(named)[:-1]} in this run, which is older than that test.",
-            )
+        named = claims.get(row["id"], {}).get("property")
+        if named and not row.get("sight") and row["verdict"] in (REPRODUCED, CONTRARY, OPEN):
+            why = f"{UNTESTED.format(named)} in this run, which is older than that test."
+            row |= dict(verdict=UNTESTABLE, why=why)
     return rows
 
 
-def item_name(item):
-    """The paper's name of an item: "fig5" is "Fig 5"."""
-    return re.sub("^fig", "Fig ", re.sub("^table", "Table ", item))
-
-
 def finding(row):
-    """Value, interval and n of an evaluated claim as text; an em dash where there is none."""
+    """(value and interval, how many cases) of an evaluated claim as texts; ("—", "") where there is none."""
     if row["value"] is None:
-        return "—"
+        return "—", ""
     number = f"{row['value']:.3g}"
     if row["low"] is not None:
         number += f" [{row['low']:.3g}, {row['high']:.3g}]"
-    if row["n_parts"] > 1 and row["parts"]:
-        number += f" (the deciding one of {len(row['parts'])})"
-    return f"{number}, n = {row['n']}"
+    several = row["n_parts"] > 1 and row["parts"]
+    many = f" (the deciding one of {len(row['parts'])})" if several else ""
+    return number, f"{many}, n = {row['n']}"
 
 
 def reason(row):
@@ -246,31 +218,24 @@ def reason(row):
     return note if row["why"] == row["note"] else f"{row['why']} {note}".rstrip()
 
 
-def typeset(text):
-    """-9.02e-05 -> \u22129.02 \u00d7 10<sup>\u22125</sup>, other hyphens as they are; "n = 7" stays on one line."""
-    text = re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", text)
-    text = re.sub(r"(?<![^\s\[(*])-(?=\.?\d)", "\u2212", text)
-    return re.sub(r"(?<=\d)e-0?(\d+)", "\u00a0\u00d7\u00a010<sup>\u2212\\1</sup>", text)
-
-
 def _paragraph(row):
-    size = row["smallest_detectable"]
-    known = (
-        f" A true difference of {size:.2g} would be found four times in five at this n."
-        if size
-        else ""
-    )
     paper = "" if row["paper_value"] == "not available" else f" ({row['paper_value']})"
-    measured = (
-        "" if row["value"] is None else f"  Measured: {row['quantity']}: {finding(row)}.{known}\n"
-    )
-    return (
-        f"- The paper says: {row['statement']}{paper} *{row['source']}.*\n"
-        f"  This run: **{row['verdict']}**. {reason(row)}\n{measured}"
-    )
+    said = f"- The paper says: {row['statement']}{paper} *{row['source']}.*\n"
+    said += f"  This run: **{row['verdict']}**. {reason(row)}\n"
+    if row["value"] is None:
+        return said
+    said += f"  Measured: {row['quantity']}: {''.join(finding(row))}."
+    if size := row["smallest_detectable"]:
+        said += f" A true difference of {size:.2g} would be found four times in five at this n."
+    return said + "\n"
 
 
 def markdown(run, item):
-    """What a run says of the claims about one item ("fig1" ... "table6"), as a Markdown list."""
-    found = [_paragraph(row) for row in evaluate(run) if row["item"] == item]
-    return typeset("".join(found)) or f"The ledger holds no claim about {item_name(item)}.\n"
+    """What a run says of the claims about one item ("fig1" ... "table6"), as a Markdown list.
+
+    What a later chapter tests stands there and in the whole ledger, not here: it may not have run yet.
+    """
+    rows = [row for row in evaluate(run) if row["item"] == item]
+    rows = [row | verdict(row, None) if "chapter" in row else row for row in rows]
+    said = "".join(map(_paragraph, rows))
+    return typeset(said) or f"The ledger holds no claim about {title(item)}.\n"

@@ -1,18 +1,29 @@
 """What a notebook calls: checked parameters at its start, figures, tables and evidence after it."""
 
 import dataclasses
-import math
 import os
 import re
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 
 from ..core import machine, store
-from ..core.config import configure
-from . import chapters
+from ..core.config import check, configure
+from . import chapters, markdown
+
+_MEMORIES = {}  # of the notebooks of this process, so that a first cell run again forgets nothing
+
+
+@dataclass
+class Memory:
+    """What an open notebook has shown so far, for its footer. Cells that run again change nothing in it."""
+
+    started: float
+    files: dict  # data of figures that are no item, as keys in the order of their figures
+    numbers: dict  # in sentences, {what: row of their file}
+    seconds: float = 0.0  # from the first cell to the first footer
 
 
 def quiet():
@@ -27,17 +38,16 @@ def quiet():
     tqdm.tqdm.__init__ = silent
 
 
-def git_state(root=None):
+def git_state():
     """(commit, whether the tree differs from it); ("no commit", False) outside a checkout."""
-    where = {"cwd": root or chapters.project_root(), "capture_output": True, "text": True}
+    order = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **where)
-        changes = subprocess.run(["git", "status", "--porcelain", "-uno"], **where)
+        where = chapters.project_root()
+        said = subprocess.run(order, cwd=where, capture_output=True, text=True).stdout
     except FileNotFoundError:  # git is not installed
-        return "no commit", False
-    if commit.returncode:
-        return "no commit", False
-    return commit.stdout.strip(), bool(changes.stdout.strip())
+        said = ""
+    commit, _, dirty = said.strip().partition("-")
+    return commit or "no commit", bool(dirty)
 
 
 def start(notebook, namespace):
@@ -50,22 +60,20 @@ def start(notebook, namespace):
     """
     declared = chapters.declared_parameters(notebook)
     for cell in namespace.get("In", ()):
-        if cell.startswith("# Parameters"):  # injected by papermill, which takes any name
-            chapters.check_parameters(
-                notebook, {k: namespace.get(k) for k in chapters.assigned(cell) or ()}, declared
-            )
+        if cell.startswith("# Parameters\n"):  # injected by papermill, which takes any name
+            check(chapters.assigned(cell, notebook), declared, f"{notebook}: ")
     given = {name: namespace[name] for name in declared if name in namespace}
-    chapters.check_parameters(notebook, given, declared)
-    profile = given.get("profile", "micro")
-    own = chapters.overrides(given, declared)
+    check(given, declared, f"{notebook}: ")
+    profile, own = given.get("profile", "micro"), chapters.overrides(given, declared)
     data = chapters.data_folder(given.get("data", ""), profile)
     plain = configure(profile, data=data)
     run = store.Run(os.environ.get("SKINSYNTH_RUN") or f"scratch-{plain.run}")
-    inherited = {}
+    changed = {}
     for name in chapters.upstream(notebook):
         path = run.root / "parameters" / f"{name}.json"
-        inherited |= store.read_json(path) if path.exists() else {}
-    cfg = configure(profile, data=data, **(inherited | own))
+        changed |= store.read_json(path) if path.exists() else {}
+    changed |= own
+    cfg = configure(profile, data=data, **changed)
     from .. import recipe  # late: it imports every network
     from ..figures import grids
 
@@ -74,9 +82,10 @@ def start(notebook, namespace):
     if os.environ.get("SKINSYNTH_QUIET"):
         quiet()
     grids.use_style()
-    session = Session(notebook, cfg, run, machine.device(), time.perf_counter())
-    changed = "".join(f", {k} = {v}" for k, v in (inherited | own).items())
-    print(f"Run {run.name}: {session.source}, {cfg.size} pixels, seed {cfg.seed}{changed}.")
+    memory = _MEMORIES.setdefault((run.root, notebook), Memory(time.perf_counter(), {}, {}))
+    session = Session(notebook, cfg, run, machine.device(), memory)
+    also = "".join(f", {k} = {v}" for k, v in changed.items())
+    print(f"Run {run.name}: {session.source}, {cfg.size} pixels, seed {cfg.seed}{also}.")
     return session
 
 
@@ -89,55 +98,26 @@ def show(myst, plain=None):
     display({"text/markdown": myst, "text/html": html, "text/plain": plain or myst}, raw=True)
 
 
-def _digits(low, high):
-    """Decimals that an interval deserves: two figures of its half width."""
-    half = (high - low) / 2
-    return 3 if not half > 0 else min(max(1 - math.floor(math.log10(half)), 0), 6)
-
-
-def table_markdown(frame, fmt=None):
-    """A DataFrame as a Markdown table, numbers right-aligned.
-
-    Columns "X", "X low", "X high" are shown as one: the value, and [low, high] on a line below.
-    fmt: {column: format} such as {"MSE": "{:.4f}"}; a value with an interval has as many decimals
-    as the interval deserves, other numbers have four significant digits.
-    """
-    fmt, columns = fmt or {}, list(frame.columns)
-    if unknown := set(fmt) - set(columns):
-        raise ValueError(f"fmt names columns that the table lacks: {sorted(unknown)}")
-    ends = {
-        c: [f"{c} low", f"{c} high"] for c in columns if {f"{c} low", f"{c} high"} <= set(columns)
-    }
-    columns = [c for c in columns if c not in sum(ends.values(), [])]
-
-    def cell(row, column):
-        value = row[column]
-        if pd.isna(value):
-            return "–"
-        if column not in ends or any(pd.isna(row[end]) for end in ends[column]):
-            plain = f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
-            return fmt[column].format(value) if column in fmt else plain
-        numbers = value, *(row[end] for end in ends[column])
-        form = fmt.get(column, f"{{:.{_digits(*numbers[1:])}f}}").format
-        value, low, high = (form(x).replace("-", "\u2212") for x in numbers)
-        return f"{value}<br>[{low},\u00a0{high}]"
-
-    rules = ["---:" if frame[c].dtype.kind in "iuf" else ":---" for c in columns]
-    rows = [[cell(row, c) for c in columns] for row in frame.to_dict("records")]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (map(str, columns), rules, *rows))
+def link(files, said="File: "):
+    """Show links to files after some words, seen from the book's page and from the notebook in JupyterLab."""
+    root = chapters.project_root()
+    book = [f"{{download}}`{f.name} <{os.path.relpath(f, root / 'book/executed')}>`" for f in files]
+    lab = [f"[{f.name}]({os.path.relpath(f, root / 'notebooks')})" for f in files]
+    show(said + (", ".join(book) or "none"), said + (", ".join(lab) or "none"))
 
 
 @dataclass(frozen=True)
 class Session:
-    """An open notebook: its configuration, run and device, and where its results go."""
+    """An open notebook: its configuration, run and device, and where its results go.
+
+    Each method writes and shows the same, however often and in whatever order it is called.
+    """
 
     notebook: str
     cfg: object  # config.Config
     run: store.Run
     device: object  # torch.device
-    started: float
-    others: dict = field(default_factory=dict)  # data of figures that are no item, for the footer
-    said: dict = field(default_factory=dict)  # numbers in sentences, {what: row of their file}
+    memory: Memory
 
     @property
     def source(self):
@@ -155,15 +135,13 @@ class Session:
 
         from ..figures import drawings
 
-        folder = self.run.figures
-        drawings.keep(
-            folder, name, draw, data, photographs=photographs if self.cfg.real else False, **words
-        )
+        folder, flags = self.run.figures, photographs if self.cfg.real else False
+        drawings.keep(folder, name, draw, data, photographs=flags, **words)
         bundle, about = drawings.shown(folder, name, drawings.save(folder, name, draw))
         display(bundle, metadata=about, raw=True)
         # items have `results`; a figure's cell shows nothing else
         if data is not None and not re.match(r"fig\d", name):
-            self.others[folder / f"{name}.csv"] = True
+            self.memory.files[folder / f"{name}.csv"] = True
 
     def table(self, name, frame, caption, fmt=None):
         """Write tables/<name>.csv and show it as a labelled, captioned table.
@@ -171,30 +149,31 @@ class Session:
         name: table1 ... table6 get the paper's number and the label of that name.
         fmt: {column: format} for the shown table; the file keeps six significant digits.
         """
-        store.write_csv(self.run.tables / f"{name}.csv", frame)
+        body, file = markdown.of_frame(frame, fmt), self.run.tables / f"{name}.csv"
+        store.write_csv(file, frame)
         if {f"{c} low" for c in frame} & set(frame) and "interval" not in f"{caption} {[*frame]}":
             caption = f"{caption} Brackets: 95 % intervals."
-        number = re.fullmatch(r"table(\d)(\w*)", name)
-        title = f"**Table {number[1]}{number[2]}.** {caption}" if number else caption
-        body = table_markdown(frame, fmt)
+        number = re.fullmatch(r"table(\d\w*)", name)
+        title = f"**Table {number[1]}.** {caption}" if number else caption
         show(f":::{{table}} {title}\n:name: {name}\n\n{body}\n:::\n", f"{title}\n\n{body}\n")
         if not number:
-            self._link([self.run.tables / f"{name}.csv"])
+            link([file])
+
+    @property
+    def numbers_file(self):
+        return self.run.tables / f"numbers-{self.notebook}.csv"
 
     def numbers(self, found):
         """Keep the numbers of a sentence or a caption, {what: number or stats.Estimate}, in a file that the footer links."""
         for what, x in found.items():
             known = dataclasses.asdict(x) if dataclasses.is_dataclass(x) else {"value": x}
-            self.said[what] = {"what": what} | {
-                k: known.get(k) for k in ("value", "low", "high", "n")
-            }
-        store.write_csv(
-            self.run.tables / f"numbers-{self.notebook}.csv",
-            pd.DataFrame(self.said.values(), dtype=object),
-        )
+            self.memory.numbers[what] = known | {"what": what}
+        columns = ["what", "value", "low", "high", "n"]
+        rows = pd.DataFrame(self.memory.numbers.values(), columns=columns, dtype=object)
+        store.write_csv(self.numbers_file, rows)
 
     def evidence(self, claim, parts, note="", measure=""):
-        """Record what this run measured for a claim of the paper; see claims.record.
+        """Record what this run measured for a claim of the paper; see ledger.record.
 
         measure: the name in judges.csv of what the numbers rest on, where the claim names a property.
         """
@@ -202,42 +181,30 @@ class Session:
         from ..evaluation import judges
         from . import ledger
 
-        made = measure and pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
-        sight = measure and judges.sees(made, measure, ledger.load()[claim]["property"])
-        ledger.record(self.run, claim, parts, note, self.cfg.profile, sight or None)
+        sight = None
+        if measure:
+            made = pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
+            sight = judges.sees(made, measure, ledger.load()[claim]["property"])
+        ledger.record(self.run, claim, parts, self.cfg.profile, note, sight)
 
     def results(self, item):
         """Say what the paper claims of an item, what this run found, and link the files behind.
 
-        item: fig1 ... fig14, table1 ... table6.
+        item: fig1 ... fig14, table1 ... table6. Its files: fig5 has fig05.png, fig05a.png, fig05a.csv ...
         """
         from . import ledger
 
-        said = ledger.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
-        self._link(
-            self.files(item), f"{said}\nImages: {self.source}, {self.cfg.size} pixels. Files: "
-        )
-
-    def _link(self, files, said="File: "):
-        """Show links to files after some words, seen from the book's page and from the notebook in JupyterLab."""
-        root, paths = chapters.project_root(), {}
-        for place in ("book/executed", "notebooks"):
-            paths[place] = [(f.name, os.path.relpath(f, root / place)) for f in files]
-        book = ", ".join(f"{{download}}`{n} <{p}>`" for n, p in paths["book/executed"])
-        lab = ", ".join(f"[{n}]({p})" for n, p in paths["notebooks"])
-        show(said + (book or "none"), said + (lab or "none"))
-
-    def files(self, item):
-        """Figure and table files of an item: fig5 has fig05.png, fig05a.png, fig05a.csv ..."""
         kind, number = re.fullmatch(r"(fig|table)(\d+)", item).groups()
-        folder = self.run.figures if kind == "fig" else self.run.tables
-        stem = f"fig{int(number):02d}" if kind == "fig" else item
-        return sorted(f for f in folder.glob(f"{stem}*.*") if f.suffix in (".png", ".csv"))
+        pattern = f"figures/fig{int(number):02d}*.*" if kind == "fig" else f"tables/{item}*.*"
+        files = [f for f in self.run.root.glob(pattern) if f.suffix in (".png", ".csv")]
+        said = ledger.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
+        origin = f"Images: {self.source}, {self.cfg.size} pixels. Files: "
+        link(sorted(files), f"{said}\n{origin}")
 
     def footer(self):
         """Show where the numbers above come from: commit, profile, data, device, seconds."""
         commit, dirty = git_state()
-        seconds = time.perf_counter() - self.started
+        self.memory.seconds = self.memory.seconds or time.perf_counter() - self.memory.started
         changed = store.read_json(self.run.parameters / f"{self.notebook}.json")
         rows = {
             "commit": commit[:12] + (" with local changes" if dirty else ""),
@@ -245,18 +212,12 @@ class Session:
             "profile": self.cfg.profile,
             "data": self.source,
             "seed": self.cfg.seed,
-            "changed parameters of this notebook": ", ".join(
-                f"{k} = {v}" for k, v in changed.items()
-            )
-            or "none",
+            "changed parameters of this notebook": markdown.pairs(changed),
             "device": machine.sentence(),
-            "seconds": f"{seconds:.0f} (finished stages are not computed again)",
+            "seconds": f"{self.memory.seconds:.0f} (finished stages are not computed again)",
         }
-        if self.others:
-            self._link(self.others, "Data behind the other figures of this chapter: ")
-        if self.said:
-            self._link(
-                [self.run.tables / f"numbers-{self.notebook}.csv"],
-                "Numbers in the sentences of this chapter: ",
-            )
+        if self.memory.files:
+            link(self.memory.files, "Data behind the other figures of this chapter: ")
+        if self.memory.numbers:
+            link([self.numbers_file], "Numbers in the sentences of this chapter: ")
         show("**Provenance.** " + "; ".join(f"{k}: {v}" for k, v in rows.items()) + ".\n")

@@ -1,0 +1,101 @@
+"""What stage 2 minimises: the error of the undone noise, in training and on images that it never learns from."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ..core.config import CLASSES
+from ..core.machine import device, mixed, side_by_side
+from ..numerics.arrays import blocks
+from ..numerics.training import seeded
+
+NONE = len(CLASSES)  # the label that means "no class"
+
+
+def diffusion_loss(
+    latents,
+    scheduler,
+    labels,
+    *,
+    none=NONE,
+    masks=None,
+    tokens=None,
+    share=0.1,
+    drop="image",
+    target="own",
+    norm="l2",
+):
+    """Loss of stage 2 over cached arrays: noise prediction or v, weighted by the lesion mask.
+
+    latents (N,C,h,w); labels (N,) or (N,K) int64, replaced by `none` where dropped; masks (N,h,w)
+    share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image
+    tokens are dropped independently, each with probability `share`, for each image on its own
+    (drop="batch": for all of a batch at once). target="epsilon": the error is that of the noise, whatever the network predicts.
+    Source: paper, stage 2; DESIGN section 2.
+    """
+    kind = scheduler.config.prediction_type
+    of_noise = kind == "epsilon" or target == "epsilon"
+    error_of = dict(l2=F.mse_loss, l1=F.l1_loss)[norm]
+
+    def loss(model, index, rng):
+        rows = index.numpy()
+        z = torch.from_numpy(latents[rows])
+        noise = torch.randn(z.shape, generator=rng)
+        t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), generator=rng)
+        no_class, no_image = _dropped(len(z), share, drop, rng)
+        label = torch.from_numpy(labels[rows].reshape(len(z), -1)).where(~no_class[:, None], none)
+        noisy = scheduler.add_noise(z, noise, t)
+        given = {}
+        if tokens is not None:
+            given["tokens"] = torch.from_numpy(tokens[rows]).to(device())
+            given["keep"] = (~no_image).to(device())
+        guess = model(noisy.to(device()), t.to(device()), label.to(device()), **given).float()
+        if of_noise and kind == "v_prediction":
+            guess = _noise_of(guess, noisy.to(device()), scheduler.alphas_cumprod[t])
+        wanted = noise if of_noise else scheduler.get_velocity(z, noise, t)
+        error = error_of(guess, wanted.to(device()), reduction="none")
+        if masks is not None:  # the lesion counts twice, the skin once
+            weight = 1 + torch.from_numpy(masks[rows]).to(device())[:, None]
+            error = error * weight / weight.mean()
+        return error.mean()
+
+    return loss
+
+
+def _dropped(n, share, drop, rng):
+    """Which images lose their class, and which their reference: bool (2, n)."""
+    draws = torch.rand(2, dict(image=n, batch=1)[drop], generator=rng)
+    return draws.expand(2, n) < share
+
+
+def _noise_of(velocity, noisy, kept):
+    """The noise that a predicted velocity means; kept: (N,) share of the image's variance left at its time."""
+    kept = kept.view(-1, 1, 1, 1).to(noisy.device)
+    return kept.sqrt() * velocity + (1 - kept).sqrt() * noisy
+
+
+def fixed_check(loss, n, seed, parts=2):
+    """check(model) for `training.fit`: a loss over the same n items, each with the same noise and time, every time.
+
+    loss: of `diffusion_loss` with share=0, so that no condition is dropped. All draws come from
+    generators of their own: training's stay what they were, whatever the number of threads.
+    """
+    chunks = torch.arange(n).chunk(parts)
+
+    @torch.no_grad()
+    def check(model):
+        def one(k):
+            with mixed():  # as training computes
+                return loss(model, chunks[k], seeded(seed, k)).item() * len(chunks[k]) / n
+
+        return sum(side_by_side(one, range(len(chunks))))
+
+    return check
+
+
+def cell_masks(masks, side):
+    """Lesion masks (N,S,S) -> share of lesion in each latent cell, float32 (N,side,side)."""
+    n, size, _ = masks.shape
+    f = size // side
+    parts = (masks[part].reshape(-1, side, f, side, f).mean((2, 4)) for part in blocks(n))
+    return np.concatenate([part.astype(np.float32) for part in parts])

@@ -1,0 +1,93 @@
+"""Who gains and who pays: classes, groups of patients, confusion and calibration."""
+
+import numpy as np
+import pandas as pd
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import confusion_matrix
+
+from ..core.config import CLASSES
+from ..numerics import stats
+from .classify import PAPER_COLUMNS
+from .scores import score
+
+SMALLEST = 20  # images of a group that is shown
+
+
+def sensitivity(tested, seed):
+    """Share of each class that the first network names right; melanoma also at fixed specificity."""
+    truth, lesions, rows = tested.truth, tested.clusters, {}
+    name = next(iter(tested.answers))
+    hits = {column: tested.hits(arm, name) for arm, column in PAPER_COLUMNS.items()}
+    for k, c in enumerate(CLASSES):
+        own = truth == k
+        rows[c] = {arm: stats.share_interval(x[own], lesions[own]) for arm, x in hits.items()}
+    for level in (90, 95):
+        measure = f"melanoma sensitivity at {level} % specificity"
+        rows[f"mel at {level} % specificity"] = {
+            column: score(measure, tested.first[arm], truth, lesions, seed)
+            for arm, column in PAPER_COLUMNS.items()
+        }
+    return stats.frame("class", rows)
+
+
+def confusion(tested, arms):
+    """Share of each true class that the first network gives each name: arm, truth, one column a name."""
+    tables = {}
+    for arm in arms:
+        seeds = [
+            confusion_matrix(
+                tested.truth, p.argmax(1), labels=range(len(CLASSES)), normalize="true"
+            )
+            for p in tested.first[arm]
+        ]
+        tables[arm] = pd.DataFrame(np.mean(seeds, 0), index=CLASSES, columns=CLASSES)
+    return pd.concat(tables, names=["arm", "truth"]).reset_index()
+
+
+def calibration(tested, arms, bins=8):
+    """How often an answer is right against the probability that is stated: arm, stated, true.
+
+    bins: equal parts of the answers of the first network, seeds pooled.
+    """
+    parts = []
+    for arm in arms:
+        p = np.concatenate(tested.first[arm])
+        right = np.tile(tested.truth, len(tested.first[arm])) == p.argmax(1)
+        true, stated = calibration_curve(right, p.max(1), n_bins=bins, strategy="quantile")
+        parts.append(pd.DataFrame({"arm": arm, "stated": stated, "true": true}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def groupings(records):
+    """What groups images are looked at in: {kind: (N,) values}, unknown ones missing."""
+    bands = ["under 40", "40 to 59", "60 and over"]
+    found = {
+        "sex": records.sex,
+        "age": pd.cut(records.age, [0, 40, 60, 130], right=False, labels=bands),
+        "site": records.localization,
+        "diagnosis by": records.dx_type,
+    }
+    if "skin_type" in records:  # clinical photographs
+        found["skin type"] = records.skin_type.map("{:g}".format, na_action="ignore")
+        found["biopsied"] = records.biopsied
+    return found
+
+
+def by_group(tested, arm="RS", other="R0"):
+    """Accuracy of two arms and their difference in each group of SMALLEST images or more.
+
+    Mean of the classifiers. Columns group, n, the two arms, difference; empty where no group is large
+    enough.
+    """
+    hits, rows = {a: tested.hits(a) for a in (other, arm)}, {}
+    for kind, values in groupings(tested.records).items():
+        values = values.astype(object).reset_index(drop=True)
+        for value in sorted(values.dropna().unique(), key=str):
+            own = (values == value).to_numpy()
+            if own.sum() < SMALLEST:
+                continue
+            ids = tested.clusters[own]
+            rows[f"{kind}: {value}"] = {
+                PAPER_COLUMNS[a]: stats.share_interval(x[own], ids) for a, x in hits.items()
+            } | {"difference": stats.paired_difference(hits[arm][own], hits[other][own], "", ids)}
+    return stats.frame("group", rows)

@@ -1,0 +1,89 @@
+"""Tables 2 and 5: how far sets of samples lie from the original test images, and what the numbers are held against."""
+
+import numpy as np
+import pandas as pd
+
+from ..numerics import stats
+from . import metrics, panel
+
+FEW = 10  # images of one class, too few to be compared as a set
+
+
+def table(compared, sets):
+    """A row of panel.METRICS for each set {name: Features}, against the target at equal numbers.
+
+    Returns two tables that fit a page: distances and scores; precision to coverage.
+    """
+    rows = []
+    for name, fake in sets.items():
+        pair = panel.equal_numbers(compared.real, fake, compared.seed)
+        rows.append(panel.row(compared.judge, name, *pair))
+    return panel.parts(pd.DataFrame(rows))
+
+
+def melanoma_only(compared):
+    """A plainly wrong set, for scale: train images of melanoma, at most as many as the target; {name: Features}.
+
+    Empty where there are too few of them.
+    """
+    train = compared.rows("train")
+    found = train[(compared.records.dx[train] == "mel").to_numpy()][: len(compared.target)]
+    if len(found) <= FEW:
+        return {}
+    return {"original melanoma images only": compared.originals(found)}
+
+
+def shown_references(compared, model="8ch+ML"):
+    """The train images that the compared samples of a model were shown; {name: Features}.
+
+    Empty where the model samples without.
+    """
+    names = compared.meta.reference
+    if names.isna().any():
+        return {}
+    rows = compared.records.set_index("image_id").index.get_indexer(names)[compared.take]
+    lesions = compared.records.lesion_id[rows]
+    shown = compared.judge(compared.images[rows], compared.labels[compared.take], lesions)
+    return {f"train images shown to {model}": shown}
+
+
+def excess_share(real, fake, floor, far, seed=0):
+    """Of the way from the floor to a set that is plainly wrong, how much lies between real and fake.
+
+    (FD(fake) - FD(floor)) / (FD(far) - FD(floor)), all to `real`: 0 is as near as other originals, 1
+    as far as `far`. All sets are cut to equal numbers, since the distance's bias depends on them;
+    real and fake have the same classes in the same order (`matched`). Jackknife over the groups of
+    all four sets.
+    """
+    same, fewer = panel.matched(real.labels, floor.labels, seed)
+    n, rng = min(len(fewer), len(far.labels)), np.random.default_rng([seed, 1])
+    cut = rng.permutation(len(fewer))[:n]
+    others = far[rng.permutation(len(far.labels))[:n]]
+    sets = real[same[cut]], fake[same[cut]], floor[fewer[cut]], others
+    ends = np.cumsum([len(x.labels) for x in sets])[:-1]
+
+    def statistic(keep):
+        kept = np.split(keep, ends)
+        own, *rest = (x.features[k] for x, k in zip(sets, kept, strict=True))
+        a, b, c = (metrics.frechet_distance(own, other) for other in rest)
+        return (a - b) / (c - b)
+
+    return stats.jackknife(statistic, np.concatenate([x.groups for x in sets]), n=n)
+
+
+def to_clinical(compared, photographs, table, model="8ch+ML"):
+    """Kernel distances between three sets: clinical photographs, dermatoscopic test images, samples.
+
+    photographs: uint8 (N,H,W,3) with their `table` (dx, patient_id), of which as many are drawn as
+    the target holds.
+    """
+    some = np.random.default_rng(compared.seed).permutation(len(table))[: len(compared.target)]
+    clinical = compared.judge(photographs[some], table.dx[some], table.patient_id[some])
+    real, fake = compared.real, compared.samples(model)
+    pairs = {
+        "clinical to dermatoscopic test images": (real, clinical),
+        f"clinical to samples ({model})": (fake, clinical),
+        "samples to dermatoscopic test images": (real, fake),
+    }
+    name, measure = compared.judge.names[1], panel.of_features(metrics.kid)
+    return stats.frame("pair", {k: {name: measure(*pair)} for k, pair in pairs.items()})

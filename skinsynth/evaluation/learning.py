@@ -1,0 +1,31 @@
+"""How trainings went: their logs as curves, and where they ended."""
+
+import pandas as pd
+
+from .reconstruction import ending
+
+
+def curves(logs):
+    """One row for each validation of each training: columns model, step, training, validation.
+
+    logs: {model: log.csv of its stage}. training: mean of the losses logged since the validation before.
+    """
+    found = []
+    for name, log in logs.items():
+        checked, batches = log.dropna(subset="validation"), log.dropna(subset="loss")
+        spans = pd.cut(batches.step, [0, *checked.step])
+        own = checked[["step", "validation"]].assign(model=name)
+        own["training"] = batches.loss.groupby(spans, observed=False).mean().to_numpy()
+        found.append(own)
+    return pd.concat(found)[["model", "step", "training", "validation"]]
+
+
+def ends(logs):
+    """One row a training: validation loss at its first check and at its end, and the share by which it
+    fell within the last fifth of the steps. logs: as for `curves`."""
+    rows = []
+    for name, log in logs.items():
+        checked = log.validation.dropna()
+        known = dict(first=checked.iloc[0], last=checked.iloc[-1], fell=ending(log)[0])
+        rows.append({"model": name, "steps": int(log.step.max())} | known)
+    return pd.DataFrame(rows)

@@ -1,0 +1,114 @@
+"""The training image nearest to an image: how alike two are, in several feature spaces, seen from any side."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import UserError
+from ..data.splits import descriptors
+
+BLOCK = 1024  # images looked up at a time
+
+
+def sides(images):
+    """The eight flips and rotations of images (N, H, H, 3), one after the other: views, not copies.
+
+    Raises UserError where the images are not square.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1] != images.shape[2]:
+        raise UserError(f"copies need square images (N, H, H, 3), got {images.shape}")
+    for flipped in (images, images[:, ::-1]):
+        yield from (np.rot90(flipped, k, axes=(1, 2)) for k in range(4))
+
+
+def describe(images, encode, turned=False):
+    """Two feature spaces of images: [encode(images), 16x16 colours], arrays (N, D).
+
+    turned: of all flips and rotations, arrays (8, N, D).
+    """
+    views = sides(images) if turned else [np.asarray(images)]
+    found = [(encode(view), descriptors(view).reshape(len(view), -1)) for view in views]
+    return [np.stack(x) for x in zip(*found, strict=True)] if turned else list(found[0])
+
+
+def unit(spaces):
+    """Feature spaces (N, D) or (sides, N, D) as float arrays (sides, N, D), each row of length 1."""
+    spaces = [np.asarray(x, np.float64) for x in spaces]
+    spaces = [x[None] if x.ndim == 2 else x for x in spaces]
+    return [x / np.maximum(np.linalg.norm(x, axis=2, keepdims=True), 1e-12) for x in spaces]
+
+
+def nearest(gallery, spaces, scales=None, others=0):
+    """Nearest training image by cosine similarity: (score (N,), its index (N,)).
+
+    gallery: features of the training images, an array (M, D) for each space. spaces: those of the
+    images, (N, D), or (8, N, D) of their `sides`, of which the best counts.
+    scales: one number a space; the score is the sum of the similarities, each divided by its scale
+    (see `spread`), for the same training image and the same side.
+    others: the mean score of that many next nearest images is taken away, so that an image that
+    resembles many is no copy of any. Raises UserError where the numbers of spaces differ.
+    """
+    scales = np.ones(len(gallery)) if scales is None else np.asarray(scales, float)
+    if not len(gallery) == len(spaces) == len(scales):
+        raise UserError("give as many feature spaces for the samples as for the training images")
+    # the sum of scaled cosines is one inner product of the joined vectors
+    known = np.concatenate([t[0] / s for t, s in zip(unit(gallery), scales, strict=True)], 1)
+    views = np.concatenate(unit(spaces), 2)
+    score, index = np.empty(views.shape[1]), np.empty(views.shape[1], int)
+    for i in range(0, views.shape[1], BLOCK):
+        near = views[0, i : i + BLOCK] @ known.T
+        for view in views[1:]:
+            np.maximum(near, view[i : i + BLOCK] @ known.T, out=near)
+        index[i : i + BLOCK] = near.argmax(1)
+        score[i : i + BLOCK] = near.max(1)
+        if others:
+            k = min(others, near.shape[1] - 1)
+            score[i : i + BLOCK] -= np.sort(near, 1)[:, -k - 1 : -1].mean(1)
+    return score, index
+
+
+def spread(gallery, spaces):
+    """Scale of each space: standard deviation of the nearest similarity of images not copied."""
+    pairs = zip(gallery, spaces, strict=True)
+    return [max(nearest([known], [x])[0].std(ddof=1), 1e-6) for known, x in pairs]
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Features turned so that the training images spread equally along their first components."""
+
+    mean: np.ndarray
+    turn: np.ndarray  # (D, components)
+
+    @classmethod
+    def fit(cls, features, components=100):
+        """features: (N, D). At most as many components as half the images can tell."""
+        mean = features.mean(0)
+        _, size, rows = np.linalg.svd(features - mean, full_matrices=False)
+        k = int(min(components, (size > 1e-3 * size[0]).sum(), max(1, len(features) // 2)))
+        return cls(mean, rows[:k].T / size[:k] * np.sqrt(len(features)))
+
+    def __call__(self, features):
+        return (features - self.mean) @ self.turn
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Training images in whitened feature spaces, and the way of any other image into them."""
+
+    encode: object  # uint8 images -> features (N, D)
+    white: list  # a Whitening for each space
+    spaces: list  # features of the training images (M, components), for each space
+
+    @classmethod
+    def of(cls, images, encode):
+        """images: uint8 (M, H, H, 3)."""
+        plain = describe(images, encode)
+        white = [Whitening.fit(x) for x in plain]
+        return cls(encode, white, [w(x) for w, x in zip(white, plain, strict=True)])
+
+    def describe(self, images, turned=False):
+        """As the function of that name, whitened."""
+        plain = describe(images, self.encode, turned)
+        return [w(x) for w, x in zip(self.white, plain, strict=True)]

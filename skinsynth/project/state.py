@@ -1,0 +1,54 @@
+"""What a run has done: its manifest, and of each notebook whether its results are current."""
+
+import nbformat
+
+from ..core import code, store
+from . import chapters
+
+
+def manifest(run):
+    """The manifest of a run; {"notebooks": {}} where there is none yet."""
+    path = run.root / "manifest.json"
+    return store.read_json(path) if path.exists() else {"notebooks": {}}
+
+
+def identity(data):
+    """What the images are: a hash of a data folder's tables, names and sizes."""
+    return {"files": store.folder_identity(data)} if data else {"phantom": "drawn from the seed"}
+
+
+def keys(notebooks, parameters, profile, inputs):
+    """Key of each notebook, in two halves: what is computed (its code, parameters, the library, the data, and
+    what is upstream), and what is said (prose, captions, tags).
+    """
+    claims = chapters.project_root() / "book" / "claims.yml"
+    library = [code.library_hash(), claims.read_text() if claims.exists() else ""]
+    computed, found = {}, {}
+    for name in notebooks:
+        cells = nbformat.read(chapters.source(name), 4).cells
+        above = [computed[n] for n in chapters.upstream(name) if n in computed]
+        work = [c.source for c in cells if c.cell_type == "code"], parameters.get(name, {})
+        said = [[c.source, c.metadata.get("mystnb"), c.metadata.get("tags")] for c in cells]
+        computed[name] = code.digest([work, profile, inputs, library, above])[:16]
+        found[name] = computed[name] + code.digest(said)[:16]
+    return found
+
+
+def computes(key):
+    """The half of a notebook's key that says what it computes."""
+    return key[: len(key) // 2]
+
+
+def status(run, data=""):
+    """{notebook: "current", "stale", "failed" or "missing"}, by the parameters last used."""
+    known, whole = chapters.present(), manifest(run)
+    if not whole["notebooks"]:
+        return dict.fromkeys(known, "missing")
+    entries = {n: e for n, e in whole["notebooks"].items() if n in known}
+    used = {n: entry["parameters"] for n, entry in entries.items()}
+    fresh = keys(known, used, whole["profile"], identity(data) if data else whole["inputs"])
+    states = dict.fromkeys(known, "missing")
+    for name, entry in entries.items():
+        current = "current" if entry["key"] == fresh[name] else "stale"
+        states[name] = current if entry["status"] == "completed" else entry["status"]
+    return states

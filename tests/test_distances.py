@@ -1,0 +1,73 @@
+"""Tables 2 and 5: rows at equal numbers, one line for a metric, the way from the floor to a wrong set."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinsynth.evaluation import distances, panel
+from skinsynth.evaluation.compared import Compared
+
+
+def cloud(seed, shift, n=200):
+    x = np.random.default_rng(seed).normal(size=(n, 4)) + shift
+    p = np.abs(x) / np.abs(x).sum(1, keepdims=True)
+    return panel.Features(x, p, np.array(["nv", "mel"] * (n // 2)), np.arange(n) % 20)
+
+
+def judge(images, labels, ids):
+    """Mean colours as features: what is tested here is which images are compared."""
+    x = images.mean((1, 2)).astype(float)
+    return panel.Features(x, x / x.sum(1, keepdims=True), np.asarray(labels), np.asarray(ids))
+
+
+def small(references):
+    """A set of 60 train and 20 test images of two classes, and a model's samples."""
+    rng, classes = np.random.default_rng(0), ["mel", "nv"] * 40
+    images = rng.integers(1, 255, (80, 4, 4, 3), dtype=np.uint8)
+    split, ids = ["train"] * 60 + ["test"] * 20, np.arange(80)
+    about = {"dx": classes, "split": split, "lesion_id": ids, "image_id": [f"i{k}" for k in ids]}
+    meta = {"class": ["mel"] * 12 + ["nv"] * 12, "seed": [*range(12)] * 2, "reference": references}
+    pixels = {"8ch+ML": rng.integers(1, 255, (24, 4, 4, 3), dtype=np.uint8)}
+    return Compared(judge, pd.DataFrame(about), images, pixels, pd.DataFrame(meta))
+
+
+def test_excess_is_none_at_the_floor_and_one_at_the_far_end():
+    real, floor, far = cloud(0, 0), cloud(1, 0), cloud(2, 4)
+    near, half, whole = (
+        distances.excess_share(real, fake, floor, far) for fake in (cloud(3, 0), cloud(4, 2), far)
+    )
+    assert abs(near.value) < 0.02 and whole.value == pytest.approx(1)
+    assert half.low < 0.25 < half.high and half.high - half.low < 0.1  # a distance of squares
+
+
+def test_one_line_adds_a_metric_to_the_table(monkeypatch):
+    shift = panel.of_features(lambda real, fake: abs(real.mean() - fake.mean()))
+    monkeypatch.setitem(panel.METRICS, "shift of the mean", ("unused", shift))
+    compared = small(["i0"] * 24)
+    compared.__dict__["real"] = cloud(0, 0)
+    table, shares = distances.table(compared, {"near": cloud(1, 0), "far": cloud(2, 4)})
+    assert table.model.tolist() == ["near", "far"] and table.n.tolist() == [200, 200]
+    near, far = table["shift of the mean"]
+    assert near < 0.2 < 3.5 < far and table[panel.NAMES[0]][0] < table[panel.NAMES[0]][1]
+    assert not {"precision", "coverage"} & set(table) and {"precision", "coverage"} <= set(shares)
+    assert shares.precision[0] > 0.8 and shares.precision[1] == 0
+
+
+def test_what_stands_beside_the_samples():
+    compared = small(["i3"] * 12 + ["i8"] * 12)
+    assert len(compared.target) == len(compared.take) == 20
+    (wrong,) = distances.melanoma_only(compared).values()
+    assert set(wrong.labels) == {"mel"} and len(wrong.labels) == 20
+    (shown,) = distances.shown_references(compared).values()
+    assert set(shown.groups) == {3, 8} and shown.labels.tolist() == ["mel"] * 10 + ["nv"] * 10
+    assert distances.shown_references(small([None] * 24)) == {}
+    real, fake = compared.groups
+    seeds = compared.seeds[compared.take]
+    assert len(set(real)) == 20
+    assert len(set(zip(seeds, fake, strict=True))) == len(set(seeds)), "a seed is in one group"
+
+
+def test_first_images_are_those_of_the_first_seeds():
+    compared = small(["i0"] * 24)
+    assert np.array_equal(compared.first("8ch+ML", "nv", 2), compared.pixels["8ch+ML"][12:14])
+    assert np.array_equal(compared.first("original", "nv", 2), compared.images[[61, 63]])

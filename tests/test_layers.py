@@ -1,0 +1,46 @@
+"""Fig 3: the layers of the CLIP encoder as maps and numbers."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skinsynth.core.machine import device
+from skinsynth.diffusion import layers
+from skinsynth.pretrain import contrastive
+
+
+def test_neighbour_distance_rises_with_roughness():
+    rough = torch.randn(1, 2, 17, 12)
+    smooth = torch.ones(1, 2, 17, 12) + 0.01 * rough
+    assert (layers.neighbour_distance(rough) > layers.neighbour_distance(smooth)).all()
+
+
+def test_every_layer_is_looked_at_and_shown_as_large_as_the_image():
+    torch.manual_seed(0)
+    model = contrastive.micro_clip(32, 20).to(device()).eval()
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    maps, distance = layers.look(model, images, 2)
+    assert maps.shape == (8, 2, 8, 8, 3) and maps.dtype == np.uint8 and distance.shape == (6, 8)
+    rows = layers.picture_rows(images[:2], maps, [0, 7])
+    assert [len(row) for row in rows] == [3, 3] and rows[1][2].shape == (32, 32, 3)
+    assert np.array_equal(rows[1][0], images[1]) and np.array_equal(
+        rows[1][2][::4, ::4], maps[7, 1]
+    )
+    table = layers.depth_table(distance)
+    assert list(table.layer) == list(range(8)) and (table.n == 6).all()
+
+
+def test_deep_minus_shallow_is_paired_by_image():
+    shallow = np.random.default_rng(0).random((9, 4))
+    found = layers.deep_minus_shallow(np.concatenate([shallow, shallow + 0.5], 1))
+    assert np.allclose([found.value, found.low, found.high], 0.5) and found.n == 9
+
+
+def test_rows_are_of_the_validation_split_and_drawn_once():
+    records = pd.DataFrame(
+        {"dx": ["mel", "nv"] * 20, "split": ["train", "train", "val", "val"] * 10}
+    )
+    chosen, others = layers.validation_rows(records, ("nv", "mel"), 8, 0)
+    assert chosen == [3, 2] and len(set(others)) == 8 and not set(chosen) & set(others)
+    assert (records.split[chosen + others] == "val").all()
+    assert len(layers.validation_rows(records, ("nv",), 99, 0)[1]) == 19

@@ -1,0 +1,51 @@
+"""Logs of trainings as curves; what the adapters do, as a table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skinsynth.evaluation import adapted, learning
+
+LOG = pd.DataFrame(
+    [
+        [1, 4.0, None],
+        [2, 2.0, None],
+        [2, None, 3.0],
+        [3, 1.0, None],
+        [4, 3.0, None],
+        [4, None, 1.5],
+    ],
+    columns=["step", "loss", "validation"],
+)
+
+
+def test_training_is_averaged_between_two_checks():
+    table = learning.curves({"a": LOG, "b": LOG.assign(loss=LOG.loss + 1)})
+    assert list(table.model) == ["a", "a", "b", "b"] and list(table.step) == [2, 4, 2, 4]
+    assert list(table.training) == [3.0, 2.0, 4.0, 3.0] and list(table.validation) == [3.0, 1.5] * 2
+
+
+def test_ends_of_a_training():
+    row = learning.ends({"a": LOG}).iloc[0]
+    assert (row["steps"], row["first"], row["last"]) == (4, 3.0, 1.5)
+    assert row["fell"] == pytest.approx(0.5)
+
+
+class Colours:
+    """A judge that sees mean colours."""
+
+    def embed(self, images):
+        return np.asarray(images, float).mean((1, 2)) + 1
+
+
+def test_a_setting_that_loses_the_reference_is_farther_from_it():
+    rng = np.random.default_rng(0)
+    references = rng.integers(0, 200, (12, 1, 1, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
+    near = references + rng.integers(0, 9, references.shape, np.uint8)
+    pixels = {"off": np.full_like(references, 100), "on": near, "half": near + np.uint8(10)}
+    table = adapted.compare(Colours(), pixels, references, np.tile([0, 1, 2, 3], 3), "on")
+    rows = table.set_index("adapters")
+    assert list(rows.index) == ["off", "on", "half"] and (rows.n == 12).all()
+    assert rows["minus as trained"]["off"] > 0 and np.isnan(rows["minus as trained"]["on"])
+    assert rows["to the reference"]["off"] > rows["to the reference"]["on"]
+    assert rows["change (grey levels)"]["half"] == pytest.approx(10)
