@@ -13,7 +13,6 @@ from skinsynth.core import code
 ROOMS = """core numerics phantom data networks diffusion interpolation evaluation downstream figures
 pretrain recipe project book cli""".split()
 LONGEST = 340  # lines of a file of the library: as many as the longest has; never more, sooner less
-WIRING = 520  # of recipe.py, which names every stage once
 LIBRARY = sorted(code.PACKAGE.rglob("*.py"))
 ALL = [
     *LIBRARY,
@@ -80,4 +79,4 @@ def test_a_file_says_what_it_is_for_and_the_formatter_has_no_exceptions(path):
     assert ast.get_docstring(tree) and tree.body[0].lineno == 1
     assert ("fmt: " + "skip") not in text and ("fmt: " + "off") not in text
     if path in LIBRARY:
-        assert len(text.splitlines()) <= (WIRING if path.name == "recipe.py" else LONGEST)
+        assert len(text.splitlines()) <= LONGEST

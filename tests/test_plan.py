@@ -34,6 +34,7 @@ def test_nothing_is_computed_and_nothing_written(speed):
     assert set(f["notebook"] for f in found.values()) == {
         "01_data",
         "02_vae",
+        "03_diffusion",
         "04_generation",
         "05_interpolation",
         "06_downstream",

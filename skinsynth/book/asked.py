@@ -9,7 +9,6 @@ from ..core import store
 from ..core.config import CLASSES
 from ..core.versions import VERSIONS
 from ..diffusion import pipeline
-from ..downstream import classify
 from ..numerics import arrays
 from ..project import chapters
 
@@ -80,18 +79,10 @@ def _interpolation(run, cfg):
 
 
 def _downstream(run, cfg):
-    arms = [*classify.PAPER_COLUMNS, "R1", "R3"]
-    arms += (["R2", "R4", "RSA", "RSI"] + ([] if cfg.real else ["O"])) if cfg.extras else []
-    for k, network in enumerate(cfg.backbones):
-        for arm in classify.PAPER_COLUMNS if k else arms:
-            for seed in range(cfg.classifier_seeds):
-                recipe.classifier(run, cfg, arm, seed, recipe.synthetic(run, cfg, arm), network)
-    for arm in classify.PAPER_COLUMNS:
-        recipe.linear_probe(run, cfg, arm, recipe.synthetic(run, cfg, arm))
+    recipe.trained(run, cfg)
     for dose in (0.25, 0.5, 1, 2, 5) if cfg.extras else ():
         for arm in ("R3", "RS"):
-            for seed in range(cfg.classifier_seeds):
-                recipe.classifier(run, cfg, arm, seed, recipe.synthetic(run, cfg, dose=dose))
+            recipe.seeds_of_arm(run, cfg, arm, dose=dose)
 
 
 NOTEBOOKS = dict(

@@ -206,19 +206,24 @@ def claims(runs):
 
 def status(runs):
     """Notebooks with state, seconds and commit; versions and machine; the manifest itself; published runs."""
-    folder = chapters.project_root() / "bench" / "results"
-    files = sorted(p for p in folder.glob("*.csv") if p.stem != "book")
-    measured = [text for path in files for text in benchmarks(pd.read_csv(path))]
-    book = None
-    if (path := folder / "book.csv").exists():
+    measured = benchmarks(chapters.project_root() / "bench" / "results")
+    return render("status.md", runs=runs, here=runs[-1], benchmarks=measured)
+
+
+def benchmarks(folder):
+    """Every table of measured speed and memory in a folder; "" where there is none."""
+    files, book = sorted(folder.glob("*.csv")), None
+    if (path := folder / "book.csv") in files:
+        files.remove(path)
         seconds = pd.read_csv(path, dtype={"commit": str}).drop(columns="device")
         seconds = seconds.rename(columns=str.capitalize)
         book = of_frame(seconds, dict.fromkeys(seconds.select_dtypes("number"), "{:.0f}"))
-    return render("status.md", runs=runs, here=runs[-1], book=book, measured=measured)
+    measured = [text for path in files for text in _measured(pd.read_csv(path))]
+    return render("benchmarks.md", book=book, measured=measured) if book or measured else ""
 
 
-def benchmarks(found):
-    """Paragraphs about a file of measured speed or memory: its tables, with their notes where these are long."""
+def _measured(found):
+    """Paragraphs about a file of a benchmark: its tables, with their notes where these are long."""
     for what, rows in found.groupby("what", sort=False):
         yield f"**{what[0].upper()}{what[1:]}**"
         notes = [typeset(note) for note in rows.note.dropna()]

@@ -1,0 +1,91 @@
+"""The arms of chapter 6: what each adds to the originals, and its classifiers."""
+
+from ..core.errors import UserError
+from ..data import sets
+from ..diffusion import pipeline
+from ..downstream import classify
+from ..evaluation import panel
+from ..networks import weights
+from .stages import autoencoder, others, partly_interpolated, records, samples
+
+
+def synthetic(run, cfg, arm="RS", dose=1.0):
+    """What an arm of classify.ARMS adds to the originals: 3 dose cfg.samples images of each class."""
+    if arm not in classify.ARMS:
+        raise UserError(f"unknown arm {arm!r}; known: {', '.join(classify.ARMS)}")
+    n = max(2, round(3 * dose * cfg.samples))
+    if arm == "O" and cfg.real:
+        raise UserError("arm O needs fresh images of known truth: only the phantom has them")
+    if arm == "O":
+        return sets.fresh_phantom(run, n=n, size=cfg.size, seed=cfg.seed, records=records(run, cfg))
+    folder = samples(run, cfg, "8ch+ML", n=n, first=50_000)
+    labels = pipeline.plan(n)[0]
+    return partly_interpolated(run, cfg, folder, labels=labels) if arm == "RSI" else folder
+
+
+def linear_probe(run, cfg, arm, samples):
+    """The second classifier of Tables 3 and 4: a linear one on frozen features."""
+
+    def features(made):
+        return panel.cache_features(run, images=made)
+
+    made = records(run, cfg)
+    return classify.linear_probe(
+        run,
+        arm=arm,
+        records=made,
+        samples=samples,
+        seed=cfg.seed,
+        embedded=dict(records=features(made), samples=features(samples)),
+        others={name: features(other) for name, other in others(run, cfg).items()},
+    )
+
+
+def classifier(run, cfg, arm, seed, samples, network=None):
+    """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ...; network: a timm name."""
+    network = network or cfg.backbones[0]
+    return classify.train_arm(
+        run,
+        arm=arm,
+        images=records(run, cfg),
+        records=records(run, cfg),
+        samples=samples,
+        vae=autoencoder(run, cfg, "8ch"),
+        others=others(run, cfg),
+        backbone=network,
+        start=weights.backbone(network),
+        steps=cfg.classify_steps,
+        batch=cfg.batch // 2,
+        seed=cfg.seed + seed,
+    )
+
+
+def arms(cfg):
+    """Arms of classify.ARMS that chapter 6 compares, those of Tables 3 and 4 first."""
+    more = ["R2", "R4", "RSA", "RSI", *["O"] * (not cfg.real)] if cfg.extras else []
+    return [*classify.PAPER_COLUMNS, "R1", "R3", *more]
+
+
+def seeds_of_arm(run, cfg, arm, network=None, dose=1.0):
+    """Classifiers of one arm, one for each seed: a list of stages; dose: as in `synthetic`."""
+    added = synthetic(run, cfg, arm, dose)
+    return [classifier(run, cfg, arm, k, added, network) for k in range(cfg.classifier_seeds)]
+
+
+def trained(run, cfg):
+    """All classifiers of chapter 6: {name in the tables: {arm: [stage of each seed]}}.
+
+    The first network is trained in every arm, the others in those of Tables 3 and 4.
+    """
+    found = {}
+    for network in cfg.backbones:
+        start = "pre-trained" if weights.backbone(network) else "from scratch"
+        which = classify.PAPER_COLUMNS if found else arms(cfg)
+        found[f"{network} ({start}), {cfg.classifier_seeds} seeds"] = {
+            arm: seeds_of_arm(run, cfg, arm, network) for arm in which
+        }
+    found["linear on frozen EfficientNet-Lite0"] = {
+        arm: [linear_probe(run, cfg, arm, synthetic(run, cfg, arm))]
+        for arm in classify.PAPER_COLUMNS
+    }
+    return found
