@@ -1,3 +1,5 @@
+"""Records and pixels of the official layouts: what is read, what is refused and in which words."""
+
 from pathlib import Path
 
 import cv2

@@ -1,3 +1,5 @@
+"""DullRazor: hair is found and filled, skin is left alone."""
+
 import time
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Splits: no lesion crosses, and the manifest says so."""
+
 import cv2
 import numpy as np
 import pandas as pd

@@ -9,6 +9,7 @@ from ..core import store
 from ..core.config import CLASSES
 from ..core.versions import VERSIONS
 from ..diffusion import pipeline
+from ..interpolation.paths import ALPHAS
 from ..numerics import arrays
 from ..project import chapters
 
@@ -70,10 +71,10 @@ def _interpolation(run, cfg):
         if truth:
             recipe.interpolation(run, cfg, made, truth, spherical=spherical, name="clean")
     labels = pipeline.plan(cfg.samples)[0]
-    whole = recipe.ALPHAS[1:-1]
+    whole = ALPHAS[1:-1]
     choices = [(share, whole) for share in (0.25, 0.5, 0.75)]
     for share, alphas in choices + [
-        (0.5, recipe.ALPHAS[a:b]) for a, b in ((1, 4), (4, 7), (7, 10))
+        (0.5, ALPHAS[a:b]) for a, b in ((1, 4), (4, 7), (7, 10))
     ]:
         recipe.partly_interpolated(run, cfg, folder, share, alphas, labels=labels)
 
