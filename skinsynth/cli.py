@@ -188,7 +188,10 @@ def sample(run, cfg, folder, **choices):
 @click.option("--arm", "arms", multiple=True, default=ARMS, help="Of Tables 3, 4; can be repeated.")
 @click.option("--seed", "seeds", multiple=True, type=int, help="By default all of the profile.")
 def classify(run, cfg, arms, seeds):
-    """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many."""
+    """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many.
+
+    By default the arms R0, S, M, RS, R1 and R3.
+    """
     from . import recipe
     from .downstream.classify import PAPER_COLUMNS
 

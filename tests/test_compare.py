@@ -57,6 +57,15 @@ def test_planted_differences(runs, column, value, found):
     assert _differing(first, second) == found
 
 
+def test_where_an_interval_could_not_be_had_the_values_decide(runs):
+    first, second, table = runs
+    for value, found in ((0.004, []), (0.005, ["MSE"])):
+        for run, mse in ((first, 0.004), (second, value)):
+            one = table.assign(**{"MSE": mse, "MSE low": float("nan"), "MSE high": float("nan")})
+            one.to_csv(run.tables / "table1.csv", index=False)
+        assert sorted(set(_differing(first, second))) == found
+
+
 def test_missing_rows_and_tables_are_differences(runs):
     first, second, table = runs
     table.iloc[:1].to_csv(second.tables / "table1.csv", index=False)

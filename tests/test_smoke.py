@@ -72,8 +72,8 @@ def smoke(tmp_path_factory):
     moved = []
     with pytest.MonkeyPatch.context() as once:
         once.setattr(PapermillNotebookClient, "papermill_execute_cells", then_in_reverse(moved))
-        done = runner.run_notebooks("smoke", root=project, **EXTRAS)
-    yield project, tuple(done), site.build(root=project), moved
+        done = runner.run_notebooks("smoke", **EXTRAS)
+    yield project, tuple(done), site.build(), moved
     patch.undo()
 
 
@@ -83,7 +83,7 @@ def test_smoke_book_end_to_end(smoke):
     project, done, problems, moved = smoke
     assert done == chapters.NOTEBOOKS and problems == []
     assert moved == [], "any cell, any time: it shows the same"
-    assert runner.run_notebooks("smoke", root=project, **EXTRAS) == []
+    assert runner.run_notebooks("smoke", **EXTRAS) == []
     planned = asked.stages(store.Run("smoke"), configure("smoke", extras=True))
     made = {p.parent.name for p in (project / "results/smoke/stages").glob("*/stage.json")}
     assert set(planned) == made and all(facts["finished"] for facts in planned.values()), (
@@ -119,7 +119,7 @@ def test_a_browser_finds_nothing_wrong(smoke):
     assert problems == []
     sources = [
         store.read_json(p)
-        for run in reference.published(ROOT)
+        for run in reference.published()
         for p in (run.figures / "source").glob("*.json")
     ]
     whole = sum(
@@ -149,7 +149,7 @@ def test_a_published_run_is_drawn_from_its_files(smoke):
             *(np.asarray(Image.open(folder / name)) for folder in (first, run.figures))
         ), name
     before = {p: p.stat().st_mtime_ns for p in run.figures.glob("*.png")}
-    assert reference.pages(project) == []
+    assert list(reference.write_chapters(run)) == []
     assert before == {p: p.stat().st_mtime_ns for p in before}, (
         "what has not changed is not drawn again"
     )
@@ -165,9 +165,7 @@ def test_a_published_run_is_drawn_from_its_files(smoke):
     assert (project / "_toc.yml").read_text().count("book/executed/smoke/") == len(
         chapters.NOTEBOOKS
     )
-    assert site.build(root=project) == [], (
-        "a strict build with the published run as a part of its own"
-    )
+    assert site.build() == [], "a strict build with the published run as a part of its own"
     folder = project / "_build/html/book"
     assert 'id="smoke-fig7"' in (folder / "executed/smoke/04_generation.html").read_text()
     assert "Published run smoke" in (folder / "status.html").read_text()

@@ -27,9 +27,9 @@ def _agree(a, b, column):
         return bool(pd.isna(x) and pd.isna(y))
     if column == "n" or column.startswith("n "):
         return x == y
-    low, high = f"{column} low", f"{column} high"
-    if low in a and low in b:
-        return b[low] <= x <= b[high] or a[low] <= y <= a[high]
+    ends = [(row.get(f"{column} low"), row.get(f"{column} high")) for row in (a, b)]
+    if pd.notna(ends).all():
+        return any(low <= v <= high for v, (low, high) in zip((y, x), ends, strict=True))
     return bool(np.isclose(x, y, rtol=TOLERANCE, atol=1e-9))
 
 
