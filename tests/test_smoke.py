@@ -179,7 +179,7 @@ def test_a_published_run_is_drawn_from_its_files(smoke):
     ],
 )
 def test_plain_papermill_refuses_wrong_parameters(project, given, message):
-    body = 'from skinsynth import session\ns = session.start("01_data", globals())'
+    body = 'from skinsynth.project import session\ns = session.start("01_data", globals())'
     write_notebook(project, "01_data", body, "raise SystemExit('work was done')")
     source, target = project / "notebooks" / "01_data.ipynb", project / "out.ipynb"
     with pytest.raises(papermill.PapermillExecutionError) as caught:

@@ -1,0 +1,57 @@
+"""The source notebooks: thin cells, no name used twice, and what the book needs to know of a cell."""
+
+import ast
+import re
+from collections import Counter
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+from skinsynth.project import chapters
+
+OPEN, LONGEST, WHOLE = 8, 25, 1400  # lines of code: shown unfolded, of a cell, of all notebooks
+
+
+def code(name):
+    """The code cells after the parameters."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells
+    return [
+        c for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])
+    ]
+
+
+def lines(cell):
+    return len(cell.source.splitlines())
+
+
+@pytest.mark.parametrize("name", chapters.NOTEBOOKS)
+def test_cells_are_short_and_short_ones_stand_open(name):
+    for cell in code(name):
+        assert lines(cell) <= LONGEST, cell.source
+        assert ("hide-input" in cell.metadata.get("tags", [])) == (lines(cell) > OPEN), cell.source
+
+
+def test_all_notebooks_together_are_short():
+    assert sum(lines(c) for name in chapters.NOTEBOOKS for c in code(name)) <= WHOLE
+
+
+@pytest.mark.parametrize("name", chapters.NOTEBOOKS)
+def test_a_name_belongs_to_one_cell(name):
+    """Otherwise an earlier cell that is run again computes with a later cell's value."""
+    found = Counter()
+    for cell in code(name):
+        inside = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.comprehension)]
+        local = {x for n in inside for x in ast.walk(n.target)}
+        names = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name)]
+        bound = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        bound -= {x.id for x in local if isinstance(x, ast.Name)}
+        found.update(bound)
+    assert [name for name, n in found.items() if n > 1] == []
+
+
+@pytest.mark.parametrize("name", chapters.NOTEBOOKS)
+def test_a_cell_that_shows_a_table_says_that_it_is_myst(name):
+    for cell in code(name):
+        shows = re.search(r"\bs\.(table|results|footer)\(", cell.source)
+        assert bool(shows) == ("markdown_format" in cell.metadata.get("mystnb", {})), cell.source
