@@ -41,8 +41,8 @@ def test_excess_is_none_at_the_floor_and_one_at_the_far_end():
 
 
 def test_one_line_adds_a_metric_to_the_table(monkeypatch):
-    shift = panel.of_features(lambda real, fake: abs(real.mean() - fake.mean()))
-    monkeypatch.setitem(panel.METRICS, "shift of the mean", ("unused", shift))
+    shift = distances.of_features(lambda real, fake: abs(real.mean() - fake.mean()))
+    monkeypatch.setitem(distances.METRICS, "shift of the mean", ("unused", shift))
     compared = small(["i0"] * 24)
     compared.__dict__["real"] = cloud(0, 0)
     table, shares = distances.table(compared, {"near": cloud(1, 0), "far": cloud(2, 4)})

@@ -12,7 +12,7 @@ from skinsynth.core import store
 from skinsynth.core.errors import UserError
 from skinsynth.core.machine import device
 from skinsynth.diffusion import architecture, denoiser, pipeline, vae
-from skinsynth.evaluation import panel
+from skinsynth.evaluation import distances, panel
 from skinsynth.networks import table
 from skinsynth.pretrain import contrastive
 
@@ -80,7 +80,7 @@ def test_inception_of_the_true_architecture_stands_beside_under_its_own_name(mon
     wanted, logits = theirs(torch.from_numpy(images).permute(0, 3, 1, 2))
     assert np.allclose(found.inception.features, wanted, rtol=1e-4, atol=1e-5)
     assert np.allclose(found.inception.probabilities, logits.softmax(1), atol=1e-6)
-    row = panel.row(judge, "x", found, judge(images[::-1].copy(), ["nv"] * 8, range(8)))
+    row = distances.row("x", found, judge(images[::-1].copy(), ["nv"] * 8, range(8)))
     assert {"FID", "KID", "IS", *panel.NAMES, "coverage"} <= set(row), (
         "both networks, each under its own name"
     )
@@ -107,6 +107,6 @@ def test_without_inception_nothing_bears_its_names(monkeypatch, tmp_path):
     )
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
     found = judge(images, ["nv"] * 8, range(8))
-    row = panel.row(judge, "x", found, found)
+    row = distances.row("x", found, found)
     assert found.inception is None and not {"FID", "KID", "IS"} & set(row)
     assert row[panel.NAMES[0]] == pytest.approx(0, abs=1e-3)

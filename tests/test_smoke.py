@@ -90,7 +90,7 @@ def test_smoke_book_end_to_end(smoke):
         "the plan is what was done"
     )
     rungs = pd.read_csv(project / "results/smoke/tables/rungs.csv")
-    assert list(rungs.model) == [name for name, _ in versions.ladder()]
+    assert list(rungs.model) == [name for name, how in versions.ladder() if how.steps <= 100]
     verdicts = {row["verdict"] for row in store.read_json(project / "results/smoke/claims.json")}
     assert verdicts == {"not testable here"}  # smoke sizes only test the plumbing
 

@@ -8,7 +8,7 @@ from .. import recipe
 from ..core import store
 from ..core.config import CLASSES
 from ..core.versions import VERSIONS
-from ..diffusion import pipeline
+from ..diffusion import clip, pipeline
 from ..interpolation.paths import ALPHAS
 from ..numerics import arrays
 from ..project import chapters
@@ -42,7 +42,7 @@ def _vae(run, cfg):
 def _diffusion(run, cfg):
     for name in recipe.MODELS:
         recipe.model(run, cfg, name)
-    recipe.adapter_settings(run, cfg, max(3, cfg.samples // 9), (0, 0.5, 1), range(5))
+    recipe.adapter_settings(run, cfg, max(3, cfg.samples // 9), (0, 0.5, 1), clip.PAPER_LEVELS)
 
 
 def _generation(run, cfg):

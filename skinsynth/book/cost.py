@@ -13,7 +13,7 @@ from .. import phantom
 from ..core import machine
 from ..core.config import CLASSES, configure
 from ..data import hair, layouts
-from ..diffusion import denoiser, vae
+from ..diffusion import clip, denoiser, vae
 from ..networks import bundled, classifiers
 
 SD_VAE = dict(
@@ -68,18 +68,22 @@ def _models(cfg, where):
             for kind, config in ((AutoencoderKL, wide), (UNet2DConditionModel, deep))
         )
         network = classifiers.Classifier(cfg.backbones[0], len(CLASSES))
-    new = lambda *shape: torch.zeros(shape, device=where)  # noqa: E731
-    levels = lambda n: new(n, 1 + 5 * (1 + cfg.patches), unet.config.cross_attention_dim)  # noqa: E731
+
+    def new(*shape):
+        return torch.zeros(shape, device=where)
+
+    def predict(n):
+        tokens = 1 + len(clip.PAPER_LEVELS) * (1 + cfg.patches)  # the class, then the levels
+        context = new(n, tokens, unet.config.cross_attention_dim)
+        return unet(new(n, 8, side, side), new(n), encoder_hidden_states=context).sample
+
+    def encode(n):
+        return autoencoder.encode(new(n, 3, size, size)).latent_dist.mode()
+
     return {
-        "encode": (
-            autoencoder,
-            lambda n: autoencoder.encode(new(n, 3, size, size)).latent_dist.mode(),
-        ),
+        "encode": (autoencoder, encode),
         "decode": (autoencoder, lambda n: autoencoder.decode(new(n, 8, side, side)).sample),
-        "unet": (
-            unet,
-            lambda n: unet(new(n, 8, side, side), new(n), encoder_hidden_states=levels(n)).sample,
-        ),
+        "unet": (unet, predict),
         "classifier": (network, lambda n: network(new(n, 3, size, size))),
     }
 
@@ -202,7 +206,7 @@ def cost(facts, cfg, n):
         "partly-interpolated": 5 * pixels,
         "interpolation": 37 * pixels,
     }
-    sets["tokens"] = 5 * (1 + cfg.patches) * (1280 if cfg.clip != "micro" else 128) * 2
+    sets["tokens"] = len(clip.PAPER_LEVELS) * (1 + cfg.patches) * (1280 if cfg.clip != "micro" else 128) * 2
     return (
         seconds,
         (1e9 + 6 * 4 * weights + kept) / 2**30,

@@ -148,7 +148,7 @@ def draw(data, links):
     middle = (wide - 1) / 2 * STEP
     for y, text in ((4.85, "Stage 1: autoencoder"), (2.75, "Stage 2: denoiser of the latent")):
         axes.text(middle, y, text, ha="center", fontsize=8, weight="bold")
-    said = "Class token (grey arrows) and five levels of the frozen CLIP image encoder, through adapters (pink arrows)"
+    said = "Class token (grey arrows) and levels of the frozen CLIP image encoder, through adapters (pink arrows)"
     axes.text(middle, -0.6, said, ha="center", fontsize=8)
     axes.set(xlim=(-1.2, (wide - 1) * STEP + 1.2), ylim=(-0.9, 5.2))
     axes.axis("off")

@@ -9,16 +9,55 @@ from . import metrics, panel
 FEW = 10  # images of one class, too few to be compared as a set
 
 
-def table(compared, sets):
-    """A row of panel.METRICS for each set {name: Features}, against the target at equal numbers.
+def of_features(metric, least=-np.inf):
+    """A metric of two arrays of features as one of two Features, with its interval, none of it below `least`."""
 
-    Returns two tables that fit a page: distances and scores; precision to coverage.
-    """
-    rows = []
-    for name, fake in sets.items():
-        pair = panel.equal_numbers(compared.real, fake, compared.seed)
-        rows.append(panel.row(compared.judge, name, *pair))
-    return panel.parts(pd.DataFrame(rows))
+    def measure(real, fake):
+        args = real.features, fake.features, real.groups, fake.groups
+        return stats.within(metrics.with_interval(metric, *args), least, np.inf)
+
+    return measure
+
+
+def score(real, fake):
+    """How surely the network names the fake images, and how many names there are; no originals are needed."""
+    return metrics.inception_score_interval(fake.probabilities, fake.groups)
+
+
+# the columns of Tables 2 and 5: {name: (name where Inception measures, metric of two Features)};
+# one line here adds a metric to both tables
+METRICS = {
+    panel.NAMES[0]: ("FID", of_features(metrics.frechet_distance, least=0)),
+    panel.NAMES[1]: ("KID", of_features(metrics.kid)),
+    panel.NAMES[2]: ("IS", score),
+}
+
+
+def row(name, real, fake):
+    """One row of a table: METRICS of `fake` against `real`, then precision to coverage, with intervals."""
+    found = {own: metric(real, fake) for own, (_, metric) in METRICS.items()}
+    if fake.inception:
+        beside = real.inception, fake.inception
+        found |= {theirs: metric(*beside) for theirs, metric in METRICS.values()}
+    found |= metrics.prdc_with_interval(real.features, fake.features, real.groups, fake.groups)
+    return {"model": name, "n": len(fake.labels)} | stats.columns(found)
+
+
+def parts(table):
+    """A table of `row`s in two that fit a page: distances and scores; precision to coverage."""
+    shares = [c for c in table if c.startswith(("precision", "recall", "density", "coverage"))]
+    return table.drop(columns=shares), table[["model", "n", *shares]]
+
+
+def rows(compared, sets):
+    """DataFrame with a row of METRICS for each set {name: Features}, against the target at equal numbers."""
+    pairs = {k: panel.equal_numbers(compared.real, fake, compared.seed) for k, fake in sets.items()}
+    return pd.DataFrame([row(name, *pair) for name, pair in pairs.items()])
+
+
+def table(compared, sets):
+    """`rows` in two tables that fit a page: distances and scores; precision to coverage."""
+    return parts(rows(compared, sets))
 
 
 def melanoma_only(compared):
@@ -85,5 +124,5 @@ def to_clinical(compared, photographs, table, model="8ch+ML"):
         f"clinical to samples ({model})": (fake, clinical),
         "samples to dermatoscopic test images": (real, fake),
     }
-    name, measure = compared.judge.names[1], panel.of_features(metrics.kid)
+    name, measure = compared.judge.names[1], of_features(metrics.kid)
     return stats.frame("pair", {k: {name: measure(*pair)} for k, pair in pairs.items()})

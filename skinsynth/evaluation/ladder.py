@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..core import versions
 from ..numerics import stats
-from . import panel
+from . import distances
 from .fidelity import named_right
 
 
@@ -32,7 +32,7 @@ def table(compared, rungs, probe, steps, near=None):
     classes, rows = compared.labels[take], []
     for name, images in rungs.items():
         right = named_right(probe, images[take], classes)
-        row = panel.row(compared.judge, name, compared.real, compared.samples(images))
+        row = distances.row(name, compared.real, compared.samples(images))
         found = {"label fidelity": stats.wilson(int(right.sum()), len(right))}
         if near:
             found["copies"] = near.search(images[take], classes).share

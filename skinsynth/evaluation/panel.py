@@ -1,4 +1,4 @@
-"""The panel of metrics of one set of samples: features, floors, intervals. Rows of Tables 2 and 5."""
+"""What judges a set of images: its features, matched sets, floors, and differences of two sets with intervals."""
 
 from dataclasses import dataclass
 
@@ -125,52 +125,6 @@ def equal_numbers(real, fake, seed=0):
         return real[some], fake[:n]
     same, fewer = matched(real.labels, fake.labels, seed)
     return real[same], fake[fewer]
-
-
-def floor_rows(judge, real, floors, seed=0):
-    """Their rows of a table, at equal numbers."""
-    pairs = {name: equal_numbers(real, floor, seed) for name, floor in floors.items()}
-    return [row(judge, name, *pair) for name, pair in pairs.items()]
-
-
-def of_features(metric, least=-np.inf):
-    """A metric of two arrays of features as one of two Features, with its interval, none of it below `least`."""
-
-    def measure(real, fake):
-        args = real.features, fake.features, real.groups, fake.groups
-        return stats.within(metrics.with_interval(metric, *args), least, np.inf)
-
-    return measure
-
-
-def score(real, fake):
-    """How surely the network names the fake images, and how many names there are; no originals are needed."""
-    return metrics.inception_score_interval(fake.probabilities, fake.groups)
-
-
-# the columns of Tables 2 and 5: {name: (name where Inception measures, metric of two Features)};
-# one line here adds a metric to both tables
-METRICS = {
-    NAMES[0]: ("FID", of_features(metrics.frechet_distance, least=0)),
-    NAMES[1]: ("KID", of_features(metrics.kid)),
-    NAMES[2]: ("IS", score),
-}
-
-
-def row(judge, name, real, fake):
-    """One row of a table: METRICS of `fake` against `real`, then precision to coverage, with intervals."""
-    found = {own: metric(real, fake) for own, (_, metric) in METRICS.items()}
-    if fake.inception:
-        beside = real.inception, fake.inception
-        found |= {theirs: metric(*beside) for theirs, metric in METRICS.values()}
-    found |= metrics.prdc_with_interval(real.features, fake.features, real.groups, fake.groups)
-    return {"model": name, "n": len(fake.labels)} | stats.columns(found)
-
-
-def parts(table):
-    """A table of `row`s in two that fit a page: distances and scores; precision to coverage."""
-    shares = [c for c in table if c.startswith(("precision", "recall", "density", "coverage"))]
-    return table.drop(columns=shares), table[["model", "n", *shares]]
 
 
 def _beside(real, a, b):

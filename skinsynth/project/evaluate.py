@@ -11,7 +11,7 @@ from ..core.config import CLASSES
 from ..core.errors import UserError
 from ..core.store import Stage
 from ..diffusion.pipeline import provenance_check
-from ..evaluation import copies, judges, panel
+from ..evaluation import copies, distances, judges, panel
 from ..evaluation.compared import Compared
 from ..evaluation.fidelity import named_right
 from ..networks import classifiers
@@ -83,9 +83,8 @@ def _compared(run, cfg, folder):
 def _distances(compared, vae):
     """Rows of the floors and of the samples, and whether their generator knew the split."""
     (name,) = compared.pixels
-    judge, real = compared.judge, compared.real
-    floors = panel.floor_rows(judge, real, compared.floors(vae), compared.seed)
-    table = pd.DataFrame([*floors, panel.row(judge, name, real, compared.samples(name))])
+    floors = compared.floors(vae)
+    table = distances.rows(compared, floors | {name: compared.samples(name)})
     known = (Path(name) / "provenance.json").exists()
     said = "this one" if known else "unknown: it may have seen test lesions"
     return table.assign(**{"generator's split": [*[""] * len(floors), said]})
