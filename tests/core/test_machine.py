@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from torch import nn
 
 from skinsynth.core import machine
@@ -189,10 +189,6 @@ def test_what_the_user_has_set_stays(monkeypatch):
 def test_it_is_set_before_torch_is_imported():
     code = "import skinsynth, sys, os; assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={"PATH": ""},
-        cwd=Path(__file__).parents[1],
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PATH": ""}, cwd=ROOT
     )
     assert done.stdout.strip() == machine.SPIN, done.stderr

@@ -1,19 +1,19 @@
 """The phantom: truth exact, scenes stable, files in the official layouts, looks near HAM10000's."""
 
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from skinsynth import phantom
 from skinsynth.core.config import CLASSES, PAD_CLASSES
 from skinsynth.core.errors import UserError
 from skinsynth.phantom.dataset import counts
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "ham10000"
+REAL = ROOT.parent / "shared" / "data" / "ham10000"
 FIELDS = ("image", "mask", "hair", "clean", "normal")
 HAM = (327, 514, 1099, 115, 1113, 6705, 142)
 BANDS = ((1, 2), (2, 4), (4, 8), (8, 14), (14, 22), (22, 32))

@@ -1,11 +1,10 @@
 """The judges: published LPIPS values, planted faults that are seen, and a verdict that needs them seen."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from skinsynth import phantom, recipe
 from skinsynth.core import config, store
@@ -14,7 +13,7 @@ from skinsynth.networks import published
 from skinsynth.numerics import stats
 from skinsynth.project import ledger
 
-REFERENCE = Path(__file__).parent.parent.parent / "shared" / "lpips-reference"
+REFERENCE = ROOT.parent / "shared" / "lpips-reference"
 CFG = config.configure(
     "smoke", size=64, n_train=500, n_test=20, n_pad=6, samples=20, classify_steps=2
 )

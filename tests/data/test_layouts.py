@@ -1,11 +1,10 @@
 """Records and pixels of the official layouts: what is read, what is refused and in which words."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 from skinsynth.core.config import CLASSES
@@ -13,7 +12,7 @@ from skinsynth.core.errors import UserError
 from skinsynth.data import layouts, splits, tables, verify
 from skinsynth.numerics import pixels
 
-REAL = Path(__file__).parents[2] / "shared" / "data"
+REAL = ROOT.parent / "shared" / "data"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="real images are not on this machine")
 IMAGES, MASKS = "ham10000/HAM10000_images_part_1", "ham10000/" + layouts.MASK_FOLDER
 

@@ -1,11 +1,11 @@
 """DullRazor: hair is found and filled, skin is left alone."""
 
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from skinsynth import phantom
 from skinsynth.core.config import CLASSES
@@ -13,7 +13,7 @@ from skinsynth.core.errors import UserError
 from skinsynth.data import hair, layouts
 from skinsynth.numerics import pixels
 
-REAL = Path(__file__).parents[2] / "shared" / "data"
+REAL = ROOT.parent / "shared" / "data"
 SKIN = (205, 150, 140)
 
 
