@@ -39,9 +39,9 @@ class Config:
     batch: int = 64  # denoiser's images a step; autoencoder and classifiers take half, the segmenter a quarter
     accumulate: int = 1  # parts in which a batch passes through VAE and UNet, for want of memory
     pretrain_steps: int = 0  # base "scratch": steps of the 4-channel VAE and UNet on generic skin
-    vae_steps: int = 136  # fine-tuning of each VAE
+    vae_steps: int = 140  # fine-tuning of each VAE
     vae_lr: float = 1.6e-3  # largest learning rates, chosen on the validation split of the phantom
-    unet_steps: int = 82  # fine-tuning of each denoiser
+    unet_steps: int = 80  # fine-tuning of each denoiser
     unet_lr: float = 2.4e-3
     rung_steps: int = 0  # fine-tuning of each denoiser of the ladder; 0: unet_steps
     longest: int = 1000  # sampling steps; rungs of the ladder with more are left out
