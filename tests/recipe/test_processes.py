@@ -34,7 +34,7 @@ from skinsynth import cli, recipe
 from skinsynth.core import store
 cli.join_processes()
 assert PartialState().num_processes == 2, "each would do all of the work"
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/recipe"]
 from test_processes import TINY
 recipe.samples(store.Run("tiny"), TINY, "8ch")
 """
