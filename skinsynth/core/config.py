@@ -27,9 +27,7 @@ class Config:
     base: str = "micro"  # the 4-channel model: bundled, "scratch" or a Stable Diffusion hub id
     clip: str = "micro"  # bundled, or "open_clip model/pretrained tag"
     patches: int = 8  # patch tokens taken from each CLIP level, besides CLS
-    backbone: str = (
-        "tf_efficientnet_lite0"  # timm names of classifiers, commas between; the first judges
-    )
+    backbone: str = "tf_efficientnet_lite0"  # timm names, commas between; the first is the probe's
     size: int = 64  # image side; the latent's side is an eighth of it
     width: int = 32  # base "scratch": the dial of network sizes
     n_train: int = 2500  # phantom: images of the train + validation pool

@@ -18,6 +18,7 @@ from ..numerics.arrays import (
     load_array,
     map_array,
     records_of,
+    spread,
     to_tensor,
     to_uint8,
 )
@@ -128,16 +129,11 @@ def load_vae(made):
     return vae.to(device()).eval(), LatentFormat(tuple(facts["mean"]), tuple(facts["std"]))
 
 
-def _spread(images, n):
-    """At most n images from all over a set, whose table may be sorted by class."""
-    return images[np.unique(np.linspace(0, len(images) - 1, n).astype(int))]
-
-
 def save_vae(out, vae, images):
     """Write vae/ in diffusers' layout and the format of its latents, measured on the images."""
     vae, sample = (
         vae.to(device(), memory_format=torch.contiguous_format).eval(),
-        _spread(images, 512),
+        images[spread(len(images), 512)],
     )
     raw = LatentFormat((0.0,) * vae.config.latent_channels, (1.0,) * vae.config.latent_channels)
     write_json(out / "latent_format.json", asdict(LatentFormat.measure(encode(vae, raw, sample))))
@@ -170,12 +166,12 @@ def train_vae(out, *, start, images, records, channels, steps, lr, batch, accumu
     pixels, unseen = (
         Rows((load_array(images / "images.npy"), split == name)) for name in ("train", "val")
     )
-    unseen = _spread(unseen, 64)
+    unseen = unseen[spread(len(unseen), 64)]
     weights = balanced_weights(labels_of(table[split == "train"], CLASSES))
     vae, _ = load_vae(start)
     if channels != vae.config.latent_channels:
         old, vae = vae.config.latent_channels, expand_vae(vae.cpu(), channels, seed).to(device())
-        aim_new_channels(vae, old, to_tensor(_spread(pixels, 256)))
+        aim_new_channels(vae, old, to_tensor(pixels[spread(len(pixels), 256)]))
     vae = vae.to(memory_format=torch.channels_last)  # images lie so; a tenth faster
     fit(
         vae,

@@ -14,7 +14,7 @@ from ..data import hair
 from ..networks import classifiers
 from ..networks.published import LPIPS
 from ..numerics import stats
-from ..numerics.arrays import labels_of, load_array, records_of
+from ..numerics.arrays import labels_of, load_array, records_of, spread
 from ..numerics.pixels import jpeg
 from . import measures, metrics, panel
 from .faults import FAULTS, lesions_moved
@@ -121,7 +121,7 @@ class Planter:
             for name, (_, look) in LOOKS.items()
             if originals.masks is not None or name != "boundary"
         }
-        self.part = np.unique(np.linspace(0, self.n - 1, PAIRS).astype(int))
+        self.part = spread(self.n, PAIRS)
         self.pairs = Pairs(self.x[self.part])
 
     def __call__(self, name, size):

@@ -12,20 +12,6 @@ from . import measures, metrics
 FLOOR = "floor: JPEG, quality 90"
 
 
-def spread(total, n):
-    """Numbers of at most n of `total` rows, from all over a set, whose table may be sorted by class."""
-    return np.unique(np.linspace(0, total - 1, n).astype(int))
-
-
-def ending(log):
-    """How a training ended: (share by which the validation error fell within the last fifth of the steps,
-    step of its lowest value). log: columns step and validation, nan where it was not measured."""
-    checked = log.dropna(subset="validation")
-    start = max(0.8 * checked.step.max(), checked.step.min())
-    before = checked.validation[checked.step <= start].iloc[-1]
-    return 1 - checked.validation.iloc[-1] / before, checked.step[checked.validation.idxmin()]
-
-
 def reconstruct(originals, stages):
     """{name: uint8 (N, H, W, 3)}: the originals as JPEG, for scale, then through each VAE stage and back.
 

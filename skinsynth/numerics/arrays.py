@@ -110,3 +110,8 @@ def labels_of(records, classes):
     if wrong:
         raise UserError(f"unknown diagnosis code {sorted(wrong)[0]!r}; known: {', '.join(classes)}")
     return records.dx.map({c: i for i, c in enumerate(classes)}).to_numpy(np.int64)
+
+
+def spread(total, n):
+    """Numbers of at most n of `total` rows, from all over a set, whose table may be sorted by class."""
+    return np.unique(np.linspace(0, total - 1, n).astype(int))

@@ -49,3 +49,9 @@ def test_a_setting_that_loses_the_reference_is_farther_from_it():
     assert rows["minus as trained"]["off"] > 0 and np.isnan(rows["minus as trained"]["on"])
     assert rows["to the reference"]["off"] > rows["to the reference"]["on"]
     assert rows["change (grey levels)"]["half"] == pytest.approx(10)
+
+
+def test_the_ending_of_a_training_is_read_off_its_measured_steps():
+    log = pd.DataFrame({"step": [0, 50, 80, 85, 100], "validation": [9, 1, 4, np.nan, 2]})
+    assert learning.ending(log) == (0.5, 50)
+    assert learning.ending(log[:1]) == (0, 0)

@@ -44,17 +44,6 @@ def stage(tmp_path_factory):
     return folder
 
 
-def test_spread_reaches_both_ends_without_repeating():
-    assert list(reconstruction.spread(10, 4)) == [0, 3, 6, 9]
-    assert list(reconstruction.spread(3, 48)) == [0, 1, 2]
-
-
-def test_the_ending_of_a_training_is_read_off_its_measured_steps():
-    log = pd.DataFrame({"step": [0, 50, 80, 85, 100], "validation": [9, 1, 4, np.nan, 2]})
-    assert reconstruction.ending(log) == (0.5, 50)
-    assert reconstruction.ending(log[:1]) == (0, 0)
-
-
 def test_reconstruction_goes_through_its_own_stage_and_jpeg_through_none(originals, stage):
     found = reconstruction.reconstruct(originals[:2], {"mine": stage})
     assert list(found) == [reconstruction.FLOOR, "mine"]
