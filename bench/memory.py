@@ -59,6 +59,7 @@ def sampling(folder, n):
     import torch
 
     from skinsynth.core import store
+    from skinsynth.core.versions import RECOMMENDED
     from skinsynth.diffusion import denoiser, pipeline, vae
 
     torch.manual_seed(0)
@@ -71,9 +72,9 @@ def sampling(folder, n):
     denoiser.micro_scheduler().save_pretrained(model / "scheduler")
     store.write_json(model / "trained_on.json", dict(vae="vae", whiten=True, manifest="", ids=0))
     labels, seeds = pipeline.plan(n // 7)
-    pipeline.sample(
-        store.Run("memory"), model=model, vae=own, labels=labels, seeds=seeds, guidance=3.0, steps=1
-    )
+    plain = dict(how=RECOMMENDED.sampling, reference=dict(mode="none", labels=labels))
+    drawn = dict(labels=labels, seeds=seeds, guidance=3.0, steps=1)
+    pipeline.sample(store.Run("memory"), model=model, vae=own, **drawn, **plain)
 
 
 def measuring(folder, n):

@@ -15,7 +15,7 @@ import method
 import pandas as pd
 
 from skinsynth.core import machine, store
-from skinsynth.project import session
+from skinsynth.project import state
 
 BENCHMARKS = dict(
     sampling=method.sampling,
@@ -43,7 +43,7 @@ def kept(path, table):
 def main(names, out):
     if wrong := set(names) - set(BENCHMARKS):
         sys.exit(f"unknown benchmark {sorted(wrong)[0]!r}; known: {', '.join(BENCHMARKS)}")
-    commit, dirty = session.git_state()
+    commit, dirty = state.git_state().values()
     for name in names or BENCHMARKS:
         table = pd.DataFrame(BENCHMARKS[name]()).assign(
             device=machine.sentence(), commit=commit[:12] + " with local changes" * dirty

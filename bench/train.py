@@ -22,7 +22,7 @@ class Over(Exception):
 
 def main(way, seconds, folder):
     start = bundled.bundled("diffusion")
-    net = denoiser.Denoiser.build(denoiser.expand_unet(denoiser.load_unet(start), 8))
+    net = denoiser.Denoiser.build(denoiser.unet_for(start, 8, 8))
     latents = np.random.default_rng(0).normal(size=(256, 8, 8, 8)).astype(np.float32)
     inner = denoiser.diffusion_loss(latents, denoiser.micro_scheduler(), np.zeros(256, int))
     done, since = 0, None

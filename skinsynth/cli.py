@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from . import __version__
+from .core import machine
 from .core.config import PROFILES, configure
 from .core.errors import UserError
 from .core.store import Run, disk_full, results_root, write_csv
@@ -71,12 +72,10 @@ def run(profile, data, only, pairs, force):
 def plan(profile, data, pairs):
     """Say what a run will cost on this machine: every stage, its time, memory and disk."""
     from .book import plan
-    from .core import machine
     from .project import chapters
 
     names = chapters.present()
-    given = chapters.assign(chapters.parse(pairs, names), names)
-    cfg = chapters.configured(profile, data, given)
+    cfg, _ = chapters.configured(profile, data, chapters.parse(pairs, names), names)
     shown, left = plan.summary(plan.table(Run(cfg.run), cfg))
     click.echo(shown.to_string(index=False, float_format="{:.2f}".format))
     memory, disk = shown.memory_GiB.max(), shown.disk_GiB.sum()
@@ -95,7 +94,7 @@ def book(name, pdf):
 
     if problems := build(name, pdf=pdf, say=click.echo):
         click.echo("\n".join(problems), err=True)
-        raise SystemExit(1)
+    return bool(problems)
 
 
 @cli.command()
@@ -113,7 +112,6 @@ def publish(run, cfg):
 @of_run
 def status(run, cfg):
     """Say what this machine computes with, and of each notebook whether its results are current."""
-    from .core import machine
     from .project import state
 
     entries = state.manifest(run)["notebooks"]
@@ -145,7 +143,7 @@ def compare(first, second):
     click.echo(f"{len(found) - len(wrong)} of {len(found)} numbers agree")
     if len(wrong):
         click.echo(wrong.drop(columns="agree").to_string(index=False))
-        raise SystemExit(1)
+    return len(wrong) > 0
 
 
 @cli.command()
@@ -161,7 +159,7 @@ def pretrain(folder, data, **sizes):
 
     if data and not folder:
         raise UserError("weights made of photographs do not belong in the package: give --folder")
-    micro.pretrain(Run("pretrain"), Path(folder or FOLDER), data=data, say=click.echo, **sizes)
+    click.echo(micro.pretrain(Run("pretrain"), Path(folder or FOLDER), data=data, **sizes))
 
 
 @cli.command()
@@ -284,9 +282,8 @@ def verify(folder):
     from .data.verify import verify as check
 
     found = check(folder)
-    click.echo(found.text)
-    if not found.ok:
-        raise SystemExit(1)
+    click.echo(found)
+    return not found.ok
 
 
 @data.command()
@@ -315,28 +312,24 @@ def join_processes():
 
 
 def main(arguments=None):
-    """Entry point: returns the exit code."""
+    """Entry point: returns the exit code; a command that finds something wrong returns True."""
     join_processes()
     try:
-        cli.main(arguments, prog_name="skinsynth", standalone_mode=False)
-    except UserError as error:
-        click.echo(f"skinsynth: {error}", err=True)
-        return 1
+        return int(cli.main(arguments, prog_name="skinsynth", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
-        click.echo("skinsynth: interrupted; run again to go on", err=True)
-        return 130
-    except SystemExit as stop:
-        return stop.code
+        said, code = "interrupted; run again to go on", 130
+    except UserError as error:
+        said, code = error, 1
     except Exception as error:
         if not disk_full(error):
             raise
         where = getattr(error, "filename", None) or results_root()
-        click.echo(f"skinsynth: disk full ({where}); free space and run again", err=True)
-        return 1
-    return 0
+        said, code = f"disk full ({where}); free space and run again", 1
+    click.echo(f"skinsynth: {said}", err=True)
+    return code
 
 
 if __name__ == "__main__":

@@ -2,35 +2,14 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from .. import recipe
 from ..core import store
 from ..core.config import CLASSES
 from ..core.versions import VERSIONS
 from ..diffusion import clip, pipeline
+from ..interpolation import walks
 from ..interpolation.paths import ALPHAS
-from ..numerics import arrays
 from ..project import chapters
-
-
-def _walks(made, cfg, finished):
-    """Rows of the sets whose paths notebook 05 draws: (samples, phantom's test images or None)."""
-    few = max(2, cfg.samples // 4)
-    own = [c * cfg.samples + i for c in range(len(CLASSES)) for i in range(few)]
-    if cfg.real:
-        return own, None
-    if not finished:
-        return own, list(
-            range(0, len(CLASSES) * cfg.n_test, max(1, len(CLASSES) * cfg.n_test // 100))
-        )
-    test = np.flatnonzero(arrays.records_of(made).split == "test")
-    return own, test[:: max(1, len(test) // 100)].tolist()
-
-
-def _data(run, cfg):
-    recipe.records(run, cfg)
-    recipe.probe(run, cfg)
 
 
 def _vae(run, cfg):
@@ -62,20 +41,30 @@ def _checks(run, cfg):
         recipe.guided(run, cfg)
 
 
+def _walked(run, cfg):
+    """What paths start from, {name of the images: (their stage, rows)}: recipe.sample_walk and true_walk."""
+    made, few = recipe.records(run, cfg), range(max(2, cfg.samples // 4))
+    own = [c * cfg.samples + i for c in range(len(CLASSES)) for i in few]
+    sets = {"images": (recipe.samples(run, cfg, "8ch+ML"), own)}
+    if not cfg.real:
+        tests = len(CLASSES) * cfg.n_test
+        rows = range(0, tests, max(1, tests // 100))  # about as many as there will be
+        if (made / "stage.json").exists():
+            rows = walks.some_of(made, "test", 100)
+        sets["clean"] = made, rows
+    return sets
+
+
 def _interpolation(run, cfg):
-    made, folder = recipe.records(run, cfg), recipe.samples(run, cfg, "8ch+ML")
-    own, truth = _walks(made, cfg, (made / "stage.json").exists())
+    sets = _walked(run, cfg)
     recipe.model(run, cfg, "8ch")
     for spherical in (False, True):
-        recipe.interpolation(run, cfg, folder, own, spherical=spherical)
-        if truth:
-            recipe.interpolation(run, cfg, made, truth, spherical=spherical, name="clean")
-    labels = pipeline.plan(cfg.samples)[0]
-    whole = ALPHAS[1:-1]
-    choices = [(share, whole) for share in (0.25, 0.5, 0.75)]
-    for share, alphas in choices + [
-        (0.5, ALPHAS[a:b]) for a, b in ((1, 4), (4, 7), (7, 10))
-    ]:
+        for name, (made, rows) in sets.items():
+            recipe.interpolation(run, cfg, made, rows, spherical=spherical, name=name)
+    folder, labels = sets["images"][0], pipeline.plan(cfg.samples)[0]
+    parts = [(share, ALPHAS[1:10]) for share in (0.25, 0.5, 0.75)]
+    parts += [(0.5, ALPHAS[first : first + 3]) for first in (1, 4, 7)]
+    for share, alphas in parts:
         recipe.partly_interpolated(run, cfg, folder, share, alphas, labels=labels)
 
 
@@ -86,13 +75,8 @@ def _downstream(run, cfg):
             recipe.seeds_of_arm(run, cfg, arm, dose=dose)
 
 
-NOTEBOOKS = dict(
-    zip(
-        chapters.NOTEBOOKS,
-        (_data, _vae, _diffusion, _generation, _interpolation, _downstream, _checks),
-        strict=True,
-    )
-)
+_IN_ORDER = (recipe.probe, _vae, _diffusion, _generation, _interpolation, _downstream, _checks)
+NOTEBOOKS = dict(zip(chapters.NOTEBOOKS, _IN_ORDER, strict=True))
 
 
 def stages(run, cfg, notebooks=chapters.NOTEBOOKS):

@@ -8,16 +8,13 @@ from ..core.errors import UserError
 TOLERANCE = 0.05  # relative, for numbers without an interval
 
 
-def _named(frame):
-    """The table indexed by its texts, so that rows are matched by what they are about."""
-    names = [c for c in frame if not pd.api.types.is_numeric_dtype(frame[c])]
-    return frame.set_index([frame[c].fillna("").astype(str) for c in names] or [frame.index])
-
-
-def _numbers(frame):
-    """Columns with numbers, without the ends of intervals."""
-    columns = frame.select_dtypes("number").columns
-    return [c for c in columns if not f" {c}".endswith((" low", " high"))]
+def _rows(path):
+    """{name of a row: {column: number}} of a table: texts name a row, else its place; of two alike the first counts."""
+    frame = pd.read_csv(path)
+    texts = frame.select_dtypes("object").fillna("").astype(str)
+    names = texts.agg(" / ".join, axis=1) if len(texts.columns) else frame.index.astype(str)
+    numbers = frame.select_dtypes("number").set_axis(names)
+    return numbers[~numbers.index.duplicated()].to_dict("index")
 
 
 def _agree(a, b, column):
@@ -40,21 +37,20 @@ def compare(first, second):
     """
     tables = []
     for run in (first, second):
-        tables.append({p.stem: _named(pd.read_csv(p)) for p in run.root.glob("tables/*.csv")})
+        tables.append({path.stem: _rows(path) for path in run.root.glob("tables/*.csv")})
         if not tables[-1]:
             raise UserError(f"{run.root}: no tables there; execute the run first")
     rows, lacking = [], ("", np.nan, np.nan, False)
-    for name in sorted({*tables[0], *tables[1]}):
-        if not all(name in found for found in tables):
-            rows.append([name, "", *lacking])
+    for table in sorted({*tables[0], *tables[1]}):
+        if not all(table in found for found in tables):
+            rows.append([table, "", *lacking])
             continue
-        a, b = (found[name] for found in tables)
-        for key in dict.fromkeys([*a.index, *b.index]):
-            label = " / ".join(key) if isinstance(key, tuple) else str(key)
-            if key not in a.index or key not in b.index:
-                rows.append([name, label, *lacking])
+        a, b = (found[table] for found in tables)
+        for name in dict.fromkeys([*a, *b]):
+            if name not in a or name not in b:
+                rows.append([table, name, *lacking])
                 continue
-            x, y = a.loc[[key]].iloc[0], b.loc[[key]].iloc[0]
-            both = [c for c in _numbers(a) if c in b]
-            rows += [[name, label, c, x[c], y[c], _agree(x, y, c)] for c in both]
+            x, y = a[name], b[name]
+            values = [c for c in x if c in y and not f" {c}".endswith((" low", " high"))]
+            rows += [[table, name, c, x[c], y[c], _agree(x, y, c)] for c in values]
     return pd.DataFrame(rows, columns=["table", "row", "column", first.name, second.name, "agree"])

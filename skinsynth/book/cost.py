@@ -1,7 +1,8 @@
 """What a stage costs on this machine: time, memory and disk, from its counted work and a few seconds of measuring."""
 
 import functools
-import time
+import timeit
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import phantom
-from ..core import machine
+from ..core import machine, store
 from ..core.config import CLASSES, configure
 from ..data import hair, layouts
 from ..diffusion import clip, denoiser, vae
@@ -21,16 +22,23 @@ SD_VAE = dict(
     up_block_types=("UpDecoderBlock2D",) * 4,
     block_out_channels=(128, 256, 512, 512),
     layers_per_block=2,
-    latent_channels=8,
 )
-SD_UNET = dict(in_channels=8, out_channels=8, cross_attention_dim=768, attention_head_dim=8)
+SD_UNET = dict(cross_attention_dim=768, attention_head_dim=8)
 VIT_H = 2 * 632e6 * 257  # operations of an image through ViT-H/14: two for each weight and token
 BACKWARD = 3  # a step of training costs as much as three passes forward
-
-
-def _on_meta(kind, config):
-    with torch.device("meta"):
-        return kind.from_config({k: v for k, v in dict(config).items() if not k.startswith("_")})
+CROP = 0.25  # of an image's area: autoencoders and the segmenter learn from crops of half the side
+TRAINED = dict(  # networks whose weights and steps take memory
+    vae=["encode", "decode"], denoiser=["unet"], classifier=["classifier"], probe=["classifier"]
+)
+BYTES = {  # on disk for each pixel of an image
+    "phantom": 6,
+    "images": 10,
+    "training-images": 3,
+    "latents": 1 / 2,
+    "samples": 5,
+    "partly-interpolated": 5,
+    "interpolation": 37,
+}
 
 
 def _cost(net, forward):
@@ -38,35 +46,30 @@ def _cost(net, forward):
     kept = []
     hooks = torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x)
     with FlopCounterMode(display=False) as counter, hooks:
-        forward()
+        forward(2)  # batch normalisation wants two
     own = {id(p) for p in net.parameters()}
-    bytes_kept = sum(
-        {id(x): x.numel() * x.element_size() for x in kept if id(x) not in own}.values()
-    )
-    return counter.get_total_flops(), bytes_kept, sum(p.numel() for p in net.parameters())
+    sizes = {id(x): x.numel() * x.element_size() for x in kept if id(x) not in own}
+    weights = sum(p.numel() for p in net.parameters())
+    return counter.get_total_flops() / 2, sum(sizes.values()) / 2, weights
+
+
+def _configs(cfg):
+    """What the autoencoder and the UNet of a configuration are built from, whatever their channels."""
+    if cfg.base == "micro":
+        folder = bundled.bundled("diffusion").path
+        return [store.read_json(folder / name / "config.json") for name in ("vae", "unet")]
+    if cfg.base == "scratch":
+        deep = denoiser.micro_unet_config(cfg.width, 8, cfg.size // 8)
+        return vae.new_vae(cfg.width).config, deep
+    return SD_VAE, SD_UNET
 
 
 def _models(cfg, where):
     """{kind: (network, function of a batch's size -> its output)} at a configuration's sizes, on a device."""
-    side, size = cfg.size // 8, cfg.size
-    if cfg.base == "micro":
-        folder = bundled.bundled("diffusion").path
-        wide = AutoencoderKL.load_config(folder, subfolder="vae") | dict(latent_channels=8)
-        deep = UNet2DConditionModel.load_config(folder, subfolder="unet") | dict(
-            in_channels=8, out_channels=8
-        )
-    elif cfg.base == "scratch":
-        wide, deep = (
-            vae.new_vae(cfg.width, 8).config,
-            denoiser.micro_unet_config(cfg.width, 8, side),
-        )
-    else:
-        wide, deep = SD_VAE, SD_UNET
+    side, size, (wide, deep) = cfg.size // 8, cfg.size, _configs(cfg)
     with torch.device(where):
-        autoencoder, unet = (
-            kind.from_config({k: v for k, v in config.items() if not k.startswith("_")})
-            for kind, config in ((AutoencoderKL, wide), (UNet2DConditionModel, deep))
-        )
+        autoencoder = AutoencoderKL.from_config(wide, latent_channels=8)
+        unet = UNet2DConditionModel.from_config(deep, in_channels=8, out_channels=8)
         network = classifiers.Classifier(cfg.backbones[0], len(CLASSES))
 
     def new(*shape):
@@ -91,14 +94,24 @@ def _models(cfg, where):
 @functools.cache
 def networks(cfg):
     """Cost of one image in each network of a configuration: {kind: (operations, bytes kept, weights)}."""
-    found = {}
-    for kind, (net, call) in _models(cfg, "meta").items():
-        operations, kept, weights = _cost(
-            net, lambda call=call: call(2)
-        )  # batch normalisation wants two
-        found[kind] = operations / 2, kept / 2, weights
+    found = {kind: _cost(*model) for kind, model in _models(cfg, "meta").items()}
     found["clip"] = (VIT_H, 0, 632e6) if cfg.clip != "micro" else (found["classifier"][0], 0, 3e6)
     return found
+
+
+def _step(call, batch):
+    with machine.mixed():
+        call(batch).float().square().mean().backward()
+
+
+@torch.no_grad()
+def _pass(call, batch):
+    call(batch).float().sum().item()
+
+
+def _seconds(call, *given):
+    """Seconds of a call, the mean of two after one that warms up."""
+    return float(np.mean(timeit.repeat(lambda: call(*given), number=1, repeat=3)[1:]))
 
 
 @functools.cache
@@ -107,33 +120,13 @@ def speeds():
     {("train" or "infer", kind): operations}, and images drawn ("draw") and rid of hair ("hair") at 64 pixels."""
     cfg, batch, found = configure("micro"), 16, {}
     for kind, (_, call) in _models(cfg, machine.device()).items():
-
-        def step(call=call):
-            with machine.mixed():
-                call(batch).float().square().mean().backward()
-
-        found["train", kind] = BACKWARD * batch * networks(cfg)[kind][0] / _seconds(step)
-        with torch.no_grad():
-            found["infer", kind] = (
-                batch
-                * networks(cfg)[kind][0]
-                / _seconds(lambda call=call: call(batch).float().sum().item())
-            )
-    found["draw"] = machine.processors() / _seconds(lambda: phantom.dermatoscopy(1, 0, "nv", 64))
+        work = batch * networks(cfg)[kind][0]
+        found["train", kind] = BACKWARD * work / _seconds(_step, call, batch)
+        found["infer", kind] = work / _seconds(_pass, call, batch)
+    found["draw"] = machine.processors() / _seconds(phantom.dermatoscopy, 1, 0, "nv", 64)
     skin = phantom.dermatoscopy(1, 0, "nv", 64).image
-    found["hair"] = 1 / _seconds(lambda: hair.dullrazor(skin))
+    found["hair"] = 1 / _seconds(hair.dullrazor, skin)
     return found
-
-
-def _seconds(call, times=2):
-    """Median seconds of a call, after one that warms up."""
-    call()
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
 
 
 def images_of(cfg):
@@ -146,69 +139,51 @@ def images_of(cfg):
 
 def cost(facts, cfg, n):
     """(seconds, GiB of memory, GiB of disk) of a stage; n: images of the set. Estimates, not promises."""
-    name, i, net, speed = facts["stage"], facts["inputs"], networks(cfg), speeds()
+    name, i = facts["stage"].removesuffix("-scratch"), defaultdict(int, facts["inputs"])
+    net, speed = networks(cfg), speeds()
     pixels, area = cfg.size**2, (cfg.size / 64) ** 2
-    steps, batch = i.get("steps", 0), i.get("batch", 0)
-    many = len(i.get("labels") or i.get("rows") or ()) or i.get("n") or n
+    many = len(i["labels"] or i["rows"] or ()) or i["n"] or n
+    classifiers_see = max(1, 128**2 / pixels)
 
     def train(*kinds, part=1.0):
-        return sum(steps * batch * part * BACKWARD * net[k][0] / speed["train", k] for k in kinds)
+        passes = i["steps"] * i["batch"] * part * BACKWARD
+        return sum(passes * net[k][0] / speed["train", k] for k in kinds)
 
     def infer(kind, count, like=None):
         return count * net[kind][0] / speed["infer", like or kind]
 
     seconds = {
-        "phantom": lambda: (n + i["n_pad"]) * area / speed["draw"],
-        "images": lambda: n * area / 600,
-        "training-images": lambda: n * area / speed["hair"] if i["dehair"] else 1,
-        "generic": lambda: many * area / speed["draw"],
-        "fresh-phantom": lambda: len(CLASSES) * many * area / speed["draw"],
-        "vae": lambda: train("encode", "decode", part=0.25),  # crops of half the side
-        "vae-scratch": lambda: train("encode", "decode", part=0.25),
-        "vae-pretrained": lambda: infer("encode", 512),
-        "latents": lambda: infer("encode", n),
-        "tokens": lambda: infer("clip", n, "classifier"),
-        "embeddings": lambda: infer("clip", n, "classifier"),
-        "denoiser": lambda: train("unet"),
-        "unet-pretrained": lambda: train("unet"),
-        "samples": lambda: (
-            infer("unet", many * steps * (2 if i["guidance"] != 1 else 1)) + infer("decode", many)
-        ),
-        "classifier": lambda: train("classifier") + infer("classifier", n),
-        "probe": lambda: train("classifier"),
-        "segmenter": lambda: train("encode", part=0.25),
-        "interpolation": lambda: infer("decode", 11 * many) + infer("encode", 2 * many),
-        "partly-interpolated": lambda: infer("decode", many) + infer("encode", 2 * many),
-        "features": lambda: infer("classifier", n) * max(1, 128**2 / pixels),
-        "judges": lambda: infer("classifier", 60 * len(CLASSES) * i["n"]) * max(1, 128**2 / pixels),
-        "linear-probe": lambda: 3,
-    }[name]()
-    kinds = dict(
-        vae=("encode", "decode"),
-        denoiser=("unet",),
-        classifier=("classifier",),
-        probe=("classifier",),
-    )
-    used = kinds.get(name.removesuffix("-scratch"), ())
+        "phantom": (n + i["n_pad"]) * area / speed["draw"],
+        "images": n * area / 600,
+        "training-images": n * area / speed["hair"] if i["dehair"] else 1,
+        "generic": many * area / speed["draw"],
+        "fresh-phantom": len(CLASSES) * many * area / speed["draw"],
+        "vae": train("encode", "decode", part=CROP),
+        "vae-pretrained": infer("encode", 512),
+        "latents": infer("encode", n),
+        "tokens": infer("clip", n, "classifier"),
+        "embeddings": infer("clip", n, "classifier"),
+        "denoiser": train("unet"),
+        "unet-pretrained": train("unet"),
+        "samples": infer("unet", many * i["steps"] * (1 + (i["guidance"] != 1)))
+        + infer("decode", many),
+        "classifier": train("classifier") + infer("classifier", n),
+        "probe": train("classifier"),
+        "segmenter": train("encode", part=CROP),
+        "interpolation": infer("decode", 11 * many) + infer("encode", 2 * many),
+        "partly-interpolated": infer("decode", many) + infer("encode", 2 * many),
+        "features": infer("classifier", n) * classifiers_see,
+        "judges": infer("classifier", 60 * len(CLASSES) * i["n"]) * classifiers_see,
+        "linear-probe": 3,
+    }[name]
+    used = TRAINED.get(name, ())
     weights = max((net[k][2] for k in used), default=0)
-    kept = (
-        sum(net[k][1] for k in used)
-        * batch
-        / i.get("accumulate", 1)
-        * (0.25 if "vae" in name else 1)
-    )
+    kept = sum(net[k][1] for k in used) * i["batch"] / (i["accumulate"] or 1)
+    kept *= CROP if "vae" in name else 1
     kept /= 1 if machine.precision() == "float32" else 2
-    sets = dict(
-        images=10 * pixels, latents=pixels / 2, samples=5 * pixels, phantom=6 * pixels
-    )  # bytes an image
-    sets |= {
-        "training-images": 3 * pixels,
-        "partly-interpolated": 5 * pixels,
-        "interpolation": 37 * pixels,
-    }
-    sets["tokens"] = len(clip.PAPER_LEVELS) * (1 + cfg.patches) * (1280 if cfg.clip != "micro" else 128) * 2
-    return (
-        seconds,
-        (1e9 + 6 * 4 * weights + kept) / 2**30,
-        (4 * weights + many * sets.get(name, 0)) / 2**30,
-    )
+    stored = BYTES.get(name, 0) * pixels
+    if name == "tokens":
+        width = 1280 if cfg.clip != "micro" else 128
+        stored = len(clip.PAPER_LEVELS) * (1 + cfg.patches) * width * 2
+    memory, disk = 1e9 + 6 * 4 * weights + kept, 4 * weights + many * stored
+    return seconds, memory / 2**30, disk / 2**30

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urldefrag
 import nbformat
 from bs4 import BeautifulSoup
 
-MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|private)/\w")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|private)/\w.*")
 INLINE = re.compile(r"data:image/[^\"')]+")  # base64 may spell anything
 FIGURES, TABLES = range(1, 15), range(1, 7)
 
@@ -30,8 +30,7 @@ def _output_problems(output):
         yield "widget output"
     for text in _texts(output):
         if match := MACHINE_PATH.search(text):
-            near = text[match.start() : match.start() + 60].split("\n")[0]
-            yield f"path of this machine in an output: {near!r}"
+            yield f"path of this machine in an output: {match[0][:60]!r}"
 
 
 def notebook_problems(path):

@@ -21,7 +21,7 @@ class Photographs:
         other = load_array(recipe.clinical(run, cfg) / "images.npy")
         self.gallery = np.concatenate([self._small(images), self._small(other)])
         try:
-            self.near = copies.checker(images, records_of(made), panel.Judge().embed)
+            self.near = copies.Checker(images, records_of(made), panel.Judge().embed)
         except UserError:  # a handful of photographs is too few to calibrate with
             self.near = None
         self.classes = records_of(made).dx.to_numpy()

@@ -1,8 +1,8 @@
 """What a run will cost before it begins: its stages, finished or not, with their time, memory and disk."""
 
-import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -58,25 +58,16 @@ def announced(run, cfg, notebooks, say):
         return
     found = table(run, cfg, notebooks)
     waiting = found[~found.finished]
-    say(
-        f"{len(waiting)} of {len(found)} stages are left: about {words(waiting.seconds.sum())} on {machine.sentence()}"
-    )
-    if not sys.stderr.isatty():
-        yield
-        return
-    over = threading.Event()
-    bar = tqdm(
-        total=waiting.seconds.sum(),
-        bar_format="{percentage:3.0f}% {bar} {elapsed} gone, {remaining} left",
-    )
-    watcher = threading.Thread(target=_watch, args=(waiting, bar, over), daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        bar.close()
+    seconds = waiting.seconds.sum()
+    left = f"{len(waiting)} of {len(found)} stages are left"
+    say(f"{left}: about {words(seconds)} on {machine.sentence()}")
+    over, form = threading.Event(), "{percentage:3.0f}% {bar} {elapsed} gone, {remaining} left"
+    with tqdm(total=seconds, bar_format=form, disable=None) as bar, ThreadPoolExecutor() as threads:
+        threads.submit(_watch, waiting, bar, over)
+        try:
+            yield
+        finally:
+            over.set()
 
 
 def _watch(waiting, bar, over):

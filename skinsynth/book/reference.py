@@ -20,6 +20,8 @@ from . import gates, pages
 LIMIT = 15e6  # bytes of a published run
 DRAWN_BY = ("figures/", "diffusion/architecture.py")
 PICTURE = re.compile(r'"image/|data:image|<svg')
+PRIVATE = (".npy", ".safetensors", ".jpg", ".pt")  # neither arrays, weights nor photographs
+NO_TILES = {"gaps": [], "photographs": [], "withheld": []}  # of a figure that is drawn from a table
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,6 @@ class Published(store.Run):
     @property
     def root(self):
         return chapters.project_root() / "book" / "reference" / self.name
-
-    @property
-    def sources(self):
-        """What its figures are drawn from besides their tables: a recipe each, and some have tiles."""
-        return self.figures / "source"
 
     @property
     def notebooks(self):
@@ -46,9 +43,10 @@ def published():
     return [Published(path.parent.name) for path in sorted(found)]
 
 
-def _copy(source, target):
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+def recipes(folder):
+    """What the figures of a folder are drawn from besides their tables, {name: recipe}; some have tiles."""
+    paths = sorted((folder / "source").glob("*.json"))
+    return {path.stem: store.read_json(path) for path in paths}
 
 
 def _squares(picture):
@@ -61,10 +59,7 @@ def _squares(picture):
 
 def _publish_drawing(folder, name, target, photographs):
     """Copy what a figure is drawn from, without photographs; returns the number of tiles withheld."""
-    given = store.read_json(folder / "source" / f"{name}.json")
-    if (table := folder / f"{name}.csv").exists():
-        _copy(table, target / table.name)
-    bad = set()
+    given, bad = store.read_json(folder / "source" / f"{name}.json"), set()
     if shape := given.get("tiles"):
         tiles = drawings.tiles(folder, name).copy()
         gaps = {tuple(place) for place in shape["gaps"]}
@@ -77,6 +72,8 @@ def _publish_drawing(folder, name, target, photographs):
         shape["withheld"] = sorted(map(list, bad))
         drawings.write_tiles(target, name, tiles)
     store.write_json(target / "source" / f"{name}.json", given)
+    if (table := folder / f"{name}.csv").exists():
+        shutil.copy(table, target)
     return len(bad)
 
 
@@ -129,18 +126,17 @@ def publish(run, cfg):
     final = Published(run.name)
     part = final.root.with_name(f".{run.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    for path in sorted(run.tables.glob("*.csv")):
-        _copy(path, part / path.relative_to(run.root))
+    (part / "tables").mkdir(parents=True)
+    for path in run.tables.glob("*.csv"):
+        shutil.copy(path, part / "tables")
     # a notebook executed again finds its stages; what they took is told apart
     taken = sum(store.read_json(path)["seconds"] for path in run.stages.glob("*/stage.json"))
     store.write_json(part / "manifest.json", state.manifest(run) | {"stage_seconds": round(taken)})
     store.write_json(part / "claims.json", ledger.evaluate(run))
-    photographs, withheld = Photographs(run, cfg) if cfg.real else None, 0
-    for path in sorted((run.figures / "source").glob("*.json")):
-        withheld += _publish_drawing(run.figures, path.stem, part / "figures", photographs)
-    for name in states:
-        source = run.root / "executed" / f"{name}.ipynb"
-        _publish_page(source, run.name, part / "notebooks" / source.name)
+    given = part / "figures", Photographs(run, cfg) if cfg.real else None
+    withheld = sum(_publish_drawing(run.figures, name, *given) for name in recipes(run.figures))
+    for file in (f"{name}.ipynb" for name in states):
+        _publish_page(run.root / "executed" / file, run.name, part / "notebooks" / file)
     if (size := gates.total(part) * 1e6) > LIMIT:
         most = f"{size / 1e6:.0f} MB to publish, {LIMIT / 1e6:.0f} MB at most"
         raise UserError(f"run {run.name}: {most}; see {part}")
@@ -159,13 +155,12 @@ def changed_since(run):
 def redraw(run):
     """Draw every figure of a published run from its files, unless neither they nor the code have changed."""
     grids.use_style()
-    names = sorted(path.stem for path in run.sources.glob("*.json"))
+    names, stamp = recipes(run.figures), run.figures / "drawn.txt"
     given = [h for name, h in code.library_hashes().items() if name.startswith(DRAWN_BY)]
-    for path in sorted([*run.figures.glob("*.csv"), *run.sources.iterdir()]):
-        given.append([path.name, code.digest(path.read_bytes())])
-    stamp, now = run.figures / "drawn.txt", code.digest(given)
-    there = all((run.figures / f"{name}.png").exists() for name in names)
-    if there and stamp.exists() and stamp.read_text() == now:
+    files = sorted([*run.figures.glob("*.csv"), *(run.figures / "source").iterdir()])
+    now = code.digest(given + [[p.name, code.digest(p.read_bytes())] for p in files])
+    drawn = [stamp, *(run.figures / f"{name}.png" for name in names)]
+    if all(path.exists() for path in drawn) and stamp.read_text() == now:
         return
     for name in names:
         drawings.save(run.figures, name)
@@ -174,9 +169,9 @@ def redraw(run):
 
 def note(run, how):
     """What stands at the top of each chapter of a published run; how: "current" or another state."""
-    whole, judged = state.manifest(run), (run.tables / "sight.csv").exists()
-    known = dict(manifest=whole, commit=pages.commit_of(whole), changed=changed_since(run))
-    return pages.render("published.md", run=run, state=how, judged=judged, **known)
+    judged, changed = (run.tables / "sight.csv").exists(), changed_since(run)
+    given = dict(manifest=state.manifest(run), changed=changed, judged=judged)
+    return pages.render("published.md", run=run, state=how, **given)
 
 
 def _shown(folder, name):
@@ -185,17 +180,16 @@ def _shown(folder, name):
     A picture all of whose tiles are withheld is shown at half its width: there is nothing to see in it.
     """
     given = store.read_json(folder / "source" / f"{name}.json")
-    slider, shape = given["draw"] == "slider", given.get("tiles", {"withheld": []})
-    if slider and not shape["withheld"]:
-        return drawings.shown(folder, name, drawings.draw(folder, name))
-    bundle, about = drawings.shown(folder, name)
-    size, empty = about["image/png"], len(shape["withheld"])
+    slider, shape = given["draw"] == "slider", given.get("tiles", NO_TILES)
+    empty = len(shape["withheld"])
+    figure = drawings.draw(folder, name) if slider and not empty else None
+    bundle, about = drawings.shown(folder, name, figure)
     if empty and empty + len(shape["gaps"]) == shape["rows"] * shape["columns"]:
-        size["width"] //= 2
-    if not slider:
+        about["image/png"]["width"] //= 2
+    if not (slider and empty):
         return bundle, about
     alt = escape(f"{given['words']['alt']}: empty frames, photographs are not published")
-    look = f'style="width:{size["width"]}px;max-width:100%"'
+    look = f'style="width:{about["image/png"]["width"]}px;max-width:100%"'
     html = f'<img alt="{alt}" {look} src="data:image/png;base64,{bundle["image/png"]}">'
     return {"text/html": html, "text/plain": name}, about
 
@@ -223,14 +217,13 @@ def picture_problems(run):
     for path in run.notebooks:
         if PICTURE.search(path.read_text()):
             yield f"{path.name}: holds a picture; publish the run again"
-    for path in sorted(run.sources.glob("*.json")):
-        shape = store.read_json(path).get("tiles", {"photographs": [], "withheld": []})
+    for name, recipe in recipes(run.figures).items():
+        shape = recipe.get("tiles", NO_TILES)
         if missing := [p for p in shape["photographs"] if p not in shape["withheld"]]:
-            yield f"{path.name}: the photograph at {missing[0]} is not withheld; publish the run again"
+            yield f"{name}.json: the photograph at {missing[0]} is not withheld; publish the run again"
         for r, c in shape["withheld"]:
-            if (drawings.tiles(run.figures, path.stem)[r, c] != 255).any():
-                wrong = f"a withheld tile at {[r, c]} is not empty; publish the run again"
-                yield f"{path.with_suffix('.png').name}: {wrong}"
+            if (drawings.tiles(run.figures, name)[r, c] != 255).any():
+                yield f"{name}.png: a withheld tile at {[r, c]} is not empty; publish the run again"
     for path in sorted(run.root.rglob("*")):
-        if path.suffix in (".npy", ".safetensors", ".jpg", ".pt"):
+        if path.suffix in PRIVATE:
             yield f"{path.name}: neither arrays nor weights belong in a published run"

@@ -1,6 +1,5 @@
 """The site: a strict build from a clean folder, and the gates."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -27,16 +26,10 @@ def write_pages(run):
         known = state.manifest(other), state.status(other), changed
         runs.append(pages.Shown(other, rows, *known, published=True))
     runs.append(pages.Shown(run, ledger.evaluate(run), state.manifest(run), state.status(run)))
-    made = {
-        "summary": pages.summary(runs),
-        "items": pages.items(runs, pages.thumbnails(run, folder)),
-        "claims": pages.claims(runs),
-        "weights": pages.weights(),
-        "status": pages.status(runs),
-    }
-    for name, text in made.items():
+    thumbs = pages.thumbnails(run, folder)
+    for name in ("summary", "items", "claims", "weights", "status"):
         with store.atomic(folder / f"{name}.md") as part:
-            part.write_text(text)
+            part.write_text(pages.page(name, runs, thumbs))
 
 
 def fingerprint(run):
@@ -45,10 +38,8 @@ def fingerprint(run):
     sources = [*run.figures.glob("*"), *run.tables.glob("*"), run.root / "manifest.json"]
     for top in (*(root / name for name in SOURCES), code.PACKAGE / "book"):
         sources += [top] if top.is_file() else top.rglob("*")
-    total = hashlib.sha256()
-    for path in sorted(p for p in sources if p.is_file() and p.suffix != ".pyc"):
-        total.update(os.path.relpath(path, root).encode() + path.read_bytes())
-    return total.hexdigest()
+    files = sorted(p for p in sources if p.is_file() and p.suffix != ".pyc")
+    return code.digest([[os.path.relpath(p, root), code.digest(p.read_bytes())] for p in files])
 
 
 def last_run():
@@ -78,10 +69,8 @@ def build(name="", pdf=False, say=print):
         stamp, now = root / "_build" / "built", fingerprint(run)
         if not problems and stamp.exists() and stamp.read_text() == now:
             say(f"site is up to date: {root / '_build/html/index.html'}")
-        elif not problems:
-            problems = make(say)
-            if not problems:
-                stamp.write_text(now)
+        elif not problems and not (problems := make(say)):
+            stamp.write_text(now)
         if pdf and not problems:
             say(f"printed: {print_pdf()}")
     return problems

@@ -19,6 +19,12 @@ def digest(value):
     return hashlib.sha256(value.encode() if isinstance(value, str) else value).hexdigest()
 
 
+def file_digest(path, kind="sha256"):
+    """Hash of a file, hexadecimal; kind: as hashlib names it."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, kind).hexdigest()
+
+
 def without_prose(node):
     """A tree without docstrings as JSON values, equal under all versions of Python (ast.dump's are not)."""
     if isinstance(node, list):

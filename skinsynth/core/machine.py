@@ -90,13 +90,21 @@ def side_by_side(function, *items):
     return list(pool.map(call, *items) if pool else map(call, *items))
 
 
-def multiplies_bfloat16(instructions, flags):
-    """Whether a CPU multiplies bfloat16 in hardware; elsewhere it is emulated, twenty times as slow.
+def in_threads(function, *items):
+    """List of function(*item) over zipped items by four threads: reading files releases Python's lock."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(function, *items))
 
-    instructions: what torch computes with, such as "AVX512" (torch.backends.cpu.get_cpu_capability);
-    flags: what the processor has (torch.cpu.get_capabilities). On ARM nobody has measured it here.
-    """
-    return instructions == "AVX512" and bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
+
+def bfloat16_instructions():
+    """Names of the instructions by which the CPU multiplies bfloat16, as torch uses it; [] where it is
+    emulated, twenty times as slow. On ARM nobody has measured it here."""
+    import torch
+
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return []
+    flags = torch.cpu.get_capabilities()
+    return [name for name in ("amx_bf16", "avx512_bf16") if flags.get(name)]
 
 
 def precision(where=None):
@@ -115,11 +123,7 @@ def precision(where=None):
     if kind == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bfloat16" if native else "float16"
-    if kind == "cpu" and multiplies_bfloat16(
-        torch.backends.cpu.get_cpu_capability(), torch.cpu.get_capabilities()
-    ):
-        return "bfloat16"
-    return "float32"
+    return "bfloat16" if kind == "cpu" and bfloat16_instructions() else "float32"
 
 
 def mixed(where=None, classifier=False):
@@ -131,12 +135,11 @@ def mixed(where=None, classifier=False):
     import torch
 
     where = where or device()
-    chosen = precision(where)
-    if classifier and where.type == "cpu" and "SKINSYNTH_PRECISION" not in os.environ:
-        chosen = "float32"
-    return (
-        nullcontext() if chosen == "float32" else torch.autocast(where.type, getattr(torch, chosen))
-    )
+    plain = classifier and where.type == "cpu" and "SKINSYNTH_PRECISION" not in os.environ
+    chosen = "float32" if plain else precision(where)
+    if chosen == "float32":
+        return nullcontext()
+    return torch.autocast(where.type, getattr(torch, chosen))
 
 
 def processor():
@@ -151,23 +154,19 @@ def describe():
     """{what: value} of device, processor, instructions, precision and threads, for people and the manifest."""
     import torch
 
-    where, flags = device(), torch.cpu.get_capabilities()
-    native = [name for name in ("amx_bf16", "avx512_bf16") if flags.get(name)]
-    instructions = torch.backends.cpu.get_cpu_capability()
+    where, instructions = device(), torch.backends.cpu.get_cpu_capability()
     return {
         "device": torch.cuda.get_device_name(where) if where.type == "cuda" else where.type.upper(),
         "processor": processor(),
-        "instructions": ", ".join(
-            [instructions, *native] if instructions == "AVX512" else [instructions]
-        ),
+        "instructions": ", ".join([instructions, *bfloat16_instructions()]),
         "precision": precision(where),
         "threads": torch.get_num_threads(),
     }
 
 
-def sentence(facts=None):
+def sentence():
     """`describe` in one line."""
-    facts = facts or describe()
+    facts = describe()
     on = "" if facts["device"] == "CPU" else f"{facts['device']} beside "
     threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
     return f"{on}{facts['processor']} ({facts['instructions']}), {facts['precision']}, {threads}"

@@ -1,6 +1,5 @@
 """Downloads from official addresses: resumed, checked by hash, safely unpacked."""
 
-import hashlib
 import os
 import shutil
 import stat
@@ -15,14 +14,13 @@ from urllib.parse import urlsplit
 import requests
 from tqdm.auto import tqdm
 
+from ..core.code import file_digest
 from ..core.errors import UserError
 from ..core.store import atomic, disk_full, read_json, write_json
 
 CHUNK = 1 << 16  # what a cut connection loses at most
-TRIES, PAUSE = (
-    5,
-    1.0,
-)  # attempts that may fail in a row without progress; seconds, doubled each time
+TRIES = 5  # attempts that may fail in a row without progress
+PAUSE = 1.0  # seconds before the second of them, doubled each time
 MAX_FILES, MAX_BYTES, MAX_RATIO = 20_000, 20 << 30, 200  # an archive beyond these is refused
 HASHES = "downloads.json"  # what was fetched, when, with which hash: in the data folder
 
@@ -52,12 +50,6 @@ _LISTED = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
 SOURCES = tuple(Source(group, **file) for group, files in _LISTED.items() for file in files)
 
 
-def file_digest(path, kind):
-    """Hash of a file: "md5:..." or "sha256:..."."""
-    with open(path, "rb") as handle:
-        return f"{kind}:{hashlib.file_digest(handle, kind).hexdigest()}"
-
-
 def _stream(url, part, bar):
     """Append what is missing of `url` to `part`; True once it is whole.
 
@@ -66,20 +58,19 @@ def _stream(url, part, bar):
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=60) as reply:
-        total = reply.headers.get("Content-Range", "").rpartition("/")[2]
-        if reply.status_code == 416 and total.isdigit() and int(total) == have:
-            return True
-        if have and reply.status_code in (200, 416):
-            part.unlink()  # stale, or a server without Range
-            have = 0
-            if reply.status_code == 416:
-                return False
+        if have and reply.status_code == 416:
+            whole = reply.headers.get("Content-Range", "").endswith(f"/{have}")
+            if not whole:
+                part.unlink()  # stale
+            return whole
         reply.raise_for_status()
+        if reply.status_code == 200:  # from the beginning: a server without Range
+            have = 0
         length = reply.headers.get("Content-Length")
         whole = have + int(length) if length else None
         bar.reset(whole)
         bar.update(have)
-        with open(part, "ab") as handle:
+        with open(part, "ab" if have else "wb") as handle:
             for block in reply.iter_content(CHUNK):
                 handle.write(block)
                 bar.update(len(block))
@@ -107,7 +98,8 @@ def _receive(url, part, bar):
     raise UserError(f"{url}: download failed ({reason}); run again, it goes on where it stopped")
 
 
-def _member_fault(info):
+def _member_fault(info, members):
+    """What is wrong with a member of an archive, beside those before it; "" where nothing is."""
     path = PurePosixPath(info.filename.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in info.filename or "\0" in info.filename:
         return "a path that leaves its folder"
@@ -115,7 +107,8 @@ def _member_fault(info):
         return "a symbolic link"
     if info.file_size > 1 << 20 and info.file_size > MAX_RATIO * max(info.compress_size, 1):
         return "an absurd compression ratio"
-    return ""
+    twice = not info.is_dir() and PurePosixPath(info.filename).name in members
+    return "a name that comes twice" if twice else ""
 
 
 def _members(archive, path):
@@ -125,11 +118,8 @@ def _members(archive, path):
         raise UserError(f"{path}: archive too large to be the official one; delete it, fetch again")
     members = {}
     for info in infos:
-        fault = _member_fault(info)
         name = PurePosixPath(info.filename).name
-        if not fault and not info.is_dir() and name in members:
-            fault = "a name that comes twice"
-        if fault:
+        if fault := _member_fault(info, members):
             wrong = f"member {info.filename!r} is {fault}"
             raise UserError(f"{path}: {wrong}; nothing was unpacked, delete the file")
         if not info.is_dir() and not name.startswith(".") and "__MACOSX" not in info.filename:
@@ -137,9 +127,10 @@ def _members(archive, path):
     return members
 
 
-def extract(path, folder):
+def extract(path, folder, loose=False):
     """Unpack the files of a zip, flat, into a new `folder`, which appears whole or not at all.
 
+    loose: the folder may be there already; its other files stay.
     Raises UserError on a broken archive, absolute or parent paths, links, names that come twice,
     or sizes beyond MAX_FILES, MAX_BYTES, MAX_RATIO.
     """
@@ -152,6 +143,11 @@ def extract(path, folder):
             for name, info in _members(archive, path).items():
                 with archive.open(info) as source, open(part / name, "wb") as target:
                     shutil.copyfileobj(source, target, CHUNK)  # stops at the size that was checked
+        if loose:
+            folder.mkdir(exist_ok=True)
+            for file in part.iterdir():
+                file.replace(folder / file.name)
+            return
         if folder.exists():
             raise UserError(f"{folder}: exists already; remove it to unpack {Path(path).name} anew")
         part.rename(folder)
@@ -161,26 +157,6 @@ def extract(path, folder):
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _place(source, file, folder):
-    """Put a checked download where it belongs."""
-    target = folder / source.target
-    if not source.archive:
-        with atomic(target) as part:
-            shutil.copyfile(file, part)
-    elif source.loose:
-        loose = folder / ".downloads" / Path(source.name).stem
-        shutil.rmtree(loose, ignore_errors=True)
-        extract(file, loose)
-        target.mkdir(parents=True, exist_ok=True)
-        for path in loose.iterdir():
-            os.replace(path, target / path.name)
-        loose.rmdir()
-    else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        extract(file, target)
-    file.unlink()
-
-
 def receive(url, target, digest="", progress=True):
     """Download `url` to `target`: resumed, checked by hash, then renamed. Returns the hash seen, "kind:...".
 
@@ -188,18 +164,17 @@ def receive(url, target, digest="", progress=True):
     """
     part = target.with_name(target.name + ".part")
     part.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        look = dict(desc=target.name, unit="B", unit_scale=True, disable=not progress)
-        with tqdm(**look) as bar:
+    file = target if target.exists() else part
+    if file == part:
+        with tqdm(desc=target.name, unit="B", unit_scale=True, disable=not progress) as bar:
             _receive(url, part, bar)
-    seen = file_digest(target if target.exists() else part, digest.partition(":")[0] or "sha256")
+    kind = digest.partition(":")[0] or "sha256"
+    seen = f"{kind}:{file_digest(file, kind)}"
     if digest and seen != digest:
-        target.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
+        file.unlink()
         wrong = f"{target.name} has {seen}, published is {digest}; the file was removed"
         raise UserError(f"{url}: {wrong}, fetch it again, and if this stays ask the publisher")
-    if part.exists():
-        os.replace(part, target)
+    file.replace(target)
     return seen
 
 
@@ -221,12 +196,16 @@ def _fetch_one(source, folder, base, progress):
     file = folder / ".downloads" / source.name
     try:
         seen = receive(url, file, source.digest, progress)
-        _place(source, file, folder)
+        if source.archive:
+            extract(file, folder / source.target, source.loose)
+        else:
+            with atomic(folder / source.target) as part:
+                shutil.copyfile(file, part)
+        file.unlink()
     except OSError as error:
         if not disk_full(error):
             raise
-        wrong = f"disk full while fetching {source.name}; free space"
-        raise UserError(f"{folder}: {wrong}") from error
+        raise UserError(f"{folder}: disk full while fetching {source.name}; free space") from error
     return {"url": url, "hash": seen, "checked": bool(source.digest)}
 
 

@@ -8,7 +8,7 @@ dark as itself is not either, and a ruler's scale looks like hair.
 """
 
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,8 +18,7 @@ from ..core.errors import UserError
 REFERENCE = 450  # shorter side, in pixels, that the textbook's values are meant for
 
 
-@dataclass(frozen=True)
-class HairSteps:
+class HairSteps(NamedTuple):
     """What the four panels of Fig 14 show, each (H, W) of the image.
 
     grey, blackhat: uint8; mask: bool, the hair; inpainted: uint8 RGB (H, W, 3).
@@ -38,7 +37,6 @@ def _lines(length, directions):
     for angle in np.arange(directions) * np.pi / directions:
         reach = half / max(abs(np.cos(angle)), abs(np.sin(angle)))
         dx, dy = round(reach * np.cos(angle)), round(reach * np.sin(angle))
-        dx, dy = (int(np.clip(v, -half, half)) for v in (dx, dy))
         kernel = np.zeros((length, length), np.uint8)
         cv2.line(kernel, (half - dx, half - dy), (half + dx, half + dy), 1)
         kernels.append(kernel)
@@ -80,23 +78,6 @@ def _components(mask, seed, length, width):
     return label, reach, keep
 
 
-def _hairs(seed, candidate, length, width, grey, red, purity):
-    """Components of `candidate` that are hairs: long, thin, much of them `seed`, black and not brown.
-
-    grey, red: black-hat of grey and of a second channel; a dark hair is as dark in red as in grey
-    (purity: their least ratio), melanin and blood are not.
-    """
-    label, reach, keep = _components(candidate, seed & candidate, length, width)
-    in_red, in_grey = (np.bincount(label.ravel(), x.ravel(), len(keep)) for x in (red, grey))
-    return (keep & (reach >= length) & (in_red >= purity * in_grey))[label]
-
-
-def _grown(found, weak, length, width):
-    """`found` and the components of `weak` that go on where it was lost: much of them found, thin, long."""
-    label, _, keep = _components(weak | found, found, length, width)
-    return found | keep[label]
-
-
 def _blackhat(channel, kernel):
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel, kernel))
     return cv2.morphologyEx(channel, cv2.MORPH_BLACKHAT, disc)
@@ -117,11 +98,16 @@ def _find(image, threshold, scale, channel, purity):
     dark = cv2.min(blackhat, second)
     along = _along(dark, _odd(21 * scale, 9))
     strong, seed = dark >= threshold, along >= 1.5 * threshold
-    found = _hairs(seed, strong, length, 0.8 * kernel, blackhat, second, purity)
+    # hairs are long, thin and as dark in red as in grey, unlike melanin and blood
+    label, reach, keep = _components(strong, seed & strong, length, 0.8 * kernel)
+    in_red, in_grey = (np.bincount(label.ravel(), x.ravel(), len(keep)) for x in (second, blackhat))
+    found = (keep & (reach >= length) & (in_red >= purity * in_grey))[label]
     if not found.any():
         return grey, blackhat, found
+    # weaker components go on where a hair was lost: thin, long, much of them found
     weak = (dark >= 0.4 * threshold) & (along >= 0.6 * threshold)
-    found = _grown(found, weak, length, kernel)
+    label, _, keep = _components(weak | found, found, length, kernel)
+    found = found | keep[label]
     # a hair's rim is where the line has faded to a quarter of its darkness nearby
     sharp = _blackhat(grey, kernel + 2)
     ridge = np.where(found, sharp, 0).astype(np.uint8)
@@ -167,11 +153,6 @@ def textbook(image):
 def remove(images):
     """Remove dark hair from a batch: uint8 RGB (N, H, W, 3) to the same."""
     return np.stack([dullrazor(image).inpainted for image in images]) if len(images) else images
-
-
-def coverage(mask):
-    """Share of hair pixels: float for one mask (H, W), (N,) for a batch."""
-    return np.asarray(mask, bool).mean((-2, -1))
 
 
 def mask_f1(pred, true):

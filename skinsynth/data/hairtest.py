@@ -1,6 +1,6 @@
 """How well hair removal works: hair drawn on images in which none was found, and what is known of it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +14,7 @@ NUMBERS = dict(few=4, many=16)
 WIDTHS = dict(thin=0.005, thick=0.011)  # shares of the image side
 
 
-@dataclass(frozen=True)
-class Hairy:
+class Hairy(NamedTuple):
     """Images with drawn hair and its truth."""
 
     images: np.ndarray  # (N, S, S, 3) uint8, with hair
@@ -26,17 +25,10 @@ class Hairy:
 def draw(images, tone="dark", number="many", width="thin", seed=0):
     """Hair of one kind on square images (N, S, S, 3) uint8; each image has its own hairs."""
     size, out, masks = images.shape[1], [], []
+    kind = dict(count=NUMBERS[number], colour=TONES[tone], thick=WIDTHS[width])
     for k, image in enumerate(np.asarray(images)):
         rng = np.random.default_rng([17, seed, k])
-        cover, colour = skin.draw_hair(
-            rng,
-            3 * size,
-            few=1.0,
-            short=0.1,
-            count=NUMBERS[number],
-            colour=TONES[tone],
-            thick=WIDTHS[width],
-        )
+        cover, colour = skin.draw_hair(rng, 3 * size, few=1.0, short=0.1, **kind)
         cover = cv2.resize(cover, (size, size), interpolation=cv2.INTER_AREA)
         mask = cover >= skin.HAIR_COVERAGE
         # as the phantom: no trace of hair outside its mask
@@ -58,19 +50,13 @@ def score(hairy, how=hair.dullrazor, **options):
     F1 (within one pixel), Dice of the mask; PSNR in dB inside the true mask: before, after, and the
     ceiling, the same filling given the true mask.
     """
-    found = [how(x, **options) for x in hairy.images]
     rows = []
-    for x, clean, true, steps in zip(hairy.images, hairy.clean, hairy.masks, found, strict=True):
+    for x, clean, true in zip(*hairy, strict=True):
+        steps = how(x, **options)
         size = true.sum() + steps.mask.sum()
-        rows.append(
-            [
-                hair.mask_f1(steps.mask, true),
-                2 * (true & steps.mask).sum() / size if size else np.nan,
-                _psnr(x, clean, true),
-                _psnr(steps.inpainted, clean, true),
-                _psnr(hair.fill(x, true), clean, true),
-            ]
-        )
+        dice = 2 * (true & steps.mask).sum() / size if size else np.nan
+        restored = [_psnr(y, clean, true) for y in (x, steps.inpainted, hair.fill(x, true))]
+        rows.append([hair.mask_f1(steps.mask, true), dice, *restored])
     names = ("F1", "Dice", "PSNR before", "PSNR after", "PSNR ceiling")
     return dict(zip(names, np.array(rows, float).T, strict=True))
 
@@ -81,9 +67,10 @@ def erased(images, masks, how=hair.dullrazor, **options):
     masks: the lesions. Thin structure is what one black-hat, the same for every method, finds dark inside
     the lesion: pigment network, streaks, vessels. nan where a lesion has none.
     """
-    found = [how(x, **options) for x in images]
-    lost = []
-    for image, steps, mask in zip(images, found, masks, strict=True):
+    after, lost = [], []
+    for image, mask in zip(images, masks, strict=True):
+        steps = how(image, **options)
         thin = (hair.dullrazor(image).blackhat >= 10) & mask
         lost.append((thin & steps.mask).sum() / thin.sum() if thin.sum() >= 5 else np.nan)
-    return np.stack([s.inpainted for s in found]), np.array(lost)
+        after.append(steps.inpainted)
+    return np.stack(after), np.array(lost)

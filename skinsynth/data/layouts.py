@@ -16,6 +16,7 @@ from .tables import Problem
 
 MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
 PAD_COLUMNS = "img_id patient_id lesion_id diagnostic age gender region fitspatrick biopsed".split()
+PAD_NAMES = dict(diagnostic="dx", gender="sex", region="localization", fitspatrick="skin_type")
 _SHARED = {"ack": ("akiec",), "bcc": ("bcc",), "mel": ("mel",), "nev": ("nv",), "sek": ("bkl",)}
 # PAD-UFES-20 code -> HAM10000 codes that count as right, by what is done with SCC, which HAM10000
 # does not have: left out (primary), an akiec (sensitivity analysis), any of three (third)
@@ -33,17 +34,15 @@ def scan_ham(folder, test=False):
     """
     root = tables.existing(Path(folder) / ("ham10000_test" if test else "ham10000"))
     places = [root / f"HAM10000_metadata{suffix}" for suffix in (".csv", ".tab", "")]
-    path = next((p for p in places if p.is_file()), None)
-    if path is None:
-        remedy = "put the official one there"
-        raise UserError(f"{places[0]}: no metadata table (.csv or .tab); {remedy}")
+    path = next((p for p in places if p.is_file()), places[0])
+    columns = ("image_id", "lesion_id", "dx")
+    table = tables.read_table(path, columns, "metadata table (.csv or .tab)")
     folders = [p for p in root.glob("[Hh][Aa][Mm]10000_images*") if p.is_dir()]
     if not folders:
         fault = "no folder HAM10000_images_part_1 or HAM10000_images"
         raise UserError(f"{root}: {fault}; unpack it there")
-    table = tables.read_table(path, ("image_id", "lesion_id", "dx"))
     images, problems = tables.images_in(folders)
-    problems += tables.table_problems(table, path, "image_id", "dx", CLASSES)
+    problems += tables.table_problems(table, path, "image_id", CLASSES)
     for name in table.image_id[table.lesion_id.isna()]:
         problems.append(Problem("label", f"{path}: {name} has no lesion_id", "fill it in"))
     remedy = f"add its row to {path.name} or remove the image"
@@ -52,17 +51,12 @@ def scan_ham(folder, test=False):
     table = table[table.image_id.isin(images.keys()) & table.lesion_id.notna()]
     table = table[table.dx.fillna("").str.lower().isin(CLASSES)].drop_duplicates("image_id")
     masks = {p.name: str(p) for p in (root / MASK_FOLDER).glob("*_segmentation.png")}
-    known = {c: table[c] for c in ("age", "sex", "localization", "dx_type") if c in table}
-    records = tables.assemble(
-        "ham10000",
-        root,
-        image_id=table.image_id,
-        lesion_id=table.lesion_id,
+    told = table.reindex(columns=[*columns, "age", "sex", "localization", "dx_type"]).assign(
         dx=table.dx.str.lower(),
-        path=[str(images[i]) for i in table.image_id],
-        mask_path=[masks.get(f"{i}_segmentation.png", "") for i in table.image_id],
-        **known,
+        path=table.image_id.map(images).astype(str),
+        mask_path=(table.image_id + "_segmentation.png").map(masks),
     )
+    records = tables.assemble("ham10000", root, told)
     return records, problems + tables.mask_problems(records)
 
 
@@ -75,36 +69,28 @@ def scan_pad(folder):
     """
     root = tables.existing(Path(folder) / "pad_ufes_20")
     path = root / "metadata.csv"
-    if not path.is_file():
-        raise UserError(f"{path}: no metadata table; put the official one there")
-    table = tables.read_table(path, PAD_COLUMNS)
+    table = tables.read_table(path, PAD_COLUMNS).rename(columns=PAD_NAMES)
     images, problems = tables.images_in([tables.existing(root / "images")])
     codes = tuple(c.lower() for c in PAD_CLASSES)
-    problems += tables.table_problems(table, path, "img_id", "diagnostic", codes)
-    stems = table.img_id.fillna("").map(lambda name: Path(name).stem)
-    problems += tables.orphans(images, stems, "add its row to metadata.csv or remove the image")
-    if not images.keys() & set(stems):
+    problems += tables.table_problems(table, path, "img_id", codes)
+    table["image_id"] = table.img_id.fillna("").map(lambda name: Path(name).stem)
+    remedy = "add its row to metadata.csv or remove the image"
+    problems += tables.orphans(images, table.image_id, remedy)
+    there = table.image_id.isin(images.keys())
+    if not there.any():
         raise UserError(f"{root / 'images'}: none of the images in metadata.csv; unpack them there")
-    use = stems.isin(images.keys()) & table.diagnostic.fillna("").str.lower().isin(codes)
-    use &= ~table.img_id.duplicated()
-    missing = int((~stems.isin(images.keys())).sum())
-    table, stems = table[use], stems[use]
-    records = tables.assemble(
-        "pad_ufes_20",
-        root,
-        image_id=stems,
+    known = table.dx.fillna("").str.lower().isin(codes)
+    table = table[there & known & ~table.img_id.duplicated()]
+    told = table.assign(
         lesion_id=table.patient_id + "_" + table.lesion_id,
-        patient_id=table.patient_id,
-        dx=table.diagnostic.str.lower(),
+        dx=table.dx.str.lower(),
         split="test",
-        path=[str(images[s]) for s in stems],
-        age=table.age,
-        sex=table.gender,
-        localization=table.region,
-        skin_type=pd.to_numeric(table.fitspatrick, errors="coerce"),
+        path=table.image_id.map(images).astype(str),
+        skin_type=pd.to_numeric(table.skin_type, errors="coerce"),
         biopsied=table.biopsed.str.lower().map({"true": True, "false": False}),
     )
-    records.attrs["missing"] = missing
+    records = tables.assemble("pad_ufes_20", root, told, ("skin_type", "biopsied"))
+    records.attrs["missing"] = int((~there).sum())
     return records, problems
 
 
@@ -115,27 +101,28 @@ def scan_isic_test(folder):
     """
     root = tables.existing(Path(folder) / "isic2018_test")
     path = root / "ISIC2018_Task3_Test_GroundTruth.csv"
-    if not path.is_file():
-        raise UserError(f"{path}: no ground truth; put the official one there")
     codes = [c.upper() for c in CLASSES]
-    table = tables.read_table(path, ("image", *codes))
+    table = tables.read_table(path, ("image", *codes), "ground truth")
     images, problems = tables.images_in([tables.existing(root / "ISIC2018_Task3_Test_Input")])
     hot = table[codes].apply(pd.to_numeric, errors="coerce").fillna(0).to_numpy()
     single = (hot == 1).sum(1) == 1
     table["dx"] = np.where(single, np.array(CLASSES)[hot.argmax(1)], "not one-hot")
-    problems += tables.table_problems(table, path, "image", "dx", CLASSES)
+    problems += tables.table_problems(table, path, "image", CLASSES)
     remedy = "add its row or remove the image"
     problems += tables.orphans(images, table.image, remedy, "ground truth")
     problems += tables.missing(images, table.image, root, path)
     table = table[table.image.isin(images.keys()) & single].drop_duplicates("image")
-    files = [str(images[i]) for i in table.image]
-    facts = dict(image_id=table.image, lesion_id=table.image, dx=table.dx)
-    return tables.assemble("isic2018", root, **facts, split="test", path=files), problems
+    told = table.assign(image_id=table.image, lesion_id=table.image, split="test")
+    told["path"] = table.image.map(images).astype(str)
+    return tables.assemble("isic2018", root, told), problems
 
 
-def _strict(scanned, folder):
-    """Records of a scan without problems; else the first problem, and how to see the others."""
-    records, problems = scanned
+def checked(scan, folder, **options):
+    """Records of a scan, which has to find no problem.
+
+    Raises UserError that tells the first problem, and how to see the others.
+    """
+    records, problems = scan(folder, **options)
     if problems:
         more = f" ({len(problems) - 1} more: skinsynth data verify {folder})"
         raise UserError(str(problems[0]) + more * (len(problems) > 1))
@@ -150,17 +137,7 @@ def load_ham(folder, test=False):
     Raises UserError on the first fault: missing folder, table, column or image; image without
     metadata; id twice; unknown diagnosis; mask of other proportions than its image.
     """
-    return _strict(scan_ham(folder, test), folder)
-
-
-def load_pad(folder):
-    """Records of PAD-UFES-20, all of split "test"; see `scan_pad`. Raises UserError as `load_ham`."""
-    return _strict(scan_pad(folder), folder)
-
-
-def load_isic_test(folder):
-    """Records of ISIC 2018's test set, split "test". Raises UserError as `load_ham`."""
-    return _strict(scan_isic_test(folder), folder)
+    return checked(scan_ham, folder, test=test)
 
 
 def load(folder, seed=0):
@@ -176,6 +153,6 @@ def load(folder, seed=0):
     else:
         ham["split"] = splits.grouped_split(ham, seed=seed)
     splits.check(ham)
-    pad = load_pad(folder) if (folder / "pad_ufes_20").is_dir() else None
-    isic = load_isic_test(folder) if (folder / "isic2018_test").is_dir() else None
+    pad = checked(scan_pad, folder) if (folder / "pad_ufes_20").is_dir() else None
+    isic = checked(scan_isic_test, folder) if (folder / "isic2018_test").is_dir() else None
     return dict(ham=ham, pad=pad, isic=isic)

@@ -23,9 +23,8 @@ FRESH_SEED = 4050  # further from any run's own lesions than seeds are counted
 @stage("phantom")
 def make_phantom(out, *, size, n_train, n_test, n_pad, seed):
     """The procedural data set, in the official layouts (DESIGN: phantom)."""
-    phantom.write_dataset(
-        out / "data", size=size, n_train=n_train, n_test_lesions=n_test, n_pad=n_pad, seed=seed
-    )
+    numbers = dict(n_train=n_train, n_test_lesions=n_test, n_pad=n_pad)
+    phantom.write_dataset(out / "data", size=size, seed=seed, **numbers)
 
 
 def data_folder(run, cfg):
@@ -42,20 +41,12 @@ def _limited(records, limit, seed):
     """At most `limit` images of each split, whole classes kept in proportion but none below four."""
     if not limit:
         return records
+    share = (limit / records.groupby("split").dx.transform("size")).clip(upper=1)
     kept = []
-    for _, part in records.groupby("split"):
-        share = min(1.0, limit / len(part))
-        for _, rows in part.groupby("dx"):
-            n = min(len(rows), max(4, round(share * len(rows))))
-            kept.append(rows.sample(n, random_state=seed))
+    for _, rows in records.groupby(["split", "dx"]):
+        n = min(len(rows), max(4, round(share[rows.index[0]] * len(rows))))
+        kept.append(rows.sample(n, random_state=seed))
     return pd.concat(kept).sort_index()
-
-
-def _stream(path, read, records, kept):
-    """Write what `read` makes of the records, of which `kept` (their index) are wanted, a block at a time."""
-    wanted = np.isin(records.index, kept)
-    parts = (read(records.iloc[rows])[wanted[rows]] for rows in arrays.blocks(len(records)))
-    arrays.stream_array(path, int(wanted.sum()), parts)
 
 
 @stage("images")
@@ -74,17 +65,16 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
     elif limit:
         records = records.groupby("dx").head(limit)
     # all are read: a broken file stops, whatever the limit
-    read = partial(pixels.read_images, size=size)
-    _stream(out / "images.npy", read, whole, records.index)
+    wanted, blocks = whole.index.isin(records.index), arrays.blocks(len(whole))
+    parts = (pixels.read_images(whole.iloc[rows], size)[wanted[rows]] for rows in blocks)
+    arrays.stream_array(out / "images.npy", len(records), parts)
     records = records.reset_index(drop=True)
-    readers = {}
     if name == "ham" and (records.mask_path != "").all():
-        readers["masks"] = partial(pixels.read_masks, size=size)
+        map_array(out / "masks.npy", partial(pixels.read_masks, size=size), records)
     if name == "ham" and (records.truth_dir != "").all():
         for kind in ("hair", "clean", "normal"):
-            readers[kind] = partial(pixels.read_truth, kind=kind, size=size)
-    for kind, read in readers.items():
-        _stream(out / f"{kind}.npy", read, records, records.index)
+            read = partial(pixels.read_truth, kind=kind, size=size)
+            map_array(out / f"{kind}.npy", read, records)
     with atomic(out / "records.csv") as part:
         records.to_csv(part, index=False)
 

@@ -1,61 +1,41 @@
 """Splits that no lesion crosses, their manifest, and what a split by image would leak."""
 
-import hashlib
-from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
+from ..core.code import file_digest
 from ..core.errors import UserError
-from ..core.store import atomic
+from ..core.machine import in_threads
+from ..core.store import write_csv
 
 SPLITS = ("train", "val", "test")
 SHARES = (0.64, 0.16, 0.2)
 
 
-def sha256(path):
-    """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 def manifest_hash(records):
     """SHA-256 of the split manifest of a set's stage: what a model, and so its samples, was trained under."""
-    return sha256(records / "manifest.csv")
-
-
-def _hashes(paths):
-    with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(sha256, paths))
+    return file_digest(records / "manifest.csv")
 
 
 def duplicate_sets(records):
     """Lists of image_id whose files are the same byte for byte (only equal sizes are hashed)."""
     sizes = records.path.map(lambda path: Path(path).stat().st_size)
     same = records[sizes.duplicated(keep=False)]
-    found = defaultdict(list)
-    for image_id, digest in zip(same.image_id, _hashes(same.path), strict=True):
-        found[digest].append(image_id)
-    return sorted(sorted(ids) for ids in found.values() if len(ids) > 1)
+    same = same.assign(digest=in_threads(file_digest, same.path))
+    found = same.groupby("digest").image_id.agg(sorted)
+    return sorted(ids for ids in found if len(ids) > 1)
 
 
 def _groups(records):
     """Name of each image's group: its lesion, joined with lesions that share an exact duplicate."""
-    name = dict(zip(records.lesion_id, records.lesion_id, strict=True))
-    lesion = dict(zip(records.image_id, records.lesion_id, strict=True))
-
-    def root(x):
-        while name[x] != x:
-            x = name[x]
-        return x
-
+    group = records.lesion_id.copy()
     for ids in duplicate_sets(records):
-        roots = sorted({root(lesion[i]) for i in ids})
-        name.update(dict.fromkeys(roots, roots[0]))
-    return records.lesion_id.map(root)
+        joined = group.isin(group[records.image_id.isin(ids)])
+        group[joined] = group[joined].min()
+    return group
 
 
 def _apportion(sizes, fractions):
@@ -80,8 +60,7 @@ def grouped_split(records, fractions=SHARES, seed=0):
     Byte-identical images go together. A function of ids and seed only, not of the rows' order.
     """
     groups = _groups(records)
-    table = pd.DataFrame(dict(group=groups, dx=records.dx)).groupby("group").dx
-    table = pd.DataFrame(dict(dx=table.agg(lambda dx: dx.mode().iloc[0]), size=table.size()))
+    table = records.dx.groupby(groups).agg(dx=lambda dx: dx.mode().iloc[0], size="size")
     split = {}
     for number, (_, rows) in enumerate(table.groupby("dx")):  # groups come sorted by name
         rows = rows.iloc[np.random.default_rng([seed, number]).permutation(len(rows))]
@@ -93,9 +72,8 @@ def grouped_split(records, fractions=SHARES, seed=0):
 
 def image_split(records, fractions=SHARES, seed=0):
     """LEAKY split by image, to show what it leaks and for nothing else (named "leaky split")."""
-    alone = records.assign(lesion_id=records.image_id)
     split = pd.Series(index=records.index, dtype=object, name="leaky split")
-    for number, (_, rows) in enumerate(alone.sort_values("image_id").groupby("dx")):
+    for number, (_, rows) in enumerate(records.sort_values("image_id").groupby("dx")):
         order = np.random.default_rng([seed, number]).permutation(rows.index)
         split[order] = [SPLITS[k] for k in _apportion(np.ones(len(order)), fractions)]
     return split
@@ -125,10 +103,10 @@ def check(records):
 def write_manifest(path, records):
     """Write image_id, lesion_id, dx, split, sha256 as CSV, sorted by id; returns its SHA-256."""
     check(records)
-    table = records[["image_id", "lesion_id", "dx", "split"]].assign(sha256=_hashes(records.path))
-    with atomic(path) as part:
-        table.sort_values("image_id").to_csv(part, index=False, lineterminator="\n")
-    return sha256(path)
+    table = records[["image_id", "lesion_id", "dx", "split"]]
+    table = table.assign(sha256=in_threads(file_digest, records.path))
+    write_csv(path, table.sort_values("image_id"))
+    return file_digest(path)
 
 
 def descriptors(images):

@@ -1,19 +1,19 @@
 """What the official layouts have in common: tables, images and masks of a set, and what is wrong with them."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from PIL import Image
 
 from ..core.errors import UserError
+from ..core.machine import in_threads
 
 COLUMNS = (
     "image_id lesion_id patient_id dx path mask_path split source age sex localization dx_type "
     "truth_dir"
 ).split()
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+RIGHT_FOLDER = "give the folder that holds ham10000/ (`skinsynth data fetch` downloads it)"
 
 
 class Problem(NamedTuple):
@@ -27,11 +27,13 @@ class Problem(NamedTuple):
         return f"{self.name}; {self.remedy}"
 
 
-def read_table(path, columns):
+def read_table(path, columns, what="metadata table"):
     """Read a comma- or tab-separated table as text (empty = NaN).
 
-    Raises UserError where the table cannot be read or lacks one of `columns`.
+    Raises UserError where the table is absent, cannot be read or lacks one of `columns`.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: no {what}; put the official one there")
     try:
         with open(path, encoding="utf-8-sig") as handle:
             separator = "\t" if "\t" in handle.readline() else ","
@@ -48,8 +50,7 @@ def read_table(path, columns):
 def existing(path):
     """The path of a folder. Raises UserError where there is none."""
     if not path.is_dir():
-        remedy = "give the folder that holds ham10000/ (`skinsynth data fetch` downloads it)"
-        raise UserError(f"{path}: no such folder; {remedy}")
+        raise UserError(f"{path}: no such folder; {RIGHT_FOLDER}")
     return path
 
 
@@ -65,14 +66,14 @@ def images_in(folders):
     return found, problems
 
 
-def table_problems(table, path, id_column, dx_column, codes):
+def table_problems(table, path, id_column, codes):
     """Problems within a metadata table: ids that come twice or are empty, unknown diagnoses."""
     ids, problems = table[id_column], []
     for name in ids[ids.duplicated() & ids.notna()].unique():
         problems.append(Problem("duplicate", f"{path}: {name} comes twice", "keep one row"))
     for row in table.index[ids.isna()]:
         problems.append(Problem("label", f"{path}: row {row + 2} has no {id_column}", "fill it in"))
-    for code, rows in table.groupby(table[dx_column].fillna("(empty)").str.lower()):
+    for code, rows in table.groupby(table.dx.fillna("(empty)").str.lower()):
         if code not in codes:
             name = f"{path}: unknown diagnosis {code!r} of {rows[id_column].iloc[0]}"
             problems.append(Problem("label", name, f"known codes: {', '.join(codes)}"))
@@ -117,20 +118,17 @@ def _mask_problem(path, mask_path):
 def mask_problems(records):
     """Problems of masks that do not fit their images."""
     masked = records[records.mask_path != ""]
-    with ThreadPoolExecutor(4) as pool:
-        found = pool.map(_mask_problem, masked.path, masked.mask_path)
-        return [p for p in found if p]
+    return [p for p in in_threads(_mask_problem, masked.path, masked.mask_path) if p]
 
 
-def assemble(source, root, **columns):
-    """Records with all COLUMNS; what a set does not tell is NaN."""
+def assemble(source, root, table, extra=()):
+    """Records with all COLUMNS, and the extra ones, of a table; what a set does not tell is NaN."""
     truth = root.parent / "truth"
-    frame = pd.DataFrame({c: np.nan for c in COLUMNS} | columns).reset_index(drop=True)
+    frame = table.reindex(columns=[*COLUMNS, *extra]).reset_index(drop=True)
     frame["source"], frame["truth_dir"] = source, str(truth) if truth.is_dir() else ""
     frame["mask_path"] = frame["mask_path"].fillna("").astype(str)
     frame["age"] = pd.to_numeric(frame["age"], errors="coerce").astype(float)
     for name in ("sex", "localization", "dx_type"):
-        text = frame[name].astype(object)
-        text = text.where(text.isna(), text.astype(str).str.lower())
+        text = frame[name].astype(object).str.lower()
         frame[name] = text.mask(text == "unknown")
-    return frame[[*COLUMNS, *(c for c in columns if c not in COLUMNS)]]
+    return frame

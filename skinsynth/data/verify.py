@@ -1,6 +1,5 @@
 """Integrity report of a data folder: everything that is wrong with it, not only the first fault."""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +8,10 @@ import pandas as pd
 
 from ..core.config import CLASSES, PAD_CLASSES
 from ..core.errors import UserError
+from ..core.machine import in_threads
 from ..numerics import pixels
 from . import layouts, splits
-from .tables import Problem
+from .tables import RIGHT_FOLDER, Problem
 
 SCANS = {  # set: (what reads it, its diagnoses)
     "ham10000": (layouts.scan_ham, CLASSES),
@@ -30,14 +30,13 @@ class Report(NamedTuple):
     """
 
     table: pd.DataFrame
-    text: str
 
     @property
     def ok(self):
         return bool(self.table.kind.isin(("class", "lesions", "masks", "absent", "copy")).all())
 
     def __str__(self):
-        return self.text
+        return _text(self.table) + ("\nNo fault found." if self.ok else "\nFaults found.")
 
 
 def _unreadable(path):
@@ -57,8 +56,7 @@ def _set_rows(name, folder):
         fault, _, remedy = str(error).rpartition("; ")
         return [(name, "set", fault, 1, remedy)]
     masks = records.mask_path[records.mask_path != ""]
-    with ThreadPoolExecutor(4) as pool:
-        problems += [p for p in pool.map(_unreadable, [*records.path, *masks]) if p]
+    problems += [p for p in in_threads(_unreadable, [*records.path, *masks]) if p]
     problems = sorted(set(problems))  # an unreadable header was found by both
     counts = records.dx.value_counts()
     rows = [(name, "class", c, counts.get(c, 0), "") for c in codes]
@@ -78,10 +76,8 @@ def _text(table, shown=10):
         counts = ", ".join(f"{c} {n}" for c, n in zip(classes.name, classes["count"], strict=True))
         rest = {k: r for k, r in rows.groupby("kind", sort=False) if k != "class"}
         facts = [f"{rest.pop(k)['count'].iloc[0]} {k}" for k in ("lesions", "masks") if k in rest]
-        if len(classes):
-            lines.append(f"{name}: {classes['count'].sum()} images ({counts}), {', '.join(facts)}")
-        else:
-            lines.append(f"{name}: not usable")
+        said = f"{classes['count'].sum()} images ({counts}), {', '.join(facts)}"
+        lines.append(f"{name}: {said if len(classes) else 'not usable'}")
         for kind, found in rest.items():
             total = found["count"].sum() if kind == "absent" else len(found)
             lines.append(f"  {kind}: {total}")
@@ -99,9 +95,6 @@ def verify(folder):
     """
     there = [name for name in SCANS if (Path(folder) / name).is_dir()]
     if not there:
-        remedy = "give the folder that holds ham10000/ (`skinsynth data fetch` downloads it)"
-        raise UserError(f"{folder}: none of {', '.join(SCANS)} in this folder; {remedy}")
+        raise UserError(f"{folder}: none of {', '.join(SCANS)} in this folder; {RIGHT_FOLDER}")
     rows = [row for name in there for row in _set_rows(name, folder)]
-    table = pd.DataFrame(rows, columns=["set", "kind", "name", "count", "remedy"])
-    report = Report(table, _text(table))
-    return Report(table, report.text + ("\nNo fault found." if report.ok else "\nFaults found."))
+    return Report(pd.DataFrame(rows, columns=["set", "kind", "name", "count", "remedy"]))

@@ -8,19 +8,21 @@ from torch.nn import functional as F
 def level_map(names, levels, reach=None):
     """Which levels each cross-attention block reads: {block name: tuple of level numbers}.
 
-    reach: the levels that reach the UNet at all; None is all of them. Shallow levels go to high
-    resolution, deep levels to the middle, the way up mirrors the way down. With fewer scales than
-    levels several levels share a block. Source: paper, stage 2 (five CLIP levels into the UNet).
+    names: in the UNet's order; reach: the levels that reach the UNet at all; None is all of them.
+    Shallow levels go to high resolution, deep levels to the middle, the way up mirrors the way down.
+    With fewer scales than levels several levels share a block. Source: paper, stage 2 (five CLIP
+    levels into the UNet).
     """
-    down = sorted({n.split(".")[1] for n in names if n.startswith("down_blocks")}, key=int)
-    up = sorted({n.split(".")[1] for n in names if n.startswith("up_blocks")}, key=int)
+    blocks = dict.fromkeys(n.split(".attentions")[0] for n in names)
+    down = [b for b in blocks if b.startswith("down_blocks")]
+    up = [b for b in blocks if b.startswith("up_blocks")]
     scales = len(down) + 1  # the middle is the deepest scale
+    depth = {b: i for way in (down, up[::-1]) for i, b in enumerate(way)} | {
+        "mid_block": scales - 1
+    }
     allowed = range(levels) if reach is None else reach
     share = {s: tuple(k for k in allowed if k * scales // levels == s) for s in range(scales)}
-    depth = {f"down_blocks.{b}": i for i, b in enumerate(down)}
-    depth |= {f"up_blocks.{b}": i for i, b in enumerate(reversed(up))}
-    depth["mid_block"] = scales - 1
-    return {n: share[next(d for p, d in depth.items() if n.startswith(p + "."))] for n in names}
+    return {n: share[depth[n.split(".attentions")[0]]] for n in names}
 
 
 def _attend(attn, query, key, value):
@@ -46,9 +48,7 @@ class LevelAttention(nn.Module):
         self.to_k = nn.Linear(width, inner, bias=False)
         self.to_v = nn.Linear(width, inner, bias=False)
 
-    def forward(
-        self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None
-    ):
+    def forward(self, attn, hidden_states, encoder_hidden_states, attention_mask=None):
         query = attn.to_q(hidden_states)
         label, rest = encoder_hidden_states[:, :1], encoder_hidden_states[:, 1:]
         out = attn.to_out[0](_attend(attn, query, attn.to_k(label), attn.to_v(label)))
@@ -64,9 +64,8 @@ class LevelAttention(nn.Module):
 class LevelAdapters(nn.Module):
     """Project each level's tokens to the UNet's cross-attention width: (N,L,T,D) -> (N, L*T, W)."""
 
-    def __init__(self, levels, tokens, clip_width, width):
+    def __init__(self, levels, clip_width, width):
         super().__init__()
-        self.tokens = tokens
         self.project = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(clip_width), nn.Linear(clip_width, width))
             for _ in range(levels)
@@ -79,13 +78,10 @@ class LevelAdapters(nn.Module):
 
 
 def attach(unet, levels, tokens, reach=None, scale=1.0):
-    """Give every cross-attention of a UNet2DConditionModel its second branch; returns the level map."""
-    names = [n for n in unet.attn_processors if n.endswith("attn2.processor")]
-    chosen = level_map(names, levels, reach)
-    width = unet.config.cross_attention_dim
-    own = {}
-    for n in names:
-        inner = unet.get_submodule(n.removesuffix(".processor")).inner_dim
-        own[n] = LevelAttention(width, inner, chosen[n], tokens, scale)
-    unet.set_attn_processor({n: own.get(n, p) for n, p in unet.attn_processors.items()})
-    return chosen
+    """Give every cross-attention of a UNet2DConditionModel its second branch."""
+    processors, width = unet.attn_processors, unet.config.cross_attention_dim
+    names = [n for n in processors if n.endswith("attn2.processor")]
+    for name, own in level_map(names, levels, reach).items():
+        inner = unet.get_submodule(name.removesuffix(".processor")).inner_dim
+        processors[name] = LevelAttention(width, inner, own, tokens, scale)
+    unet.set_attn_processor(processors)

@@ -1,9 +1,12 @@
 """Fig 1, drawn from the live modules: every box is a module, every shape was seen in a forward pass."""
 
+import re
+
 import pandas as pd
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from torch.nn.modules.module import register_module_forward_hook
 
 from ..core.machine import device
 from ..numerics.arrays import to_tensor
@@ -16,23 +19,21 @@ from .vae import load_vae
 COLORS = dict(vae="#56B4E9", unet="#E69F00", clip="#009E73", adapters="#CC79A7")
 
 
+def _said(name):
+    """What Fig 1 calls a part of a network: "down_blocks.0" is "down 0", "mid_block" "middle"."""
+    return name.replace("mid_block", "middle").replace("_blocks.", " ").replace("conv_", "conv ")
+
+
 def _parts(pipe, visual):
-    """(lane, name, module) of what Fig 1 shows, in order."""
-    vae, unet = pipe.vae, pipe.denoiser.unet
-    yield from (("encoder", f"down {i}", m) for i, m in enumerate(vae.encoder.down_blocks))
-    yield ("encoder", "middle", vae.encoder.mid_block)
-    yield ("unet", "conv in", unet.conv_in)
-    yield from (("unet", f"down {i}", m) for i, m in enumerate(unet.down_blocks))
-    yield ("unet", "middle", unet.mid_block)
-    yield from (("unet", f"up {i}", m) for i, m in enumerate(unet.up_blocks))
-    yield ("unet", "conv out", unet.conv_out)
-    yield ("decoder", "middle", vae.decoder.mid_block)
-    yield from (("decoder", f"up {i}", m) for i, m in enumerate(vae.decoder.up_blocks))
-    yield from (("clip", f"level {i}", visual.transformer.resblocks[i]) for i in _levels(visual))
-
-
-def _levels(visual):
-    return levels_of(len(visual.transformer.resblocks))
+    """{module: (lane, name)} of what Fig 1 shows."""
+    vae, unet, blocks = pipe.vae, pipe.denoiser.unet, visual.transformer.resblocks
+    shown = {blocks[i]: ("clip", f"level {i}") for i in levels_of(len(blocks))}
+    for lane, network in dict(encoder=vae.encoder, unet=unet, decoder=vae.decoder).items():
+        ends = "|conv_in|conv_out" if network is unet else ""
+        for name, module in network.named_modules():
+            if re.fullmatch(r"(down|up)_blocks\.\d+|mid_block" + ends, name):
+                shown[module] = lane, _said(name)
+    return shown
 
 
 @torch.no_grad()
@@ -41,24 +42,20 @@ def trace(pipe, clip_model, image, tokens):
 
     image: (1,3,H,W) in [-1,1]; tokens: (1,L,T,D). Returns a DataFrame: lane, part, shape, parameters.
     """
-    rows, hooks = [], []
-    for lane, name, module in _parts(pipe, clip_model.visual):
+    rows, place = [], _parts(pipe, clip_model.visual)
 
-        def note(module, args, out, lane=lane, name=name):
+    def note(module, args, out):
+        if module in place:
             first = out[0] if isinstance(out, tuple) else out
-            shape = " x ".join(map(str, first.shape[1:]))
-            rows.append([lane, name, shape, sum(p.numel() for p in module.parameters())])
+            size = sum(p.numel() for p in module.parameters())
+            rows.append([*place[module], " x ".join(map(str, first.shape[1:])), size])
 
-        hooks.append(module.register_forward_hook(note))
-    try:
+    with register_module_forward_hook(note):
         hidden_states(clip_model, image)
         z = pipe.latent_format.encode(pipe.vae, image)
         label = torch.zeros(1, dtype=torch.long, device=z.device)
         pipe.denoiser(z, torch.tensor([500], device=z.device), label, tokens.to(device()))
         pipe.latent_format.decode(pipe.vae, z)
-    finally:
-        for hook in hooks:
-            hook.remove()
     rows.append(["latent", "latent", " x ".join(map(str, z.shape[1:])), 0])
     return pd.DataFrame(rows, columns=["lane", "part", "shape", "parameters"])
 
@@ -79,21 +76,19 @@ def untrained(image, clip_model, patches, autoencoder, start):
 
 def level_links(denoiser):
     """{UNet part: level numbers it reads}, from the attached adapters themselves."""
-    links = {}
-    for name, module in denoiser.unet.named_modules():
-        if isinstance(module, LevelAttention):
-            block = name.split(".attentions")[0]
-            links[block.replace("_blocks.", " ").replace("mid_block", "middle")] = module.levels
-    return links
+    return {
+        _said(name.split(".attentions")[0]): m.levels
+        for name, m in denoiser.unet.named_modules()
+        if isinstance(m, LevelAttention)
+    }
 
 
 STEP, TOP, UNET, BOTTOM = 1.75, 4.2, 1.9, 0.0  # between boxes; heights of the three rows of Fig 1
 
 
-def _box(axes, x, y, text, color, width=1.5, height=0.62):
-    style = "round,pad=0.02,rounding_size=0.08"
-    look = dict(boxstyle=style, facecolor=color, edgecolor=color, alpha=0.35)
-    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **look))
+def _box(axes, x, y, text, color):
+    look = dict(boxstyle="round,pad=0.02,rounding_size=0.08", color=color, alpha=0.35)
+    axes.add_patch(FancyBboxPatch((x - 0.75, y - 0.31), 1.5, 0.62, **look))
     axes.text(x, y, text, ha="center", va="center", fontsize=6)
 
 

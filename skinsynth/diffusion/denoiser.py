@@ -11,12 +11,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..core.config import CLASSES
 from ..core.machine import device
-from ..core.store import read_json, stage, write_json
+from ..core.store import stage, write_json
 from ..data.splits import manifest_hash
+from ..networks.classifiers import balanced_weights
 from ..numerics.arrays import Rows, labels_of, load_array, records_of
 from ..numerics.training import fit
 from . import adapters
-from .expansion import expand_unet
+from .expansion import configuration, expand_unet, pretrained
 from .objective import NONE, cell_masks, diffusion_loss, fixed_check
 
 HELD_OUT = 4  # validation images of each class whose loss is logged while a denoiser is trained
@@ -38,16 +39,10 @@ def micro_unet_config(width, channels, side):
     )
 
 
-def load_unet(start):
-    """The UNet of a folder in diffusers' layout: a stage, the bundled micro one, or a hub's."""
-    return UNet2DConditionModel.from_pretrained(
-        str(start.path), subfolder="unet", use_safetensors=True, torch_dtype=torch.float32
-    )
-
-
 def unet_for(start, channels, side):
-    """The UNet of `load_unet` for latents (N, channels, side, side), expanded where it has fewer channels."""
-    unet = load_unet(start)
+    """The UNet of a folder in diffusers' layout (a stage, the bundled micro one, or a hub's) for latents
+    (N, channels, side, side), expanded where it has fewer channels."""
+    unet = pretrained(UNet2DConditionModel, start, "unet")
     if channels != unet.config.in_channels:
         unet = expand_unet(unet, channels)
     unet.register_to_config(sample_size=side)
@@ -71,14 +66,7 @@ class Denoiser(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self,
-        unet_config: dict,
-        levels: int = 0,
-        tokens: int = 0,
-        clip_width: int = 0,
-        labels: int = NONE,
-        reach: tuple = None,
-        scale: float = 1.0,
+        self, unet_config, levels=0, tokens=0, clip_width=0, labels=NONE, reach=None, scale=1.0
     ):
         super().__init__()
         self.unet = UNet2DConditionModel.from_config(dict(unet_config))
@@ -86,16 +74,15 @@ class Denoiser(ModelMixin, ConfigMixin):
         self.classes = nn.Embedding(labels + 1, width)
         self.adapters = None
         if levels:
-            self.adapters = adapters.LevelAdapters(levels, tokens, clip_width, width)
+            self.adapters = adapters.LevelAdapters(levels, clip_width, width)
             adapters.attach(self.unet, levels, tokens, reach, scale)
 
     @classmethod
     def build(cls, unet, levels=0, tokens=0, clip_width=0, **choices):
         """From a UNet with its weights."""
-        config = {k: v for k, v in unet.config.items() if not k.startswith("_")}
-        model = cls(
-            unet_config=config, levels=levels, tokens=tokens, clip_width=clip_width, **choices
-        )
+        # by name: of what is given by position from_config takes the defaults
+        sizes = dict(levels=levels, tokens=tokens, clip_width=clip_width)
+        model = cls(unet_config=configuration(unet), **sizes, **choices)
         missing, extra = model.unet.load_state_dict(unet.state_dict(), strict=False)
         assert not extra and all(".processor." in k for k in missing)
         return model
@@ -138,9 +125,8 @@ def _started(start, latents, tokens, how, seed):
     torch.manual_seed(seed)
     if tokens is None:
         return Denoiser.build(unet)
-    model = Denoiser.build(
-        unet, *tokens.shape[1:], reach=how["levels"], scale=how["adapter_weight"]
-    )
+    reach = dict(reach=how["levels"], scale=how["adapter_weight"])
+    model = Denoiser.build(unet, *tokens.shape[1:], **reach)
     if not how["train_projections"]:
         model.adapters.requires_grad_(False)
     return model
@@ -163,22 +149,12 @@ def train_denoiser(
     model = _started(start, seen["latents"], seen["tokens"], how, seed)
     scheduler = DDPMScheduler.from_pretrained(str(start.path), subfolder="scheduler")
     kind = dict(scheduler=scheduler, target=how["target"], norm=how["norm"])
-    counts = np.bincount(seen["labels"], minlength=len(CLASSES))
-    fit_unet(
-        model,
-        diffusion_loss(**seen, **kind, drop=how["drop"]),
-        len(rows),
-        out=out,
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        seed=seed,
-        ema=how["ema"],
-        accumulate=accumulate,
-        weights=1.0 / counts[seen["labels"]],
-        check=fixed_check(diffusion_loss(**held, **kind, share=0), len(unseen), seed),
-        desc=f"denoiser {seen['latents'].shape[1]}ch{'+ML' if tokens is not None else ''}",
-    )
+    loss = diffusion_loss(**seen, **kind, drop=how["drop"])
+    check = fixed_check(diffusion_loss(**held, **kind, share=0), len(unseen), seed)
+    name = f"denoiser {seen['latents'].shape[1]}ch{'+ML' if tokens is not None else ''}"
+    training = dict(steps=steps, batch=batch, lr=lr, seed=seed, accumulate=accumulate)
+    training |= dict(ema=how["ema"], weights=balanced_weights(seen["labels"]), check=check)
+    fit_unet(model, loss, len(rows), out=out, desc=name, **training)
     model.eval().save_pretrained(out / "denoiser")
     scheduler.save_pretrained(out / "scheduler")
     facts = dict(vae=vae.key, vae_path=f"{vae.path.parent.parent.name}/stages/{vae.path.name}")
@@ -191,7 +167,3 @@ def load_denoiser(made):
     model = Denoiser.from_pretrained(made / "denoiser", use_safetensors=True, local_files_only=True)
     scheduler = DDPMScheduler.from_pretrained(made / "scheduler", local_files_only=True)
     return model.to(device()).eval(), scheduler
-
-
-def trained_on(made):
-    return read_json(made / "trained_on.json")

@@ -1,23 +1,34 @@
 """Widening: 4 to 8 latent channels, after which a network still does what it did."""
 
 import torch
+from torch import nn
+
+
+def pretrained(kind, start, part):
+    """The network of class `kind` in a part of a folder in diffusers' layout, in single precision."""
+    return kind.from_pretrained(
+        str(start.path), subfolder=part, use_safetensors=True, torch_dtype=torch.float32
+    )
+
+
+def configuration(network):
+    """A network's configuration without what diffusers notes with underscores, which would put its own defaults back."""
+    return {k: v for k, v in network.config.items() if not k.startswith("_")}
 
 
 def widened(network, **channels):
     """A new network of the same configuration but for its channels; weights of equal shape are kept."""
-    # what diffusers notes with underscores would put its own defaults back
-    config = {k: v for k, v in network.config.items() if not k.startswith("_")}
-    wide = type(network).from_config(config | channels)
+    wide = type(network).from_config(configuration(network) | channels)
     own = wide.state_dict()
     same = {k: v for k, v in network.state_dict().items() if own[k].shape == v.shape}
     wide.load_state_dict(same, strict=False)
     return wide.eval()
 
 
-def _place(new, old, rows, columns):
-    """Copy an old convolution's weight into the given rows and columns of a new one; bias too."""
-    new.weight[torch.tensor(rows)[:, None], torch.tensor(columns)[None]] = old.weight
-    new.bias[rows] = old.bias
+def _padded(new, old):
+    """Set a new weight to the old one in its first rows and columns, and to zero elsewhere."""
+    new.zero_()
+    new[tuple(map(slice, old.shape))] = old
 
 
 @torch.no_grad()
@@ -31,24 +42,18 @@ def expand_vae(vae, channels=8, seed=0):
     old = vae.config.latent_channels
     torch.manual_seed(seed)
     wide = widened(vae, latent_channels=channels)
-    first = list(range(old))
-    moments = first + [channels + i for i in first]  # means, then log variances
-    hidden = list(range(vae.encoder.conv_out.in_channels))
-    _place(wide.encoder.conv_out, vae.encoder.conv_out, moments, hidden)
-    wide.encoder.conv_out.bias[channels + old :] = -6.0  # new channels start nearly noise-free
+    first = torch.arange(old)
+    moments = torch.cat([first, channels + first])  # means, then log variances
+    last, source = wide.encoder.conv_out, vae.encoder.conv_out
+    last.weight[moments], last.bias[moments] = source.weight, source.bias
+    last.bias[channels + old :] = -6.0  # new channels start nearly noise-free
     for name, index in (("quant_conv", moments), ("post_quant_conv", first)):
         if (layer := getattr(wide, name)) is not None:
-            n = layer.out_channels
-            layer.weight.copy_(torch.eye(n)[:, :, None, None])
-            layer.bias.zero_()
-            _place(layer, getattr(vae, name), index, index)
-    wide.decoder.conv_in.weight.zero_()
-    _place(
-        wide.decoder.conv_in,
-        vae.decoder.conv_in,
-        list(range(wide.decoder.conv_in.out_channels)),
-        first,
-    )
+            source = getattr(vae, name)
+            nn.init.dirac_(layer.weight)  # new channels pass through
+            nn.init.zeros_(layer.bias)
+            layer.weight[index[:, None], index], layer.bias[index] = source.weight, source.bias
+    _padded(wide.decoder.conv_in.weight, vae.decoder.conv_in.weight)
     return wide
 
 
@@ -67,11 +72,10 @@ def aim_new_channels(wide, old, x):
     in the same time they gained a third as much (phantom, validation split).
     """
     seen, layer = [], wide.encoder.conv_out
-    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    parts = [wide.encode(part.to(wide.device)).latent_dist.mode()[:, :old] for part in x.split(16)]
-    hook.remove()
+    with layer.register_forward_pre_hook(lambda _, given: seen.append(given[0])):
+        codes = [wide.encode(part.to(wide.device)).latent_dist.mode() for part in x.split(16)]
     # in double precision and with signs fixed, so that the rows are the same in every run
-    features, known = _cells(seen).double(), _cells(parts).double()
+    features, known = _cells(seen).double(), _cells(codes)[:, :old].double()
     mean, strongest = features.mean(0), known.std(0).max()
     features, known = features - mean, known - known.mean(0)
     rest = features - known @ torch.linalg.lstsq(known, features).solution
@@ -90,14 +94,7 @@ def expand_unet(unet, channels=8):
 
     New input columns and new output rows are zero. Source: paper, stage 2.
     """
-    old = unet.config.in_channels
     wide = widened(unet, in_channels=channels, out_channels=channels)
-    wide.conv_in.weight.zero_()
-    wide.conv_in.weight[:, :old] = unet.conv_in.weight
-    for new, source in (
-        (wide.conv_out.weight, unet.conv_out.weight),
-        (wide.conv_out.bias, unet.conv_out.bias),
-    ):
-        new.zero_()
-        new[:old] = source
+    for name in ("conv_in.weight", "conv_out.weight", "conv_out.bias"):
+        _padded(wide.get_parameter(name), unet.get_parameter(name))
     return wide

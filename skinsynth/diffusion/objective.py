@@ -42,7 +42,8 @@ def diffusion_loss(
         z = torch.from_numpy(latents[rows])
         noise = torch.randn(z.shape, generator=rng)
         t = torch.randint(scheduler.config.num_train_timesteps, (len(z),), generator=rng)
-        no_class, no_image = _dropped(len(z), share, drop, rng)
+        draws = torch.rand(2, dict(image=len(z), batch=1)[drop], generator=rng)
+        no_class, no_image = draws.expand(2, len(z)) < share
         label = torch.from_numpy(labels[rows].reshape(len(z), -1)).where(~no_class[:, None], none)
         noisy = scheduler.add_noise(z, noise, t)
         given = {}
@@ -51,7 +52,8 @@ def diffusion_loss(
             given["keep"] = (~no_image).to(device())
         guess = model(noisy.to(device()), t.to(device()), label.to(device()), **given).float()
         if of_noise and kind == "v_prediction":
-            guess = _noise_of(guess, noisy.to(device()), scheduler.alphas_cumprod[t])
+            # the noise that a velocity means, by the formula for noisy images
+            guess = scheduler.add_noise(guess, noisy.to(device()), t)
         wanted = noise if of_noise else scheduler.get_velocity(z, noise, t)
         error = error_of(guess, wanted.to(device()), reduction="none")
         if masks is not None:  # the lesion counts twice, the skin once
@@ -62,25 +64,13 @@ def diffusion_loss(
     return loss
 
 
-def _dropped(n, share, drop, rng):
-    """Which images lose their class, and which their reference: bool (2, n)."""
-    draws = torch.rand(2, dict(image=n, batch=1)[drop], generator=rng)
-    return draws.expand(2, n) < share
-
-
-def _noise_of(velocity, noisy, kept):
-    """The noise that a predicted velocity means; kept: (N,) share of the image's variance left at its time."""
-    kept = kept.view(-1, 1, 1, 1).to(noisy.device)
-    return kept.sqrt() * velocity + (1 - kept).sqrt() * noisy
-
-
-def fixed_check(loss, n, seed, parts=2):
+def fixed_check(loss, n, seed):
     """check(model) for `training.fit`: a loss over the same n items, each with the same noise and time, every time.
 
     loss: of `diffusion_loss` with share=0, so that no condition is dropped. All draws come from
     generators of their own: training's stay what they were, whatever the number of threads.
     """
-    chunks = torch.arange(n).chunk(parts)
+    chunks = torch.arange(n).chunk(2)
 
     @torch.no_grad()
     def check(model):
@@ -97,5 +87,5 @@ def cell_masks(masks, side):
     """Lesion masks (N,S,S) -> share of lesion in each latent cell, float32 (N,side,side)."""
     n, size, _ = masks.shape
     f = size // side
-    parts = (masks[part].reshape(-1, side, f, side, f).mean((2, 4)) for part in blocks(n))
-    return np.concatenate([part.astype(np.float32) for part in parts])
+    cells = (masks[part].reshape(-1, side, f, side, f) for part in blocks(n))
+    return np.concatenate([x.mean((2, 4)).astype(np.float32) for x in cells])

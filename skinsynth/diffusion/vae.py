@@ -10,7 +10,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 from ..core.config import CLASSES
 from ..core.machine import device, side_by_side
 from ..core.store import read_json, stage, write_json
-from ..networks.classifiers import balanced_weights
+from ..networks.classifiers import balanced_weights, in_batches
 from ..networks.published import LPIPS
 from ..numerics.arrays import (
     Rows,
@@ -23,7 +23,7 @@ from ..numerics.arrays import (
     to_uint8,
 )
 from ..numerics.training import fit
-from .expansion import aim_new_channels, expand_vae
+from .expansion import aim_new_channels, expand_vae, pretrained
 
 THIN = 4  # every fourth image of a step has its perceptual distance taken
 
@@ -41,9 +41,10 @@ class LatentFormat:
         mean, std = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
         return cls(tuple(mean.tolist()), tuple(std.clamp_min(floor * std.max()).tolist()))
 
-    def plain(self):
+    @classmethod
+    def plain(cls, channels):
         """A format that changes nothing."""
-        return LatentFormat((0.0,) * len(self.mean), (1.0,) * len(self.std))
+        return cls((0.0,) * channels, (1.0,) * channels)
 
     def _shape(self, values, x):
         return torch.tensor(values, device=x.device, dtype=x.dtype).view(1, -1, 1, 1)
@@ -122,22 +123,28 @@ def validation_error(vae, images):
     return sum(side_by_side(one, np.array_split(images, max(1, len(images) // 32)))) / len(images)
 
 
-def load_vae(made):
-    """(AutoencoderKL, LatentFormat) of a finished VAE stage."""
+def load_vae(made, whiten=True):
+    """(AutoencoderKL, LatentFormat) of a finished VAE stage; whiten=False: latents as the VAE gives them."""
     vae = AutoencoderKL.from_pretrained(made / "vae", use_safetensors=True, local_files_only=True)
-    facts = read_json(made / "latent_format.json")
-    return vae.to(device()).eval(), LatentFormat(tuple(facts["mean"]), tuple(facts["std"]))
+    measured = LatentFormat(**read_json(made / "latent_format.json"))
+    chosen = measured if whiten else LatentFormat.plain(vae.config.latent_channels)
+    return vae.to(device()).eval(), chosen
 
 
 def save_vae(out, vae, images):
     """Write vae/ in diffusers' layout and the format of its latents, measured on the images."""
-    vae, sample = (
-        vae.to(device(), memory_format=torch.contiguous_format).eval(),
-        images[spread(len(images), 512)],
-    )
-    raw = LatentFormat((0.0,) * vae.config.latent_channels, (1.0,) * vae.config.latent_channels)
-    write_json(out / "latent_format.json", asdict(LatentFormat.measure(encode(vae, raw, sample))))
+    vae = vae.to(device(), memory_format=torch.contiguous_format).eval()
+    plain = LatentFormat.plain(vae.config.latent_channels)
+    latents = encode(vae, plain, images[spread(len(images), 512)])
+    write_json(out / "latent_format.json", asdict(LatentFormat.measure(latents)))
     vae.save_pretrained(out / "vae")
+
+
+def _of_split(images, records, split):
+    """The images of one split, and their rows of the records: (Rows, DataFrame)."""
+    table = records_of(records)
+    rows = np.flatnonzero(table.split == split)
+    return Rows((load_array(images / "images.npy"), rows)), table.iloc[rows]
 
 
 @stage("vae-pretrained")
@@ -146,14 +153,7 @@ def pretrained_vae(out, *, start, images, records):
 
     start: a folder in diffusers' layout: the bundled micro one, a stage, or a hub's.
     """
-    vae = AutoencoderKL.from_pretrained(
-        str(start.path), subfolder="vae", use_safetensors=True, torch_dtype=torch.float32
-    )
-    save_vae(
-        out,
-        vae,
-        Rows((load_array(images / "images.npy"), records_of(records).split.to_numpy() == "train")),
-    )
+    save_vae(out, pretrained(AutoencoderKL, start, "vae"), _of_split(images, records, "train")[0])
 
 
 @stage("vae")
@@ -161,56 +161,36 @@ def train_vae(out, *, start, images, records, channels, steps, lr, batch, accumu
     """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split, drawn by
     class as the denoiser draws: else rare classes lose their structures (phantom, validation split:
     even the mean error over the unbalanced split falls)."""
-    table = records_of(records)
-    split = table.split.to_numpy()
-    pixels, unseen = (
-        Rows((load_array(images / "images.npy"), split == name)) for name in ("train", "val")
-    )
+    pixels, table = _of_split(images, records, "train")
+    unseen, _ = _of_split(images, records, "val")
     unseen = unseen[spread(len(unseen), 64)]
-    weights = balanced_weights(labels_of(table[split == "train"], CLASSES))
     vae, _ = load_vae(start)
-    if channels != vae.config.latent_channels:
-        old, vae = vae.config.latent_channels, expand_vae(vae.cpu(), channels, seed).to(device())
+    old = vae.config.latent_channels
+    if channels != old:
+        vae = expand_vae(vae.cpu(), channels, seed).to(device())
         aim_new_channels(vae, old, to_tensor(pixels[spread(len(pixels), 256)]))
     vae = vae.to(memory_format=torch.channels_last)  # images lie so; a tenth faster
-    fit(
-        vae,
-        vae_loss(pixels),
-        len(pixels),
-        out=out,
-        steps=steps,
-        batch=batch,
-        lr=lr,
-        seed=seed,
-        ema=0.99,
-        accumulate=accumulate,
-        divisible=True,
-        weights=weights,
-        check=lambda model: validation_error(model, unseen),
-        desc=f"VAE {channels} channels",
-    )
+    training = dict(steps=steps, batch=batch, lr=lr, seed=seed, accumulate=accumulate, ema=0.99)
+    training |= dict(weights=balanced_weights(labels_of(table, CLASSES)), divisible=True)
+    training |= dict(check=lambda model: validation_error(model, unseen))
+    fit(vae, vae_loss(pixels), len(pixels), out=out, desc=f"VAE {channels} channels", **training)
     save_vae(out, vae, pixels)
 
 
-@torch.no_grad()
-def encode(vae, latent_format, images, batch=32):
+def encode(vae, latent_format, images):
     """uint8 (N,H,W,3) -> whitened latents (N,C,h,w) float32 on the CPU."""
-
-    def one(start):
-        x = to_tensor(images[start : start + batch]).to(device())
-        return latent_format.encode(vae, x).float().cpu()
-
-    return torch.cat(side_by_side(one, range(0, len(images), batch)))
+    return torch.from_numpy(in_batches(lambda x: latent_format.encode(vae, x), images, 32))
 
 
 @torch.no_grad()
-def decode(vae, latent_format, latents, batch=16):
+def decode(vae, latent_format, latents):
     """Whitened latents (N,C,h,w) -> uint8 images (N,H,W,3)."""
 
     def one(z):
         return to_uint8(latent_format.decode(vae, z.to(device())))
 
-    return np.concatenate(side_by_side(one, latents.split(batch)))
+    # in small parts: in large ones an image costs a CPU twice the time
+    return np.concatenate(side_by_side(one, latents.split(16)))
 
 
 def round_trip(made, images):
@@ -222,10 +202,5 @@ def round_trip(made, images):
 @stage("latents")
 def cache_latents(out, *, vae, images, whiten=True):
     """Latents of all images of a set, in its order; whitened, or as the VAE gives them."""
-    model, latent_format = load_vae(vae)
-    latent_format = latent_format if whiten else latent_format.plain()
-
-    def encoded(part):
-        return encode(model, latent_format, part).numpy()
-
-    map_array(out / "latents.npy", encoded, load_array(images / "images.npy"))
+    (model, form), pixels = load_vae(vae, whiten), load_array(images / "images.npy")
+    map_array(out / "latents.npy", lambda part: encode(model, form, part).numpy(), pixels)

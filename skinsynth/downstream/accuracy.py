@@ -45,12 +45,12 @@ class Tested:
         classes: numbers of the classes among which the answer is taken.
         """
         allowed, rows = self.allowed[:, classes], np.arange(len(self.allowed))
-        shares = [
-            np.mean([allowed[rows, p[:, classes].argmax(1)] for p in answers[arm]], 0)
-            for name, answers in self.answers.items()
-            if classifier in (None, name)
-        ]
-        return np.mean(shares, 0)
+        asked = [self.answers[classifier]] if classifier else self.answers.values()
+
+        def hit(p):
+            return allowed[rows, p[:, classes].argmax(1)]
+
+        return np.mean([np.mean(list(map(hit, seeds[arm])), 0) for seeds in asked], 0)
 
     def lead(self, arm, other, label=""):
         """Accuracy of an arm minus another's, mean of the classifiers: Estimate of paired images."""
@@ -58,14 +58,13 @@ class Tested:
 
 
 def _tested(records, trained, name, allowed, by):
-    known = allowed.any(1)
-    answers = {
-        classifier: {
-            arm: [load_array(made / f"{name}.npy")[known] for made in seeds]
-            for arm, seeds in arms.items()
-        }
-        for classifier, arms in trained.items()
-    }
+    known, answers = allowed.any(1), {}
+
+    def answer(made):
+        return load_array(made / f"{name}.npy")[known]
+
+    for classifier, arms in trained.items():
+        answers[classifier] = {arm: list(map(answer, seeds)) for arm, seeds in arms.items()}
     return Tested(records[known], allowed[known], records[by].to_numpy()[known], answers)
 
 
@@ -95,13 +94,11 @@ def table(tested, classes=ALL, floor=None):
 
     classes: as in Tested.hits; floor: code of the class that a last row gives every image.
     """
-    rows = {
-        who or "average": {
-            column: stats.share_interval(tested.hits(arm, who, classes), tested.clusters)
-            for arm, column in PAPER_COLUMNS.items()
-        }
-        for who in (*tested.answers, None)
-    }
+    rows = {}
+    for who in (*tested.answers, None):
+        hits = {column: tested.hits(arm, who, classes) for arm, column in PAPER_COLUMNS.items()}
+        own = {column: stats.share_interval(x, tested.clusters) for column, x in hits.items()}
+        rows[who or "average"] = own
     if floor:
         blind = stats.share_interval(tested.allowed[:, CLASSES.index(floor)], tested.clusters)
         rows[f"floor: always {floor}"] = dict.fromkeys(PAPER_COLUMNS.values(), blind)
@@ -111,4 +108,4 @@ def table(tested, classes=ALL, floor=None):
 def clinical_table(tested, floor):
     """Table 4: the answer taken among all seven classes, and among the five that can be right."""
     parts = {7: table(tested, ALL, floor), 5: table(tested, FIVE)}
-    return pd.concat(parts, names=["classes"]).reset_index("classes").reset_index(drop=True)
+    return pd.concat(parts, names=["classes"]).droplevel(1).reset_index()

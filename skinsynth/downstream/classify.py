@@ -1,5 +1,7 @@
 """Downstream classification: the arms of Tables 3 and 4, at equal numbers of steps."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
@@ -11,14 +13,7 @@ from ..core.errors import UserError
 from ..core.store import stage
 from ..diffusion.pipeline import provenance_check
 from ..diffusion.vae import round_trip
-from ..networks.classifiers import (
-    augment,
-    balanced_weights,
-    load_classifier,
-    probabilities,
-    strong,
-    train_classifier,
-)
+from ..networks import classifiers
 from ..numerics.arrays import Rows, labels_of, load_array, records_of, save_array
 
 ARMS = {  # name: what it is trained on
@@ -43,24 +38,17 @@ PAPER_COLUMNS = {  # of Tables 3 and 4
 
 
 def _replayed(labels, counts, rng):
-    """Row numbers that repeat real images to the given counts of each class."""
-    return np.concatenate(
-        [
-            rng.choice(np.flatnonzero(labels == c), n)
-            for c, n in enumerate(counts)
-            if n and (labels == c).any()
-        ]
-    )
+    """Row numbers that repeat real images to the given counts of each class that they have."""
+    drawn = [rng.choice(np.flatnonzero(labels == c), counts[c]) for c in np.unique(labels)]
+    return np.concatenate(drawn)
 
 
 def arm_data(arm, real, synthetic, vae, seed):
     """(images, labels, draw weights) of an arm; real and synthetic are (images, labels)."""
     (x, y), (xs, ys) = real, synthetic
     rng = np.random.default_rng([seed, list(ARMS).index(arm)])
-    if arm in ("R0", "R2"):
-        return x, y, None
-    if arm == "R1":
-        return x, y, balanced_weights(y)
+    if arm in ("R0", "R1", "R2"):
+        return x, y, classifiers.balanced_weights(y) if arm == "R1" else None
     if arm == "S":
         return xs, ys, None
     if arm == "M":  # half of each class is replaced by synthetic images
@@ -76,57 +64,40 @@ def arm_data(arm, real, synthetic, vae, seed):
     return both, np.concatenate([y, ys]), None
 
 
-def _synthetic(folder, records):
-    provenance_check(folder, records)
-    table = pd.read_csv(folder / "metadata.csv").rename(columns={"class": "dx"})
-    return load_array(folder / "images.npy"), labels_of(table, CLASSES)
+def _arm(arm, own, added, records, samples, vae, seed):
+    """`arm_data` of pixels or features, of all originals (`own`) and of the samples, and the originals' split."""
+    provenance_check(samples, records)
+    table, made = records_of(records), pd.read_csv(samples / "metadata.csv")
+    train = (table.split == "train").to_numpy()
+    real = Rows((own, train)), labels_of(table, CLASSES)[train]
+    synthetic = added, labels_of(made.rename(columns={"class": "dx"}), CLASSES)
+    return arm_data(arm, real, synthetic, vae, seed), table.split.to_numpy()
 
 
-def _arm(arm, images, records, samples, vae, seed):
-    """(images, labels, draw weights) of an arm, and the table of the original set."""
-    if arm not in ARMS:
-        raise UserError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
-    table = records_of(records)
-    train, labels = (table.split == "train").to_numpy(), labels_of(table, CLASSES)
-    real = Rows((load_array(images / "images.npy"), train)), labels[train]
-    return arm_data(arm, real, _synthetic(samples, records), vae, seed), table
-
-
-def _answers(out, table, records, others, answer):
-    """Save the class probabilities of val, test and other sets; metrics see original images as they are."""
-    untouched, split = load_array(records / "images.npy"), table.split.to_numpy()
-    for name in ("val", "test"):
-        save_array(out / f"{name}.npy", answer(untouched[split == name]))
-    for name, made in others.items():
-        save_array(out / f"{name}.npy", answer(load_array(made / "images.npy")))
+def _answers(out, own, split, others, file, answer):
+    """Save answer(pixels or features) of val, test and other sets; metrics see original images as they are."""
+    sets = {name: Rows((own, split == name)) for name in ("val", "test")}
+    sets |= {name: load_array(made / file) for name, made in others.items()}
+    for name, x in sets.items():
+        save_array(out / f"{name}.npy", answer(x))
 
 
 @stage("classifier")
-def train_arm(
-    out, *, arm, images, records, samples, vae, others, backbone, start, steps, batch, seed
-):
+def train_arm(out, *, arm, records, samples, vae, others, backbone, start, steps, batch, seed):
     """One classifier: arm, seed. Writes its model and its probabilities on val, test and other sets.
 
-    images/records: the original set; samples: a folder of synthetic images (RSI: of partly
+    records: the original set; samples: a folder of synthetic images (RSI: of partly
     interpolated ones, O: of fresh phantom images); others: stages of sets to be tested on, by name. Raises
     UserError when the samples' generator was trained under another split.
     """
-    (x, y, weights), table = _arm(arm, images, records, samples, vae, seed)
-    train_classifier(
-        out,
-        x,
-        y,
-        backbone=backbone,
-        start=start,
-        steps=steps,
-        batch=batch,
-        seed=seed,
-        weights=weights,
-        change=strong if arm in ("R2", "RSA") else augment,
-        desc=f"classifier {arm} seed {seed}",
-    )
-    model = load_classifier(out)
-    _answers(out, table, records, others, lambda pixels: probabilities(model, pixels))
+    if arm not in ARMS:
+        raise UserError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
+    own, added = (load_array(made / "images.npy") for made in (records, samples))
+    (x, y, weights), split = _arm(arm, own, added, records, samples, vae, seed)
+    given = dict(weights=weights, steps=steps, batch=batch, desc=f"classifier {arm} seed {seed}")
+    given |= dict(change=classifiers.strong if arm in ("R2", "RSA") else classifiers.augment)
+    model = classifiers.train_classifier(out, x, y, backbone, start, seed, **given)
+    _answers(out, own, split, others, "images.npy", partial(classifiers.probabilities, model))
 
 
 @stage("linear-probe")
@@ -139,17 +110,15 @@ def linear_probe(out, *, arm, records, samples, embedded, others, seed):
     if arm not in ARMS or arm == "R4":
         known = ", ".join(a for a in ARMS if a != "R4")
         raise UserError(f"no linear probe for arm {arm!r}; known: {known}")
-    table = records_of(records)
-    split, labels = table.split.to_numpy(), labels_of(table, CLASSES)
-    own, made = (load_array(embedded[name] / "embeddings.npy") for name in ("records", "samples"))
-    real = own[split == "train"], labels[split == "train"]
-    x, y, weights = arm_data(arm, real, (made, _synthetic(samples, records)[1]), None, seed)
+    own, added = (load_array(embedded[k] / "embeddings.npy") for k in ("records", "samples"))
+    (x, y, weights), split = _arm(arm, own, added, records, samples, None, seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.01))
     weights = None if weights is None else weights / weights.mean()
     model.fit(np.asarray(x), y, logisticregression__sample_weight=weights)
-    sets = {name: own[split == name] for name in ("val", "test")}
-    sets |= {name: load_array(made / "embeddings.npy") for name, made in others.items()}
-    for name, features in sets.items():
+
+    def answer(features):
         p = np.zeros((len(features), len(CLASSES)), np.float32)
-        p[:, model.classes_] = model.predict_proba(features)
-        save_array(out / f"{name}.npy", p)
+        p[:, model.classes_] = model.predict_proba(np.asarray(features))
+        return p
+
+    _answers(out, own, split, others, "embeddings.npy", answer)

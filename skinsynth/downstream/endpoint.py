@@ -72,13 +72,12 @@ def dose_curve(tested, trained, added, seed):
     trained: {dose: {arm: [stage of each seed]}}; added: {dose: folder of the images added to the
     originals}; tested: the split that the classifiers' test.npy answers for.
     """
-    parts = []
+    parts = {}
     for dose, arms in trained.items():
         n, rows = len(pd.read_csv(added[dose] / "metadata.csv")), {}
         for arm, seeds in arms.items():
             answers = [load_array(made / "test.npy") for made in seeds]
             found = score("balanced accuracy", answers, tested.truth, tested.clusters, seed)
             rows[arm] = {"synthetic or repeated images": n, "balanced accuracy": found}
-        parts.append(stats.frame("arm", rows).assign(dose=dose))
-    made = pd.concat(parts, ignore_index=True)
-    return made[["dose", *made.columns.drop("dose")]]
+        parts[dose] = stats.frame("arm", rows)
+    return pd.concat(parts, names=["dose"]).droplevel(1).reset_index()

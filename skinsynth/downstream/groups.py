@@ -16,30 +16,24 @@ SMALLEST = 20  # images of a group that is shown
 def sensitivity(tested, seed):
     """Share of each class that the first network names right; melanoma also at fixed specificity."""
     truth, lesions, rows = tested.truth, tested.clusters, {}
+    arms = {column: tested.first[arm] for arm, column in PAPER_COLUMNS.items()}
     name = next(iter(tested.answers))
     hits = {column: tested.hits(arm, name) for arm, column in PAPER_COLUMNS.items()}
     for k, c in enumerate(CLASSES):
         own = truth == k
         rows[c] = {arm: stats.share_interval(x[own], lesions[own]) for arm, x in hits.items()}
     for level in (90, 95):
-        measure = f"melanoma sensitivity at {level} % specificity"
-        rows[f"mel at {level} % specificity"] = {
-            column: score(measure, tested.first[arm], truth, lesions, seed)
-            for arm, column in PAPER_COLUMNS.items()
-        }
+        last = f"sensitivity at {level} % specificity"
+        found = {k: score(f"melanoma {last}", p, truth, lesions, seed) for k, p in arms.items()}
+        rows[f"mel at {level} % specificity"] = found
     return stats.frame("class", rows)
 
 
 def confusion(tested, arms):
     """Share of each true class that the first network gives each name: arm, truth, one column a name."""
-    tables = {}
+    tables, how = {}, dict(labels=range(len(CLASSES)), normalize="true")
     for arm in arms:
-        seeds = [
-            confusion_matrix(
-                tested.truth, p.argmax(1), labels=range(len(CLASSES)), normalize="true"
-            )
-            for p in tested.first[arm]
-        ]
+        seeds = [confusion_matrix(tested.truth, p.argmax(1), **how) for p in tested.first[arm]]
         tables[arm] = pd.DataFrame(np.mean(seeds, 0), index=CLASSES, columns=CLASSES)
     return pd.concat(tables, names=["arm", "truth"]).reset_index()
 
@@ -49,13 +43,13 @@ def calibration(tested, arms, bins=8):
 
     bins: equal parts of the answers of the first network, seeds pooled.
     """
-    parts = []
+    parts = {}
     for arm in arms:
         p = np.concatenate(tested.first[arm])
         right = np.tile(tested.truth, len(tested.first[arm])) == p.argmax(1)
         true, stated = calibration_curve(right, p.max(1), n_bins=bins, strategy="quantile")
-        parts.append(pd.DataFrame({"arm": arm, "stated": stated, "true": true}))
-    return pd.concat(parts, ignore_index=True)
+        parts[arm] = pd.DataFrame({"stated": stated, "true": true})
+    return pd.concat(parts, names=["arm"]).droplevel(1).reset_index()
 
 
 def groupings(records):
@@ -87,7 +81,7 @@ def by_group(tested, arm="RS", other="R0"):
             if own.sum() < SMALLEST:
                 continue
             ids = tested.clusters[own]
-            rows[f"{kind}: {value}"] = {
-                PAPER_COLUMNS[a]: stats.share_interval(x[own], ids) for a, x in hits.items()
-            } | {"difference": stats.paired_difference(hits[arm][own], hits[other][own], "", ids)}
+            found = {PAPER_COLUMNS[a]: stats.share_interval(x[own], ids) for a, x in hits.items()}
+            gain = stats.paired_difference(hits[arm][own], hits[other][own], "", ids)
+            rows[f"{kind}: {value}"] = found | {"difference": gain}
     return stats.frame("group", rows)

@@ -1,5 +1,7 @@
 """Measures of a classifier's answers beyond accuracy, and their intervals."""
 
+from functools import partial
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import roc_curve
@@ -14,13 +16,9 @@ def sensitivity_at(y, score, specificity):
     return float(true[false <= 1 - specificity + 1e-12].max())
 
 
-def _melanoma(specificity):
+def _melanoma(p, y, specificity):
     k = CLASSES.index("mel")
-
-    def sensitivity(p, y):
-        return sensitivity_at(y == k, p[:, k], specificity)
-
-    return sensitivity
+    return sensitivity_at(y == k, p[:, k], specificity)
 
 
 def calibration_error(p, y, bins=10):
@@ -72,8 +70,8 @@ MEASURES = {  # name: function of (probabilities (N,7), class numbers (N,))
     "macro F1": macro_f1,
     "macro AUC": macro_auc,
     "ECE": calibration_error,
-    "melanoma sensitivity at 90 % specificity": _melanoma(0.90),
-    "melanoma sensitivity at 95 % specificity": _melanoma(0.95),
+    "melanoma sensitivity at 90 % specificity": partial(_melanoma, specificity=0.90),
+    "melanoma sensitivity at 95 % specificity": partial(_melanoma, specificity=0.95),
 }
 
 

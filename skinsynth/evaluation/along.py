@@ -1,4 +1,4 @@
-"""What changes along the paths from pseudo-normal skin to lesion, and how orderly it changes."""
+"""What changes along the paths from pseudo-normal skin to lesion, how orderly, and what the lesion leaves behind."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..core.config import CLASSES
+from ..interpolation.inpaint import dilate
 from ..interpolation.paths import ALPHAS, lerp
-from ..networks import classifiers
 from ..numerics import stats
 from . import measures
+from .conditioning import confidence
+
+FEWEST = 9  # paths on which a correlation is computed
 
 
 class LesionProbe:
@@ -42,12 +44,7 @@ def follow(measure, path):
 
 def class_probability(classifier, walk):
     """Probability of each path's own class along a Walk: (N, alphas)."""
-    own = np.arange(len(walk.labels)), [CLASSES.index(c) for c in walk.labels]
-
-    def measure(images):
-        return classifiers.probabilities(classifier, images)[own]
-
-    return follow(measure, walk.path)
+    return follow(lambda images: confidence(classifier, images, walk.labels), walk.path)
 
 
 def by_alpha(seen, ids):
@@ -62,12 +59,10 @@ def by_alpha(seen, ids):
 
 def order(values):
     """(rank correlation with alpha, largest step as a share of the range) of each path (N, alphas)."""
-    reach = np.ptp(values, axis=1)
     # a constant has no order
-    moving = zip(values, reach > 1e-9, strict=True)
-    rank = [spearmanr(ALPHAS, v).statistic if moves else 0.0 for v, moves in moving]
+    rank = [spearmanr(ALPHAS, v).statistic if np.ptp(v) > 1e-9 else 0.0 for v in values]
     step = np.abs(np.diff(values, axis=1)).max(1)
-    return np.array(rank), step / np.maximum(reach, 1e-9)
+    return np.array(rank), step / np.maximum(np.ptp(values, axis=1), 1e-9)
 
 
 def order_table(walks, seen):
@@ -95,16 +90,43 @@ def order_curves(walks, seen):
     return pd.concat(curves, names=["paths"]).reset_index(level="paths").drop(columns="n")
 
 
+def contrast(image, mask):
+    """Distance of the mean RGB colours inside a mask (H,W) and in a ring around it; nan without either."""
+    ring = dilate(mask, 0.15) & ~dilate(mask, 0.05)
+    if not mask.any() or not ring.any():
+        return np.nan
+    return np.linalg.norm(image[mask].astype(float).mean(0) - image[ring].astype(float).mean(0))
+
+
+def residues(walk):
+    """Of each path of a Walk the contrast of the lesion (alpha 1) and its residue (alpha 0), in grey levels."""
+    found = {"class": walk.labels, "seed": walk.ids}
+    for name, k in (("contrast", -1), ("residue", 0)):
+        found[name] = list(map(contrast, walk.path[:, k], walk.masks))
+    return pd.DataFrame(found)
+
+
+def residue_relation(found):
+    """Rank correlation of contrast and residue in `residues`: (Estimate, or [] where too few, a note)."""
+    usable = found.dropna()
+    if len(usable) < FEWEST:
+        return [], "too few usable masks"
+
+    def statistic(keep):
+        return spearmanr(usable.contrast[keep], usable.residue[keep]).statistic
+
+    note = f"{len(found) - len(usable)} of {len(found)} without a usable mask"
+    return stats.jackknife(statistic, stats.make_groups(usable.seed)), note
+
+
 def truth_table(walks):
     """PSNR (dB) of paths to the true ones, on which the lesion fades over its true skin.
 
     walks: {(of what, interpolation): Walk}; those without true skin are left out.
     """
-    rows = {}
-    for (_, kind), walk in walks.items():
-        if walk.skin is None:
-            continue
-        rows[kind] = {"n": len(walk.path)}
+    known = {kind: walk for (_, kind), walk in walks.items() if walk.skin is not None}
+    rows = {kind: {"n": len(walk.path)} for kind, walk in known.items()}
+    for kind, walk in known.items():
         for k in (0, 5, 10):
             true = lerp(walk.skin, walk.images, ALPHAS[k]).round().astype(np.uint8)
             likeness = measures.psnr(true, walk.path[:, k])

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from ..diffusion.vae import round_trip
 from ..numerics.arrays import load_array
 from ..numerics.stats import make_groups
-from .panel import Judge, floors, matched
+from .panel import Judge, matched
 
 
 def pictures(folders):
@@ -41,9 +42,10 @@ class Compared:
         """(M,) seeds of the samples: what intervals over samples treat as drawn together."""
         return self.meta.seed.to_numpy()
 
-    def rows(self, *splits):
-        """Rows of the originals of some splits."""
-        return np.flatnonzero(self.records.split.isin(splits))
+    def rows(self, split, *classes):
+        """Rows of the originals of a split, of some classes or of all."""
+        own = self.records.dx.isin(classes) if classes else True
+        return np.flatnonzero((self.records.split == split) & own)
 
     @cached_property
     def _matched(self):
@@ -70,13 +72,13 @@ class Compared:
     def first(self, of, c, n=6):
         """The first n images of class c, by seed: of a model of `pixels`, or of the test images ("original")."""
         if of == "original":
-            test = self.rows("test")
-            return self.images[test[(self.records.dx[test] == c).to_numpy()][:n]]
+            return self.images[self.rows("test", c)[:n]]
         return self.pixels[of][np.flatnonzero(self.labels == c)[:n]]
 
-    def originals(self, rows):
-        """Features of originals, grouped by lesion."""
-        return self.judge(self.images[rows], self.records.dx[rows], self.records.lesion_id[rows])
+    def originals(self, rows, images=None):
+        """Features of originals, grouped by lesion; images: what is looked at in their place."""
+        images = self.images[rows] if images is None else images
+        return self.judge(images, self.records.dx[rows], self.records.lesion_id[rows])
 
     @cached_property
     def real(self):
@@ -89,7 +91,14 @@ class Compared:
         return self.judge(images[self.take], self.labels[self.take], self.seeds[self.take])
 
     def floors(self, vae):
-        """{name: Features} of what no generator can beat: train images, as they are and through a VAE stage."""
-        train = self.rows("train")
-        given = self.judge, self.images, self.records, self.target, train
-        return floors(*given, vae, self.seed)
+        """{name: Features} of what no generator can beat: train images, as they are and through a VAE stage.
+
+        As many of each class are taken as the target holds.
+        """
+        train, dx = self.rows("train"), self.records.dx
+        rows = train[matched(dx[self.target], dx[train], self.seed)[1]]
+        again = round_trip(vae, self.images[rows])
+        return {
+            "original train images (floor)": self.originals(rows),
+            "original train images through the 8ch VAE (floor)": self.originals(rows, again),
+        }

@@ -1,7 +1,7 @@
-"""What the class and its guidance do to samples of the same seeds (Fig 10).
+"""What the class, its guidance (Fig 10) and the adapters do to samples of the same seeds, and the price of guidance.
 
-Sets of samples are uint8 images (7n,H,W,3): n of each class in the order of CLASSES, from the same n
-seeds, as recipe.guidance_rows makes them.
+Unless said, sets of samples are uint8 images (7n,H,W,3): n of each class in the order of CLASSES, from the
+same n seeds, as recipe.guidance_rows makes them.
 """
 
 from dataclasses import replace
@@ -11,13 +11,14 @@ import numpy as np
 from ..core.config import CLASSES
 from ..networks.classifiers import probabilities
 from ..numerics import stats
+from ..numerics.arrays import labels_of
 from . import metrics
 
 
 def _wanted(images):
-    """(number of the class asked for, number of the seed) of each image."""
+    """(class asked for, number of the seed) of each image."""
     n = len(images) // len(CLASSES)
-    return np.repeat(np.arange(len(CLASSES)), n), np.tile(np.arange(n), len(CLASSES))
+    return np.repeat(CLASSES, n), np.tile(np.arange(n), len(CLASSES))
 
 
 def one_each(images):
@@ -25,9 +26,9 @@ def one_each(images):
     return images[:: len(images) // len(CLASSES)]
 
 
-def confidence(probe, images):
-    """(7n,) probability that the probe gives to the class asked for."""
-    wanted, _ = _wanted(images)
+def confidence(probe, images, classes):
+    """(N,) probability that the probe gives to the class (N,) of each of the uint8 images (N,H,W,3)."""
+    wanted = [CLASSES.index(c) for c in classes]
     return probabilities(probe, images)[np.arange(len(images)), wanted]
 
 
@@ -38,8 +39,9 @@ def strength(probe, sets):
     """
     rows = {}
     for name, images in sets.items():
-        _, seeds = _wanted(images)
-        mean = stats.within(stats.mean_interval(confidence(probe, images), clusters=seeds), 0, 1)
+        wanted, seeds = _wanted(images)
+        mean = stats.mean_interval(confidence(probe, images, wanted), clusters=seeds)
+        mean = stats.within(mean, 0, 1)
         if name == "unconditional":
             mean = replace(mean, low=np.nan, high=np.nan)
         rows[name] = {"probability of the class asked for": mean}
@@ -48,10 +50,9 @@ def strength(probe, sets):
 
 def gain(probe, strong, weak):
     """Mean probability of the class asked for in one set minus that in another, paired by image (Estimate)."""
-    _, seeds = _wanted(strong)
-    return stats.paired_difference(
-        confidence(probe, strong), confidence(probe, weak), clusters=seeds
-    )
+    wanted, seeds = _wanted(strong)
+    pair = (confidence(probe, images, wanted) for images in (strong, weak))
+    return stats.paired_difference(*pair, clusters=seeds)
 
 
 def class_share_difference(embed, first, second):
@@ -64,3 +65,61 @@ def class_share_difference(embed, first, second):
         return a - b
 
     return stats.jackknife(difference, stats.make_groups(seeds))
+
+
+def utility(answers, table):
+    """Balanced accuracy of a classifier that was trained on samples alone (Estimate, jackknife over lesions).
+
+    answers: its probabilities (N, 7) of original images; table: their N records.
+    """
+    truth = labels_of(table, CLASSES)
+    right = answers.argmax(1) == truth
+
+    def balanced(keep):
+        return np.mean([right[keep & (truth == k)].mean() for k in np.unique(truth[keep])])
+
+    groups = stats.make_groups(table.lesion_id.to_numpy())
+    return stats.within(stats.jackknife(balanced, groups), 0, 1)
+
+
+def price(compared, sets):
+    """The price of guidance, a row for each scale: kernel distance, precision, recall, coverage, utility.
+
+    sets: {guidance scale: (uint8 samples (M,H,W,3) of compared's plan, probabilities (N,7) that a
+    classifier trained on them gives to the validation images)}.
+    """
+    rows, valid = {}, compared.records.iloc[compared.rows("val")]
+    for scale, (images, answers) in sets.items():
+        args = compared.real.beside(compared.samples(images))
+        distance = {compared.judge.names[1]: metrics.with_interval(metrics.kid, *args)}
+        shares = metrics.prdc_with_interval(*args)
+        del shares["density"]
+        rows[scale] = distance | shares | {"utility": utility(answers, valid)}
+    return stats.frame("guidance", rows)
+
+
+def _directions(judge, images):
+    """Features of images as vectors of length 1: (M, D)."""
+    found = judge.embed(images)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def adapters(judge, pixels, references, seeds, trained):
+    """One row a setting of the adapters: how near the samples are to their references, and what moved.
+
+    judge: a panel.Judge; pixels: {setting: uint8 (M,H,W,3)}, samples of the same M seeds and classes;
+    references: uint8 (M,H,W,3), what each was shown; trained: the setting that the others are compared with.
+    Columns: the distance (1 minus the cosine of the judge's features, 0 alike), its difference from that
+    of `trained`, paired by sample, and the mean absolute change of a pixel in grey levels. Intervals over seeds.
+    """
+    shown = _directions(judge, references)
+    distance = {k: 1 - (_directions(judge, x) * shown).sum(1) for k, x in pixels.items()}
+    rows = {}
+    for setting, far in distance.items():
+        row = rows[setting] = {"to the reference": stats.mean_interval(far, clusters=seeds)}
+        if setting != trained:
+            farther = stats.paired_difference(far, distance[trained], clusters=seeds)
+            moved = np.abs(np.asarray(pixels[setting], int) - pixels[trained]).mean((1, 2, 3))
+            row["minus as trained"] = farther
+            row["change (grey levels)"] = stats.mean_interval(moved, clusters=seeds)
+    return stats.frame("adapters", rows)

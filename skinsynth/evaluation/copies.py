@@ -13,52 +13,47 @@ import pandas as pd
 
 from ..core.errors import UserError
 from ..numerics.pixels import jpeg
-from ..numerics.stats import Estimate, frame, jackknife, make_groups, share_interval
+from ..numerics.stats import frame, jackknife, make_groups, share_interval
 from .measures import auc_interval
 from .metrics import prdc_with_interval
 from .similarity import Gallery, nearest, sides, spread, unit
 
 OTHERS = 10  # next nearest images that a copy has to stand out from
-ENOUGH = 99  # negatives from which a rate of 1 % can be set
+RATE = 0.01  # share of unseen lesions that may count as copies
+ENOUGH = 99  # negatives from which this rate can be set
 SHARE = "share counted as copies"  # what a table of copies calls it
 CHANCE = "held-out test images (chance)"
 PLANTED = "planted: training images, turned and JPEG"
 
 
-def planted(images, quality=75):
+def planted(images):
     """Copies as a careless generator makes them: each image turned or flipped, then JPEG and back."""
     views, rows = np.stack(list(sides(images))), np.arange(len(images))
-    return jpeg(views[rows % 8, rows], quality)
+    return jpeg(views[rows % 8, rows], 75)
 
 
-@dataclass(frozen=True)
 class Thresholds:
-    """Scores above which an image counts as a copy, by its class.
+    """Scores above which an image counts as a copy, by its class, from `scores` (N,) of unseen lesions.
 
-    A threshold is the order statistic that a new negative exceeds with probability `fpr` at most; with
-    fewer than 1 / fpr - 1 negatives it is the highest one, and the rate it holds is 1 / (n + 1). Scores
+    A threshold is the order statistic that a new negative exceeds with probability RATE at most; with
+    fewer than ENOUGH negatives it is the highest one, and the rate it holds is 1 / (n + 1). Scores
     of naevi, which abound, differ from the others' by chance alone: classes with ENOUGH negatives have a
-    threshold of their own, the others have one together.
+    threshold of their `own`, {class: threshold}, the `rest` have one together. `fpr`: the rate that the
+    coarsest threshold holds on unseen lesions. Raises UserError with fewer than two of these.
     """
 
-    own: dict  # class: its threshold
-    rest: float  # threshold of the other classes
-    fpr: float  # the rate that the coarsest of them holds on unseen lesions
-
-    @classmethod
-    def of(cls, scores, classes, fpr=0.01):
-        """scores: (N,) of unseen lesions; classes: (N,). Raises UserError with fewer than two."""
+    def __init__(self, scores, classes):
         scores, classes = np.asarray(scores, float), np.asarray(classes)
         if len(scores) < 2:
             raise UserError(f"copies need 2 unseen lesions or more, got {len(scores)}")
-        counts = pd.Series(classes).value_counts()
-        own = {c: scores[classes == c] for c in counts.index[counts >= ENOUGH]}
-        few = scores[~np.isin(classes, list(own))]
-        groups = [*own.values(), few if len(few) > 1 else scores]
-        ranks = [min(int(np.ceil((len(x) + 1) * (1 - fpr) - 1e-9)), len(x)) for x in groups]
-        *limits, rest = (float(np.sort(x)[k - 1]) for x, k in zip(groups, ranks, strict=True))
-        held = max(1 - k / (len(x) + 1) for x, k in zip(groups, ranks, strict=True))
-        return cls(dict(zip(own, limits, strict=True)), rest, held)
+        names, counts = np.unique(classes, return_counts=True)
+        own = names[counts >= ENOUGH].tolist()
+        few = scores[~np.isin(classes, own)]
+        groups = [*(scores[classes == c] for c in own), few if len(few) > 1 else scores]
+        ranks = [min(int(np.ceil((len(x) + 1) * (1 - RATE) - 1e-9)), len(x)) for x in groups]
+        *limits, self.rest = (float(np.sort(x)[k - 1]) for x, k in zip(groups, ranks, strict=True))
+        self.own = dict(zip(own, limits, strict=True))
+        self.fpr = max(1 - k / (len(x) + 1) for x, k in zip(groups, ranks, strict=True))
 
     def __call__(self, classes):
         """Threshold of each image (N,) by its class."""
@@ -80,18 +75,67 @@ class Found:
         return share_interval(self.score > self.limit, self.clusters)
 
 
-@dataclass(frozen=True)
-class Checker:
-    """A calibrated search for copies of one set's train images; made by `checker`."""
+def pair_auc(images, lesions, classes, describe, scales):
+    """How well the similarity tells two photographs of one lesion from two of different lesions (Estimate).
 
-    gallery: Gallery  # all train images
-    scales: list
-    rows: np.ndarray  # their rows in the set
-    thresholds: Thresholds
-    found: float  # share of the siblings found at these thresholds
-    lesions: int  # with a sibling in the gallery, on which the thresholds were checked
-    auc: Estimate  # of the score: these lesions against unseen ones
-    pairs: Estimate  # AUC of the similarity: same-lesion pairs against strangers of the same class
+    Each pair of one lesion is held against a pair of its first photograph and a stranger of the same class.
+    """
+    rng, trios = np.random.default_rng(0), []
+    for rows in pd.Series(range(len(lesions))).groupby(lesions).groups.values():
+        for i, j in combinations(rows, 2):
+            strangers = np.flatnonzero((classes == classes[i]) & (lesions != lesions[i]))
+            if len(strangers):
+                trios.append((i, j, rng.choice(strangers)))
+    first, sibling, stranger = np.array(trios).T
+    turned = unit(describe(images[first], True))
+
+    def likeness(rows):
+        flat = unit(describe(images[rows]))
+        spaces = zip(turned, flat, scales, strict=True)
+        return sum((x * y[0]).sum(2) / scale for x, y, scale in spaces).max(0)
+
+    same, strange = likeness(sibling), likeness(stranger)
+
+    def value(keep):
+        return auc_interval(same[keep], strange[keep]).value
+
+    return jackknife(value, make_groups(lesions[first]))
+
+
+class Checker:
+    """A search for copies of one set's train images, calibrated on the set: one photograph of each train
+    lesion that has several is asked for its siblings, validation images are asked for anything. The search
+    itself then sees all train images.
+
+    images: uint8 (N,H,H,3); records: its table; encode: images -> features. Raises UserError where
+    fewer than eight lesions have a second photograph.
+    """
+
+    def __init__(self, images, records, encode):
+        train, held = (np.flatnonzero(records.split == name) for name in ("train", "val"))
+        lesions, classes = records.lesion_id.to_numpy(), records.dx.to_numpy()
+        names = records.lesion_id[train]
+        query = train[(names.duplicated(keep=False) & ~names.duplicated()).to_numpy()]
+        if len(query) < 8:
+            raise UserError(
+                f"only {len(query)} train lesions have a second photograph: too few to calibrate copies"
+            )
+        # all train images, and their rows in the set
+        self.gallery, self.rows = Gallery(images[train], encode), train
+        others = np.flatnonzero(~np.isin(train, query))
+        spaces = [x[others] for x in self.gallery.spaces]
+        sibling, unseen = (self.gallery.describe(images[rows], True) for rows in (query, held))
+        self.scales = spread(spaces, unseen)
+        positive, negative = (nearest(spaces, x, self.scales, OTHERS)[0] for x in (sibling, unseen))
+        self.thresholds = Thresholds(negative, classes[held])
+        # share found of the lesions with a sibling, on which the thresholds are checked, and their number
+        self.found = float((positive > self.thresholds(classes[query])).mean())
+        self.lesions = len(query)
+        # of the score: these lesions against unseen ones; of the similarity: pairs of one lesion against
+        # strangers of the same class
+        self.auc = auc_interval(positive, negative)
+        own = images[train], lesions[train], classes[train]
+        self.pairs = pair_auc(*own, self.gallery.describe, self.scales)
 
     def __call__(self, images):
         """(score (N,), row in the set of the nearest train image (N,)) of uint8 images."""
@@ -126,71 +170,6 @@ class Checker:
         return said + more * (self.found < 0.5)
 
 
-def _pairs(lesions, classes, seed=0):
-    """Rows of all pairs of one lesion, and for each pair a stranger of the first one's class."""
-    rng, first, second, other = np.random.default_rng(seed), [], [], []
-    for rows in pd.Series(range(len(lesions))).groupby(np.asarray(lesions)).groups.values():
-        for i, j in combinations(rows, 2):
-            strangers = np.flatnonzero((classes == classes[i]) & (lesions != lesions[i]))
-            if len(strangers):
-                first, second, other = [*first, i], [*second, j], [*other, rng.choice(strangers)]
-    return np.array(first), np.array(second), np.array(other)
-
-
-def pair_auc(images, lesions, classes, describe, scales):
-    """How well the similarity tells two photographs of one lesion from two of different lesions (Estimate)."""
-    lesions = np.asarray(lesions)
-    first, sibling, stranger = _pairs(lesions, np.asarray(classes))
-    turned = unit(describe(images[first], True))
-
-    def likeness(rows):
-        flat = unit(describe(images[rows]))
-        spaces = zip(turned, flat, scales, strict=True)
-        return sum((x * y[0]).sum(2) / scale for x, y, scale in spaces).max(0)
-
-    same, strange = likeness(sibling), likeness(stranger)
-
-    def value(keep):
-        return auc_interval(same[keep], strange[keep]).value
-
-    groups = make_groups(lesions[first])
-    return jackknife(value, groups, "pairs of one lesion against pairs of two", len(first))
-
-
-def checker(images, records, encode):
-    """Calibrate on a set: one photograph of each train lesion that has several is asked for its
-    siblings, validation images are asked for anything. The search itself then sees all train images.
-
-    images: uint8 (N,H,H,3); records: its table; encode: images -> features. Raises UserError where
-    fewer than eight lesions have a second photograph.
-    """
-    train, held = (np.flatnonzero(records.split == name) for name in ("train", "val"))
-    lesions, classes = records.lesion_id.to_numpy(), records.dx.to_numpy()
-    names = records.lesion_id[train]
-    query = train[(names.duplicated(keep=False) & ~names.duplicated()).to_numpy()]
-    if len(query) < 8:
-        raise UserError(
-            f"only {len(query)} train lesions have a second photograph: too few to calibrate copies"
-        )
-    gallery = Gallery.of(images[train], encode)
-    others = np.flatnonzero(~np.isin(train, query))
-    spaces = [x[others] for x in gallery.spaces]
-    sibling, unseen = (gallery.describe(images[rows], True) for rows in (query, held))
-    scales = spread(spaces, unseen)
-    positive, negative = (nearest(spaces, x, scales, OTHERS)[0] for x in (sibling, unseen))
-    thresholds = Thresholds.of(negative, classes[held])
-    return Checker(
-        gallery,
-        scales,
-        train,
-        thresholds,
-        float((positive > thresholds(classes[query])).mean()),
-        len(query),
-        auc_interval(positive, negative, "same lesion against unseen lesion"),
-        pair_auc(images[train], lesions[train], classes[train], gallery.describe, scales),
-    )
-
-
 def search(near, compared, sets):
     """{set: Found} of original test images (CHANCE), of samples, and of copies made on purpose (PLANTED).
 
@@ -212,8 +191,7 @@ def shares(found, compared, sets):
     """Table of `search`: the share counted as copies, and the share of originals with a sample near (k = 5)."""
     rows = {name: {SHARE: x.share} for name, x in found.items()}
     for name, images in sets.items():
-        real, fake = compared.real, compared.samples(images)
-        near = prdc_with_interval(real.features, fake.features, real.groups, fake.groups)
+        near = prdc_with_interval(*compared.real.beside(compared.samples(images)))
         rows[name]["coverage"] = near["coverage"]
     return frame("images", rows)
 
@@ -225,12 +203,10 @@ def nearest_pairs(found, compared, images, n=7):
     """
     order = np.argsort(-found.score)[:n]
     rows, match = compared.take[order], found.match[order]
-    pairs = pd.DataFrame(
-        {
-            "file": compared.meta.file_name.to_numpy()[rows],
-            "nearest": compared.records.image_id.to_numpy()[match],
-            "score": found.score[order],
-            "threshold": found.limit[order],
-        }
-    )
-    return [images[rows], compared.images[match]], pairs
+    pairs = {
+        "file": compared.meta.file_name.to_numpy()[rows],
+        "nearest": compared.records.image_id.to_numpy()[match],
+        "score": found.score[order],
+        "threshold": found.limit[order],
+    }
+    return [images[rows], compared.images[match]], pd.DataFrame(pairs)

@@ -13,8 +13,7 @@ def of_features(metric, least=-np.inf):
     """A metric of two arrays of features as one of two Features, with its interval, none of it below `least`."""
 
     def measure(real, fake):
-        args = real.features, fake.features, real.groups, fake.groups
-        return stats.within(metrics.with_interval(metric, *args), least, np.inf)
+        return stats.within(metrics.with_interval(metric, *real.beside(fake)), least, np.inf)
 
     return measure
 
@@ -39,14 +38,8 @@ def row(name, real, fake):
     if fake.inception:
         beside = real.inception, fake.inception
         found |= {theirs: metric(*beside) for theirs, metric in METRICS.values()}
-    found |= metrics.prdc_with_interval(real.features, fake.features, real.groups, fake.groups)
+    found |= metrics.prdc_with_interval(*real.beside(fake))
     return {"model": name, "n": len(fake.labels)} | stats.columns(found)
-
-
-def parts(table):
-    """A table of `row`s in two that fit a page: distances and scores; precision to coverage."""
-    shares = [c for c in table if c.startswith(("precision", "recall", "density", "coverage"))]
-    return table.drop(columns=shares), table[["model", "n", *shares]]
 
 
 def rows(compared, sets):
@@ -57,7 +50,9 @@ def rows(compared, sets):
 
 def table(compared, sets):
     """`rows` in two tables that fit a page: distances and scores; precision to coverage."""
-    return parts(rows(compared, sets))
+    found = rows(compared, sets)
+    shares = [c for c in found if c.startswith(("precision", "recall", "density", "coverage"))]
+    return found.drop(columns=shares), found[["model", "n", *shares]]
 
 
 def melanoma_only(compared):
@@ -65,8 +60,7 @@ def melanoma_only(compared):
 
     Empty where there are too few of them.
     """
-    train = compared.rows("train")
-    found = train[(compared.records.dx[train] == "mel").to_numpy()][: len(compared.target)]
+    found = compared.rows("train", "mel")[: len(compared.target)]
     if len(found) <= FEW:
         return {}
     return {"original melanoma images only": compared.originals(found)}
@@ -99,10 +93,9 @@ def excess_share(real, fake, floor, far, seed=0):
     cut = rng.permutation(len(fewer))[:n]
     others = far[rng.permutation(len(far.labels))[:n]]
     sets = real[same[cut]], fake[same[cut]], floor[fewer[cut]], others
-    ends = np.cumsum([len(x.labels) for x in sets])[:-1]
 
     def statistic(keep):
-        kept = np.split(keep, ends)
+        kept = keep.reshape(len(sets), n)
         own, *rest = (x.features[k] for x, k in zip(sets, kept, strict=True))
         a, b, c = (metrics.frechet_distance(own, other) for other in rest)
         return (a - b) / (c - b)

@@ -1,15 +1,12 @@
 """Failures (Fig 13): a score for samples that reflect hair or colour excessively, and how often it is high."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, mahalanobis
 
 from ..data import hair
 from ..numerics import stats
 from . import measures
-from .compared import Compared
 from .panel import matched
 
 PARTS = ("hair", "colour", "features")
@@ -41,38 +38,42 @@ class ExcessScore:
             cov = np.cov(x.T) + 0.05 * np.diag(colour.var(0))  # few images of rare classes
             self.colour[c] = x.mean(0), np.linalg.inv(cov)
         raw = self._raw(images, classes, itself=1)
-        self.mean, self.sd = raw.mean(1), np.maximum(raw.std(1), 1e-4)
-        self.fitted = (raw - self.mean[:, None]) / self.sd[:, None]
+        self.mean, self.sd = raw.mean(1)[:, None], np.maximum(raw.std(1), 1e-4)[:, None]
+        self.fitted = (raw - self.mean) / self.sd
 
     def _raw(self, images, classes, itself=0):
         """(3, N). itself: 1 where the images are the originals, whose nearest neighbour they are."""
         far, alone = [], []
         colour, features = measures.colour_statistics(images), np.asarray(self.embed(images), float)
         for c, x, f in zip(classes, colour, features, strict=True):
-            mean, inverse = self.colour[c]
-            far.append(np.sqrt((x - mean) @ inverse @ (x - mean)))
+            far.append(mahalanobis(x, *self.colour[c]))
             near = np.sort(cdist(f[None], self.features[c])[0])
             alone.append(near[min(NEIGHBOURS - 1 + itself, len(near) - 1)])
         return np.array([hair_cover(images), far, alone])
 
     def parts(self, images, classes):
         """(3, N) in the order of PARTS, in standard deviations above the originals."""
-        return (self._raw(images, classes) - self.mean[:, None]) / self.sd[:, None]
-
-    def __call__(self, images, classes):
-        return self.parts(images, classes).max(0)
+        return (self._raw(images, classes) - self.mean) / self.sd
 
 
-@dataclass(frozen=True)
 class Search:
-    """Scores of a model's samples, and of held-out originals for what passes by chance; made by `search`."""
+    """Scores of a model's samples against the train images, and of held-out originals for what passes by chance.
 
-    compared: Compared
-    score: ExcessScore
-    parts: np.ndarray  # (3, M) of all samples
-    held: np.ndarray  # (3, K) of held-out originals
-    lesions: np.ndarray  # (K,) of theirs
-    alike: np.ndarray  # (K,) rows of the samples with as many of each class
+    treated: the original images as the models saw them, hair removed, uint8 (N,H,W,3). Held-out images
+    (validation and test) are as many of each class as samples.
+    """
+
+    def __init__(self, compared, treated, model="8ch+ML"):
+        classes, lesions = (compared.records[k].to_numpy() for k in ("dx", "lesion_id"))
+        train = compared.rows("train")
+        rest = np.flatnonzero(compared.records.split != "train")
+        rows, self.alike = matched(classes[rest], compared.labels, compared.seed)
+        held = rest[rows]
+        self.compared, self.lesions = compared, lesions[held]
+        self.score = ExcessScore(treated[train], classes[train], compared.judge.embed)
+        # (3, M) of all samples; (3, K) of held-out originals, as many of each class as samples `alike`
+        self.parts = self.score.parts(compared.pixels[model], compared.labels)
+        self.held = self.score.parts(treated[held], classes[held])
 
     @property
     def scores(self):
@@ -93,14 +94,15 @@ class Search:
         parts = self.parts[:, row]
         return f"{self.compared.labels[row]} {parts.max():.1f}\n{PARTS[parts.argmax()]}"
 
+    def _above(self, parts, ids, first=3):
+        """Share of images above the threshold, by the first of their parts (3, K) alone; ids: (K,) of clusters."""
+        limit = np.quantile(self.score.fitted[:first].max(0), PASS)
+        return stats.share_interval(parts[:first].max(0) > limit, ids)
+
     def hair_and_colour(self):
         """Shares above the threshold by hair and colour alone: (samples, held-out originals, their difference)."""
-        limit = np.quantile(self.score.fitted[:2].max(0), PASS)
-        ids = self.compared.seeds[self.alike], self.lesions
-        a, b = (
-            stats.share_interval(parts[:2].max(0) > limit, clusters)
-            for parts, clusters in zip((self.parts[:, self.alike], self.held), ids, strict=True)
-        )
+        a = self._above(self.parts[:, self.alike], self.compared.seeds[self.alike], first=2)
+        b = self._above(self.held, self.lesions, first=2)
         gap, half = a.value - b.value, np.hypot(a.high - a.low, b.high - b.low) / 2
         return a, b, stats.Estimate(gap, gap - half, gap + half, a.n)
 
@@ -109,33 +111,15 @@ class Search:
 
         others: {name: uint8 images (M,H,W,3) of the same plan}. Intervals over lesions or seeds.
         """
-        limit, seeds = np.quantile(self.score.fitted.max(0), PASS), self.compared.seeds[self.alike]
-        sets = {"held-out originals": (self.held.max(0), self.lesions)}
-        sets["8ch+ML"] = self.parts.max(0)[self.alike], seeds
-        for name, images in others.items():
-            sets[name] = self.score(images, self.compared.labels)[self.alike], seeds
+        labels, seeds = self.compared.labels, self.compared.seeds[self.alike]
+        found = {"8ch+ML": self.parts} | {k: self.score.parts(x, labels) for k, x in others.items()}
+        sets = {"held-out originals": (self.held, self.lesions)}
+        sets |= {name: (parts[:, self.alike], seeds) for name, parts in found.items()}
         rows = {
             name: {
-                "share above the threshold": stats.share_interval(values > limit, ids),
-                "mean score": stats.mean_interval(values, clusters=ids),
+                "share above the threshold": self._above(parts, ids),
+                "mean score": stats.mean_interval(parts.max(0), clusters=ids),
             }
-            for name, (values, ids) in sets.items()
+            for name, (parts, ids) in sets.items()
         }
         return stats.frame("images", rows)
-
-
-def search(compared, treated, model="8ch+ML"):
-    """Score a model's samples against the train images, and held-out originals likewise.
-
-    treated: the original images as the models saw them, hair removed, uint8 (N,H,W,3). Held-out images
-    (validation and test) are as many of each class as samples.
-    """
-    classes, lesions = (compared.records[k].to_numpy() for k in ("dx", "lesion_id"))
-    train = compared.rows("train")
-    rest = np.flatnonzero(compared.records.split != "train")
-    rows, alike = matched(classes[rest], compared.labels, compared.seed)
-    held = rest[rows]
-    score = ExcessScore(treated[train], classes[train], compared.judge.embed)
-    parts = score.parts(compared.pixels[model], compared.labels)
-    by_chance = score.parts(treated[held], classes[held])
-    return Search(compared, score, parts, by_chance, lesions[held], alike)

@@ -9,6 +9,31 @@ from ..data import hairtest
 from ..interpolation.inpaint import inpaint
 from ..numerics.pixels import jpeg
 
+GREY, SHARE, LOST, CLASS = "grey levels", "% of images", "% left out", "class"
+FAULTS = {}  # {name: Fault} in the order in which they stand here
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of fault: of property "variety" it chooses images, of "class" labels, of all others it alters pixels."""
+
+    property: str
+    unit: str
+    sizes: tuple
+    words: str  # the fault in a sentence, with its size
+    plant: object  # the function below
+
+
+def _fault(name, *facts):
+    """Enter the function that plants a fault among FAULTS."""
+
+    def enter(plant):
+        FAULTS[name] = Fault(*facts, plant)
+        return plant
+
+    return enter
+
+
 # Faults of pixels: uint8 images (N,H,W,3) in and out. rng: a generator; masks: of the lesions, (N,H,W).
 
 
@@ -16,18 +41,22 @@ def _grey(images, change):
     return np.clip(np.rint(images + change), 0, 255).astype(np.uint8)
 
 
+@_fault("blur", "detail", "px", (0.5, 0.7, 1.0, 2.0), "a blur of {:g} px")
 def blur(x, sigma, **_):
     return np.stack([cv2.GaussianBlur(image, (0, 0), sigma) for image in x])
 
 
+@_fault("noise", "detail", GREY, (4, 12), "noise of {:g} grey levels")
 def noise(x, sd, rng, **_):
     return _grey(x, rng.normal(0, sd, x.shape))
 
 
+@_fault("JPEG", "detail", "below quality 100", (20, 60), "JPEG {:g} below quality 100")
 def jpeg_loss(x, loss, **_):
     return jpeg(x, 100 - loss)
 
 
+@_fault("blocks", "detail", GREY, (4, 12), "blocks of {:g} grey levels")
 def blocks(x, step, rng, **_):
     """Each square of 8 pixels lighter or darker by up to `step` grey levels."""
     n, h, w, _ = x.shape
@@ -35,19 +64,23 @@ def blocks(x, step, rng, **_):
     return _grey(x, shift.repeat(8, 1).repeat(8, 2)[:, :h, :w])
 
 
+@_fault("colour shift", "colour", GREY, (4, 8, 16), "a shift of {:g} grey levels")
 def colour_shift(x, step, **_):
     return _grey(x, np.array([step, 0, -step]))
 
 
+@_fault("contrast", "colour", "% lost", (10, 30), "{:g} % less contrast")
 def contrast(x, percent, **_):
     mean = x.mean((1, 2), keepdims=True)
     return _grey(mean + (1 - percent / 100) * (x - mean), 0)
 
 
+@_fault("hair", "hair", "hairs", (4, 16), "{:g} hairs")
 def hairs(x, number, **_):
     return hairtest.draw(x, number={4: "few", 16: "many"}[number]).images
 
 
+@_fault("lesions moved", "structure", SHARE, (50, 100), "lesions moved in {:g} % of the images")
 def lesions_moved(x, percent, rng, masks, **_):
     """A share of the images shows another image's lesion on its own pseudo-normal skin."""
     out, order = x.copy(), rng.permutation(len(x))
@@ -68,19 +101,25 @@ def _drawn(wanted, n, rng):
     return np.concatenate([stay, rng.permutation(more)[: n - len(stay)]])
 
 
+@_fault("melanoma missing", "variety", CLASS, (1,), "that melanoma is missing")
 def melanoma_missing(y, n, _, rng, odd):
     return _drawn(y != "mel", n, rng)
 
 
+@_fault("melanoma only", "variety", CLASS, (1,), "that there is melanoma only")
 def melanoma_only(y, n, _, rng, odd):
     return _drawn(y == "mel", n, rng)
 
 
+@_fault("a part many times", "variety", LOST, (50, 90), "the loss of any {:g} % of the images")
 def part_repeated(y, n, percent, rng, odd):
     """Any part of the images, repeated to the same number."""
     return np.resize(rng.permutation(n)[: max(2, round(n * (1 - percent / 100)))], n)
 
 
+@_fault(
+    "typical ones only", "variety", LOST, (50, 75), "the loss of the {:g} % least typical images"
+)
 def typical(y, n, percent, rng, odd):
     """Of each class those nearest to its mean picture, repeated to the class's number."""
     out, y = np.empty(n, int), y[:n]
@@ -91,53 +130,9 @@ def typical(y, n, percent, rng, odd):
     return out
 
 
+@_fault("labels mixed", "class", SHARE, (10, 25, 50), "{:g} % of the labels mixed")
 def labels_mixed(y, percent, rng):
     """Some of the labels (N,) change places."""
     out, part = y.copy(), np.flatnonzero(rng.random(len(y)) < percent / 100)
     out[part] = rng.permutation(y[part])
     return out
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One kind of fault, which alters pixels (`change`), chooses images (`rows`) or renames them (`labels`)."""
-
-    property: str
-    unit: str
-    sizes: tuple
-    words: str  # the fault in a sentence, with its size
-    change: object = None
-    rows: object = None
-    labels: object = None
-
-
-GREY, SHARE, LOST, CLASS = "grey levels", "% of images", "% left out", "class"
-FAULTS = {
-    "blur": Fault("detail", "px", (0.5, 0.7, 1.0, 2.0), "a blur of {:g} px", blur),
-    "noise": Fault("detail", GREY, (4, 12), "noise of {:g} grey levels", noise),
-    "JPEG": Fault(
-        "detail", "below quality 100", (20, 60), "JPEG {:g} below quality 100", jpeg_loss
-    ),
-    "blocks": Fault("detail", GREY, (4, 12), "blocks of {:g} grey levels", blocks),
-    "colour shift": Fault("colour", GREY, (4, 8, 16), "a shift of {:g} grey levels", colour_shift),
-    "contrast": Fault("colour", "% lost", (10, 30), "{:g} % less contrast", contrast),
-    "hair": Fault("hair", "hairs", (4, 16), "{:g} hairs", hairs),
-    "lesions moved": Fault(
-        "structure", SHARE, (50, 100), "lesions moved in {:g} % of the images", lesions_moved
-    ),
-    "melanoma missing": Fault(
-        "variety", CLASS, (1,), "that melanoma is missing", rows=melanoma_missing
-    ),
-    "melanoma only": Fault(
-        "variety", CLASS, (1,), "that there is melanoma only", rows=melanoma_only
-    ),
-    "a part many times": Fault(
-        "variety", LOST, (50, 90), "the loss of any {:g} % of the images", rows=part_repeated
-    ),
-    "typical ones only": Fault(
-        "variety", LOST, (50, 75), "the loss of the {:g} % least typical images", rows=typical
-    ),
-    "labels mixed": Fault(
-        "class", SHARE, (10, 25, 50), "{:g} % of the labels mixed", labels=labels_mixed
-    ),
-}

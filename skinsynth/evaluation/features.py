@@ -3,8 +3,7 @@
 import numpy as np
 
 from ..core.errors import UserError
-
-BLOCK = 1024  # rows read at a time
+from ..numerics import arrays
 
 
 def checked(*sets):
@@ -21,7 +20,5 @@ def checked(*sets):
 
 def blocks(x, rows=None):
     """(first row, float64 block) of an array, or of some of its rows."""
-    n = len(x) if rows is None else len(rows)
-    for i in range(0, n, BLOCK):
-        part = slice(i, i + BLOCK)
-        yield i, np.asarray(x[part] if rows is None else x[rows[part]], np.float64)
+    for part in arrays.blocks(len(x if rows is None else rows)):
+        yield part.start, np.asarray(x[part] if rows is None else x[rows[part]], np.float64)

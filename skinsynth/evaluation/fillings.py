@@ -72,15 +72,13 @@ def table(fillings, judge):
     clusters = fillings.records.lesion_id.to_numpy()
     groups, reference, rows = stats.make_groups(clusters), judge.embed(skin), {}
     for method, images in fillings.images.items():
-        shift = np.linalg.norm(_colour(images, masks) - _colour(skin, masks), axis=1)
         each = {
             "PSNR inside (dB)": fillings.psnr(method),
-            "colour shift": shift,
+            "colour shift": np.linalg.norm(_colour(images, masks) - _colour(skin, masks), axis=1),
             "rim": rim(images, masks) - rim(skin, masks),
         }
-        rows[method] = {"n": len(images)}
-        rows[method] |= {k: stats.mean_interval(v, clusters=clusters) for k, v in each.items()}
-        rows[method][judge.names[0]] = metrics.with_interval(
-            metrics.frechet_distance, reference, judge.embed(images), groups, groups
-        )
+        means = {k: stats.mean_interval(v, clusters=clusters) for k, v in each.items()}
+        sets = reference, judge.embed(images), groups, groups
+        distance = metrics.with_interval(metrics.frechet_distance, *sets)
+        rows[method] = {"n": len(images)} | means | {judge.names[0]: distance}
     return stats.frame("method", rows)

@@ -3,35 +3,32 @@
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
-from .features import BLOCK, blocks, checked
+from .features import blocks, checked
 
 
-class _Moments:
-    """Number, sum and scatter of features about one origin, of all items or without some groups."""
+def _moments(x):
+    """Mean and covariance of features as a function of the mask of items kept.
 
-    def __init__(self, x, groups):
-        self.x, self.groups = x, np.asarray(groups)
-        # far from its origin the scatter would lose digits
-        self.origin = np.asarray(x[:BLOCK], np.float64).mean(0)
-        self.total = self._sums(None)
+    Sums of all items are computed once; those of the items left out are taken away.
+    """
+    # far from its origin the scatter would lose digits
+    origin = next(blocks(x))[1].mean(0)
 
-    def _sums(self, rows):
-        n, d = 0, self.x.shape[1]
-        first, second = np.zeros(d), np.zeros((d, d))
-        for _, part in blocks(self.x, rows):
-            part = part - self.origin
-            n, first = n + len(part), first + part.sum(0)
-            second += part.T @ part
-        return n, first, second
+    def sums(rows):
+        first, second = 0, 0
+        for _, part in blocks(x, rows):
+            part = part - origin
+            first, second = first + part.sum(0), second + part.T @ part
+        return len(rows), first, second
 
-    def without(self, gone):
-        """(mean, covariance) of the items whose group is not in `gone`."""
-        rows = np.flatnonzero(np.isin(self.groups, gone))
-        n, first, second = self.total
-        if len(rows):
-            n, first, second = (a - b for a, b in zip(self.total, self._sums(rows), strict=True))
+    total = sums(np.arange(len(x)))
+
+    def of_kept(keep):
+        n, first, second = (a - b for a, b in zip(total, sums(np.flatnonzero(~keep)), strict=True))
         mean = first / n
-        return self.origin + mean, (second - n * np.outer(mean, mean)) / (n - 1)
+        return origin + mean, (second - n * np.outer(mean, mean)) / (n - 1)
+
+    return of_kept
 
 
 def _frechet(f, g):
@@ -69,16 +66,11 @@ def _of_few(f, g):
     return distance
 
 
-def statistic(f, g, gf, gg):
-    """The distance as a function of the mask of items kept, whole groups of which are left out."""
+def statistic(f, g, *_):
+    """The distance as a function of the mask of items kept, whatever their groups."""
     f, g = checked(f, g)
     n = len(f)
     if f.shape[1] > min(n, len(g)):
         return _of_few(f, g)
-    groups, of_f, of_g = np.concatenate([gf, gg]), _Moments(f, gf), _Moments(g, gg)
-
-    def distance(keep):
-        gone = np.unique(groups[~keep])
-        return _frechet(of_f.without(gone), of_g.without(gone))
-
-    return distance
+    of_f, of_g = _moments(f), _moments(g)
+    return lambda keep: _frechet(of_f(keep[:n]), of_g(keep[n:]))

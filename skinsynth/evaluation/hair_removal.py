@@ -4,6 +4,7 @@ from itertools import product
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from ..data import hair, hairtest
 from ..networks import classifiers
@@ -14,6 +15,7 @@ METHODS = {  # what hairtest.score and hairtest.erased are given
     "textbook": {"how": hair.textbook},
     "with light hair": {"light": True},
 }
+PSNR = ("PSNR before", "PSNR after", "PSNR ceiling")  # what hairtest.score calls them
 DARKNESS = {  # of hair against the skin under it, in grey levels: (from, below)
     "25 grey levels or more darker": (25, 300),
     "10 to 25": (10, 25),
@@ -35,9 +37,9 @@ def draw_kinds(images, seed=0):
     }
 
 
-def _median(values):
-    known = values[np.isfinite(values)]
-    return np.median(known) if len(known) else np.nan
+def _medians(hairy, method):
+    """{what hairtest.score says of a method: its median over the images where it is known}."""
+    return pd.DataFrame(hairtest.score(hairy, **method)).median().to_dict()
 
 
 def restored(drawn, **method):
@@ -46,18 +48,9 @@ def restored(drawn, **method):
     drawn: {kind: hairtest.Hairy}; method: what hairtest.score takes (how, and options of it).
     Columns: hair, n, F1, Dice, PSNR before (dB), after, ceiling; all PSNR inside the true hair.
     """
-    rows = {}
-    for kind, hairy in drawn.items():
-        found = {name: _median(x) for name, x in hairtest.score(hairy, **method).items()}
-        rows[kind] = {
-            "n": len(hairy.images),
-            "F1": found["F1"],
-            "Dice": found["Dice"],
-            "PSNR before (dB)": found["PSNR before"],
-            "after": found["PSNR after"],
-            "ceiling": found["PSNR ceiling"],
-        }
-    return stats.frame("hair", rows)
+    rows = {k: {"n": len(hairy.images)} | _medians(hairy, method) for k, hairy in drawn.items()}
+    heads = ("PSNR before (dB)", "after", "ceiling")
+    return stats.frame("hair", rows).rename(columns=dict(zip(PSNR, heads, strict=True)))
 
 
 def restored_by(drawn, methods):
@@ -65,14 +58,12 @@ def restored_by(drawn, methods):
 
     methods: {name: what hairtest.score takes}.
     """
-    tables = {name: restored(drawn, **method) for name, method in methods.items()}
     rows = {kind: {"n": len(hairy.images)} for kind, hairy in drawn.items()}
-    for name, table in tables.items():
-        for line in table.to_dict("records"):
-            rows[line["hair"]] |= {
-                f"F1, {name}": line["F1"],
-                f"PSNR after (dB), {name}": line["after"],
-            }
+    for name, method in methods.items():
+        for kind, hairy in drawn.items():
+            found = _medians(hairy, method)
+            rows[kind][f"F1, {name}"] = found["F1"]
+            rows[kind][f"PSNR after (dB), {name}"] = found["PSNR after"]
     return stats.frame("hair", rows)
 
 
@@ -112,26 +103,25 @@ def darkness(images, clean, masks):
     return np.array(out)
 
 
-def restored_by_darkness(hairy, lesions, levels=DARKNESS):
+def restored_by_darkness(hairy, lesions):
     """How well DullRazor finds and fills hair, by its darkness: one row a level that three images or more have.
 
-    lesions: (N,) ids; levels: {name: (from, below)} in grey levels. Columns: hair, n, F1 (median,
+    lesions: (N,) ids; the levels are those of DARKNESS. Columns: hair, n, F1 (median,
     quartiles), PSNR before, after, ceiling (medians, inside the true hair), gain (dB) of the filling.
     """
     found = hairtest.score(hairy)
-    dark = darkness(hairy.images, hairy.clean, hairy.masks)
+    dark = darkness(*hairy)
     gain = found["PSNR after"] - found["PSNR before"]
     rows = {}
-    for name, (low, high) in levels.items():
+    for name, (low, high) in DARKNESS.items():
         own = (dark >= low) & (dark < high)
         if own.sum() < 3:
             continue
         first, middle, third = np.nanpercentile(found["F1"][own], [25, 50, 75])
-        psnr = ("PSNR before", "PSNR after", "PSNR ceiling")
         rows[name] = {
             "n": int(own.sum()),
             "F1 (median, quartiles)": f"{middle:.2f} [{first:.2f}, {third:.2f}]",
-            **{column: np.nanmedian(found[column][own]) for column in psnr},
+            **{column: np.nanmedian(found[column][own]) for column in PSNR},
             "gain (dB)": stats.mean_interval(gain[own], clusters=np.asarray(lesions)[own]),
         }
     return stats.frame("hair", rows)

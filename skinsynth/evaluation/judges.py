@@ -35,16 +35,15 @@ LOOKS = {  # measures of pixels: (distance of two sets, what is looked at in ima
 
 
 def smallest(table, measure, fault):
-    """(smallest size from which on a measure sees a fault, largest size it does not see): None where there is none.
+    """(smallest size from which on a measure sees a fault, largest size it does not see): nan where there is none.
 
     None instead of both where the measure was not tested on the fault.
     """
-    rows = table[(table.measure == measure) & (table.fault == fault)].sort_values("size")
+    rows = table[(table.measure == measure) & (table.fault == fault)]
     if rows.empty:
         return None
     blind = rows["size"][~rows.seen].max()
-    seen = rows["size"] if pd.isna(blind) else rows["size"][rows["size"] > blind]
-    return (None if seen.empty else seen.iloc[0]), (None if pd.isna(blind) else blind)
+    return rows["size"][~(rows["size"] <= blind)].min(), blind
 
 
 def sees(table, measure, property):
@@ -52,10 +51,9 @@ def sees(table, measure, property):
     missed = []
     for fault in DECIDES[property]:
         if found := smallest(table, measure, fault):
-            least, blind = found
-            words = FAULTS[fault].words
-            if least is not None:
-                but = "" if blind is None else f", not {blind:g}"
+            (least, blind), words = found, FAULTS[fault].words
+            if pd.notna(least):
+                but = "" if pd.isna(blind) else f", not {blind:g}"
                 return True, f"{measure} sees {words.format(least)}{but}."
             missed.append(words.format(blind))
     if not missed:
@@ -67,7 +65,7 @@ def _cell(found):
     if found is None:
         return "–"
     least, blind = found
-    return f"none to {blind:g}" if least is None else f"{least:g}"
+    return f"none to {blind:g}" if pd.isna(least) else f"{least:g}"
 
 
 def summary(table, pairs=False):
@@ -90,8 +88,6 @@ def movements(table, names):
     asked = table[table.measure.isin(names)]
     for (fault, size), part in asked.groupby(["fault", "size"], sort=False):
         n, known = int(part.n.max()), part.set_index("measure")[["moved", "low", "high"]]
-        moved = {
-            k: Estimate(*e, n) for k, e in zip(names, known.reindex(names).to_numpy(), strict=True)
-        }
+        moved = {name: Estimate(*e, n) for name, *e in known.reindex(names).itertuples()}
         rows[f"{fault}, {size:g} {part.unit.iloc[0]}"] = {"n": n} | moved
     return frame("fault", rows)

@@ -21,13 +21,12 @@ def lesion_gaps(compared, segmenter, classes=("vasc", "df")):
     Returns {measure: [Estimate of each class]}, in standard deviations of the originals
     (measures.measure_distance). segmenter: a stage, which finds lesions in originals and samples alike.
     """
-    find, test = segment.load_segmenter(segmenter), compared.rows("test")
-    classes_of, lesions = (compared.records[k].to_numpy()[test] for k in ("dx", "lesion_id"))
+    find, lesions = segment.load_segmenter(segmenter), compared.records.lesion_id.to_numpy()
     gaps = {name: [] for name in INSIDE}
     for c in classes:
-        own, fake = classes_of == c, compared.labels == c
-        samples = [compared.pixels[name][fake] for name in ("8ch+ML", "baseline")]
-        sets = [compared.images[test[own]], *samples]
+        own, fake = compared.rows("test", c), compared.labels == c
+        samples = (compared.pixels[name][fake] for name in ("8ch+ML", "baseline"))
+        sets = [compared.images[own], *samples]
         masks = [segment.segment(find, x) for x in sets]
         groups = [stats.make_groups(x) for x in (lesions[own], *[compared.seeds[fake]] * 2)]
         for name in INSIDE:

@@ -7,11 +7,11 @@ from scipy.stats import norm, rankdata, wasserstein_distance
 
 from ..core.errors import UserError
 from ..core.machine import device, side_by_side
+from ..numerics.arrays import to_tensor
 from ..numerics.stats import LEVEL, Estimate
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, five scales
 BANDS = ((0.03, 0.125), (0.125, 0.25), (0.25, 0.5))  # cycles per pixel: coarse, middle, fine
-COLOURS = ("L mean", "a mean", "b mean", "L sd", "a sd", "b sd")
 
 
 def _pair(a, b):
@@ -42,12 +42,16 @@ def ms_ssim_scales(size):
     return max(s for s in range(1, 6) if s == 1 or size > 10 * 2 ** (s - 1))
 
 
-def _tensor(images, low=0.0):
-    x = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
-    return x * (1 - low) + low
+def _in_batches(function, a, b, batch=64):
+    """function(a, b) -> tensor (n,), over pairs of uint8 images in batches, as one float64 array."""
+
+    def one(i):
+        return function(a[i : i + batch], b[i : i + batch]).double().cpu().numpy().reshape(-1)
+
+    return np.concatenate(side_by_side(one, range(0, len(a), batch)))
 
 
-def ms_ssim(a, b, batch=64):
+def ms_ssim(a, b):
     """Multi-scale structural similarity per image, 1 for equal images.
 
     a, b: uint8 (N, H, W, 3). Returns ((N,) values, number of scales). With fewer than five scales
@@ -60,18 +64,17 @@ def ms_ssim(a, b, batch=64):
     a, b = _pair(a, b)
     scales = ms_ssim_scales(min(a.shape[1:3]))
     weights = np.array(MS_SSIM_WEIGHTS[:scales])
-    betas = tuple(float(w) for w in weights / weights.sum())
+    betas = tuple((weights / weights.sum()).tolist())
 
-    def one(i):
-        x, y = _tensor(a[i : i + batch]), _tensor(b[i : i + batch])
+    def likeness(*images):
+        x, y = (torch.from_numpy(np.array(v)).permute(0, 3, 1, 2).float() / 255 for v in images)
         # with a Gaussian window kernel_size only enters torchmetrics' check of the size, which is
         # stricter than the window needs (176 instead of 161 px); sigma 1.5 makes it 11 wide
         return multiscale_structural_similarity_index_measure(
             x, y, kernel_size=9, sigma=1.5, reduction="none", data_range=1.0, betas=betas
         )
 
-    found = torch.cat(side_by_side(one, range(0, len(a), batch)))
-    return found.double().numpy().reshape(-1), scales
+    return _in_batches(likeness, a, b), scales
 
 
 @torch.no_grad()
@@ -80,13 +83,11 @@ def lpips_distance(net, a, b, batch=64):
 
     a, b: uint8 (N, H, W, 3). Returns (N,).
     """
-    a, b = _pair(a, b)
 
-    def one(i):
-        x, y = (_tensor(v[i : i + batch], -1.0).to(device()) for v in (a, b))
-        return net(x, y).double().cpu().numpy()
+    def distance(*images):
+        return net(*(to_tensor(v).to(device()) for v in images))
 
-    return np.concatenate(side_by_side(one, range(0, len(a), batch)))
+    return _in_batches(distance, *_pair(a, b), batch)
 
 
 def luminance(images):
@@ -110,16 +111,15 @@ def band_energy(images, bands=BANDS):
 
 
 def _inside(images, masks):
-    if masks is None:
-        return np.ones(np.asarray(images).shape[:3], bool)
-    masks = np.asarray(masks) > 0
-    if masks.shape != np.asarray(images).shape[:3]:
-        raise UserError(f"masks {masks.shape} do not fit images {np.asarray(images).shape}")
+    shape = np.asarray(images).shape
+    masks = np.ones(shape[:3], bool) if masks is None else np.asarray(masks) > 0
+    if masks.shape != shape[:3]:
+        raise UserError(f"masks {masks.shape} do not fit images {shape}")
     return masks
 
 
 def colour_statistics(images, masks=None):
-    """Mean and standard deviation of CIELAB L, a, b (columns COLOURS), inside the masks if given.
+    """Mean of CIELAB L, a, b, then their standard deviations, inside the masks if given.
 
     images: uint8 (N, H, W, 3); masks: (N, H, W), non-zero inside. Returns (N, 6); nan if empty.
     """
@@ -199,10 +199,9 @@ def auc_interval(positive, negative, label=""):
     above = (both[: len(p)] - rankdata(p)) / len(q)  # share of negatives below each positive
     below = 1 - (both[len(p) :] - rankdata(q)) / len(p)
     value = above.mean()
-    se = np.sqrt(above.var(ddof=1) / len(p) + below.var(ddof=1) / len(q))
-    half = norm.ppf(LEVEL) * se
+    half = norm.ppf(LEVEL) * np.sqrt(above.var(ddof=1) / len(p) + below.var(ddof=1) / len(q))
     low, high = max(0.0, value - half), min(1.0, value + half)
-    return Estimate(float(value), float(low), float(high), len(p) + len(q), label, "DeLong")
+    return Estimate(float(value), float(low), float(high), len(both), label, "DeLong")
 
 
 def shortcut_audit(real, fake):

@@ -4,6 +4,8 @@ Features are float arrays (N, D). What a distance is called is the caller's busi
 know no encoder, and only Inception's features make an FID or a KID. Intervals delete whole groups (lesions, seeds) rather than resample.
 """
 
+import functools
+
 import numpy as np
 
 from ..core.errors import UserError
@@ -42,6 +44,7 @@ def kid(f, g, subsets=0, subset_size=None, seed=0):
     return float(kernel.over_subsets(f, g, subsets, size, seed))
 
 
+OF_FAKES = ("precision", "density")  # have a value a fake image, the others one a real image
 FAST = {frechet_distance: frechet.statistic, kid: kernel.statistic}
 
 
@@ -55,7 +58,7 @@ def statistic_of(metric, real, fake, real_groups, fake_groups):
     return lambda keep: metric(real[keep[:n]], fake[keep[n:]])
 
 
-def with_interval(metric, real, fake, real_groups, fake_groups, label=""):
+def with_interval(metric, real, fake, real_groups, fake_groups):
     """A metric of two sets with its delete-a-group jackknife interval.
 
     metric: function of (real, fake), such as `kid` or `frechet_distance`. real, fake: arrays with a
@@ -65,20 +68,23 @@ def with_interval(metric, real, fake, real_groups, fake_groups, label=""):
     """
     real, fake = np.asarray(real), np.asarray(fake)
     statistic = statistic_of(metric, real, fake, real_groups, fake_groups)
-    return jackknife(statistic, np.concatenate([real_groups, fake_groups]), label, len(fake))
+    return jackknife(statistic, np.concatenate([real_groups, fake_groups]), n=len(fake))
 
 
 def remembered(statistic):
     """The same function of a mask of items kept; each answer is computed once."""
-    known = {}
 
-    def call(keep):
-        key = keep.tobytes()
-        if key not in known:
-            known[key] = statistic(keep)
-        return known[key]
+    @functools.cache
+    def of_bytes(keep):
+        return statistic(np.frombuffer(keep, bool))
 
-    return call
+    return lambda keep: of_bytes(keep.tobytes())
+
+
+def _equally_many(a, b, measure):
+    if len(a) != len(b):
+        bias = f"the {measure}'s bias differs"
+        raise UserError(f"{len(a)} images against {len(b)}: {bias}; give equal n")
 
 
 def difference_with_interval(
@@ -90,9 +96,8 @@ def difference_with_interval(
     Raises UserError if a and b differ in number for the Frechet distance, whose bias depends on it.
     """
     real, a, b = np.asarray(real), np.asarray(a), np.asarray(b)
-    if metric is frechet_distance and len(a) != len(b):
-        bias = "the distance's bias differs"
-        raise UserError(f"{len(a)} images against {len(b)}: {bias}; give equal n")
+    if metric is frechet_distance:
+        _equally_many(a, b, "distance")
     of_a = statistic_of(metric, real, a, real_groups, a_groups)
     of_b = of_b or statistic_of(metric, real, b, real_groups, b_groups)
     n, m = len(real), len(real) + len(a)
@@ -103,39 +108,43 @@ def difference_with_interval(
     return jackknife(statistic, np.concatenate([real_groups, a_groups, b_groups]), label, len(a))
 
 
-def _of_fakes(name):
-    return name in ("precision", "density")
+def _mean(values):
+    """The mean as a function of the mask of items kept."""
+    return lambda keep: values[keep].mean()
+
+
+def _apart(of_a, of_b, a_groups, b_groups, label=""):
+    """A statistic of one set minus one of another, each a function of its own mask of items kept."""
+    n = len(a_groups)
+
+    def statistic(keep):
+        return of_a(keep[:n]) - of_b(keep[n:])
+
+    return jackknife(statistic, np.concatenate([a_groups, b_groups]), label, n)
 
 
 def prdc_with_interval(real, fake, real_groups, fake_groups):
     """The four means with intervals, manifolds fixed: dict of name -> Estimate."""
     out = {}
     for name, x in prdc(real, fake).items():
-        groups = fake_groups if _of_fakes(name) else real_groups
+        groups = fake_groups if name in OF_FAKES else real_groups
         # no jackknife knows the spread of a share of 0 or 1
         if name != "density" and x.min() == x.max():
             out[name] = wilson(int(x.sum()), len(x), name)
-            continue
-        e = jackknife(lambda keep, x=x: x[keep].mean(), groups, name)
-        out[name] = within(e, 0.0, np.inf if name == "density" else 1.0)
+        else:
+            most = np.inf if name == "density" else 1.0
+            out[name] = within(jackknife(_mean(x), groups, name), 0.0, most)
     return out
 
 
 def prdc_difference(real, a, b, real_groups, a_groups, b_groups):
     """The four metrics of a minus those of b, against the same real images: name -> Estimate."""
-    first, second, out = prdc(real, a), prdc(real, b), {}
-    fakes, n = np.concatenate([a_groups, b_groups]), len(real)
-    for name in first:
-        x, y = first[name], second[name]
-
-        def of_fakes(keep, x=x, y=y):
-            return x[keep[:n]].mean() - y[keep[n:]].mean()
-
-        def of_reals(keep, gap=x - y):
-            return gap[keep].mean()
-
-        pair = (of_fakes, fakes) if _of_fakes(name) else (of_reals, real_groups)
-        out[name] = jackknife(*pair, name, n)
+    other, out = prdc(real, b), {}
+    for name, x in prdc(real, a).items():
+        if name in OF_FAKES:
+            out[name] = _apart(_mean(x), _mean(other[name]), a_groups, b_groups, name)
+        else:
+            out[name] = jackknife(_mean(x - other[name]), real_groups, name)
     return out
 
 
@@ -157,28 +166,21 @@ def _score_statistic(probs, groups):
     return statistic
 
 
-def inception_score_interval(probs, groups, label=""):
+def inception_score_interval(probs, groups):
     """exp of the mean divergence of p(y|x) from p(y), 1 to classes, with its jackknife interval.
 
     probs: (N, classes) of the classifier that the caller names; "Inception score" only if it is
     Inception. groups: (N,) group numbers.
     """
     log_score = _score_statistic(np.asarray(probs), groups)
-    return jackknife(lambda keep: np.exp(log_score(keep)), groups, label)
+    return jackknife(lambda keep: np.exp(log_score(keep)), groups)
 
 
-def inception_score_ratio(a, b, a_groups, b_groups, label=""):
+def inception_score_ratio(a, b, a_groups, b_groups):
     """ln(score of a / score of b) with a jackknife interval: 0.05 is 5 % more. Needs equal n."""
-    a, b, n = np.asarray(a), np.asarray(b), len(a)
-    if len(a) != len(b):
-        raise UserError(f"{len(a)} images against {len(b)}: the score's bias differs; give equal n")
-
-    of_a, of_b = _score_statistic(a, a_groups), _score_statistic(b, b_groups)
-
-    def statistic(keep):
-        return of_a(keep[:n]) - of_b(keep[n:])
-
-    return jackknife(statistic, np.concatenate([a_groups, b_groups]), label, n)
+    _equally_many(a, b, "score")
+    of_a, of_b = (_score_statistic(np.asarray(x), g) for x, g in ((a, a_groups), (b, b_groups)))
+    return _apart(of_a, of_b, a_groups, b_groups)
 
 
 def between_class_share(features, classes):

@@ -6,7 +6,6 @@ import numpy as np
 
 from ..core.code import code_hash
 from ..core.store import stage
-from ..diffusion.vae import round_trip
 from ..networks.classifiers import in_batches
 from ..networks.published import SIDE, EfficientNet, inception
 from ..networks.table import NETWORKS
@@ -33,14 +32,13 @@ class Features:
     inception: object = None  # the same images as Inception sees them, where its weights are
 
     def __getitem__(self, rows):
-        beside = self.inception and self.inception[rows]
-        return Features(
-            self.features[rows],
-            self.probabilities[rows],
-            self.labels[rows],
-            self.groups[rows],
-            beside,
-        )
+        own = self.features, self.probabilities, self.labels, self.groups
+        return Features(*(x[rows] for x in own), self.inception and self.inception[rows])
+
+    def beside(self, *others):
+        """What `metrics` are given of this set and of others: the features of all, then the groups of all."""
+        sets = self, *others
+        return *(x.features for x in sets), *(x.groups for x in sets)
 
 
 class Judge:
@@ -70,7 +68,7 @@ class Judge:
 
     def __call__(self, images, labels, ids):
         """images uint8 (N,H,W,3), labels (N,) codes, ids (N,) lesions or seeds."""
-        labels, groups, beside = np.asarray(labels), stats.make_groups(np.asarray(ids)), None
+        labels, groups, beside = np.asarray(labels), stats.make_groups(ids), None
         if not isinstance(self.inception, NotComputed):
             found = self._kept(images, "inception", self.inception)
             beside = Features(found[:, :2048], found[:, 2048:], labels, groups)
@@ -89,29 +87,12 @@ def cache_features(out, *, images):
 def matched(real_labels, fake_labels, seed=0):
     """Rows of two sets with the same number of each class in both: (real rows, fake rows)."""
     rng = np.random.default_rng(seed)
-    both = ([], [])
+    both = []
     for c in np.unique(real_labels):
         pools = [np.flatnonzero(np.asarray(x) == c) for x in (real_labels, fake_labels)]
         n = min(map(len, pools))
-        for chosen, pool in zip(both, pools, strict=True):
-            chosen.append(np.sort(rng.permutation(pool)[:n]))
-    return np.concatenate(both[0]), np.concatenate(both[1])
-
-
-def floors(judge, images, records, real, train, vae, seed=0):
-    """{name: Features} of what no generator can beat: other originals, and those through the VAE.
-
-    real, train: rows of the set; as many train images of each class are taken as there are real.
-    """
-    _, other = matched(records.dx[real], records.dx[train], seed)
-    other = train[other]
-    given = records.dx[other], records.lesion_id[other]
-    return {
-        "original train images (floor)": judge(images[other], *given),
-        "original train images through the 8ch VAE (floor)": judge(
-            round_trip(vae, images[other]), *given
-        ),
-    }
+        both.append([np.sort(rng.permutation(pool)[:n]) for pool in pools])
+    return tuple(np.concatenate(both, axis=1))
 
 
 def equal_numbers(real, fake, seed=0):
@@ -127,25 +108,16 @@ def equal_numbers(real, fake, seed=0):
     return real[same], fake[fewer]
 
 
-def _beside(real, a, b):
-    """What the differences of `metrics` are given."""
-    return real.features, a.features, b.features, real.groups, a.groups, b.groups
-
-
-def fd_difference(real, a, b, label=""):
+def fd_difference(real, a, b):
     """Frechet distance of a minus that of b to the same real images, over the same groups."""
-    return metrics.difference_with_interval(
-        metrics.frechet_distance, *_beside(real, a, b), label=label
-    )
+    return metrics.difference_with_interval(metrics.frechet_distance, *real.beside(a, b))
 
 
 def recall_difference(real, a, b):
     """Recall of a minus that of b (k = 5): the share of the real images that lie among the fakes."""
-    return metrics.prdc_difference(*_beside(real, a, b))["recall"]
+    return metrics.prdc_difference(*real.beside(a, b))["recall"]
 
 
-def is_ratio(a, b, label=""):
+def is_ratio(a, b):
     """ln(IS of a / IS of b), jackknife over seed groups."""
-    return metrics.inception_score_ratio(
-        a.probabilities, b.probabilities, a.groups, b.groups, label
-    )
+    return metrics.inception_score_ratio(a.probabilities, b.probabilities, a.groups, b.groups)

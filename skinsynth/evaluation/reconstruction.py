@@ -8,6 +8,7 @@ from ..networks.classifiers import probabilities
 from ..networks.published import LPIPS
 from ..numerics import pixels, stats
 from . import measures, metrics
+from .distances import of_features
 
 FLOOR = "floor: JPEG, quality 90"
 
@@ -72,35 +73,27 @@ def as_sets(originals, copies, records, judge, classifier, rows):
     chosen = records.dx.to_numpy()[rows], lesions[rows]
     own = judge(originals[rows], *chosen)
     before = probabilities(classifier, originals).argmax(1)
-    found = {}
+    found, distance = {}, of_features(metrics.frechet_distance, least=0)
     for model, copy in copies.items():
-        back = judge(copy[rows], *chosen)
-        distance = metrics.with_interval(
-            metrics.frechet_distance, own.features, back.features, own.groups, back.groups
-        )
         flipped = probabilities(classifier, copy).argmax(1) != before
         found[model] = {
             "n": len(originals),
-            f"r{judge.names[0]}": stats.within(distance, 0, np.inf),
+            f"r{judge.names[0]}": distance(own, judge(copy[rows], *chosen)),
             "labels flipped": stats.share_interval(flipped, lesions),
         }
     return stats.frame("model", found)
-
-
-def error_map(image, copy):
-    """Absolute error in grey levels, averaged over the colours: float (H, W) of uint8 (H, W, 3)."""
-    return np.abs(image.astype(int) - copy).mean(-1)
 
 
 def side_by_side(originals, first, second, enlarged=5):
     """Fig 5, one row an image: (rows of original, both copies, both error maps; circles for grids.grid).
 
     originals, first, second: uint8 (N, H, W, 3); the region of the largest error of `first` is circled in
-    the three pictures; error maps are `enlarged` times brighter than the error.
+    the three pictures; error maps are `enlarged` times brighter than the absolute error in grey levels,
+    averaged over the colours.
     """
     grid, circles = [], []
     for row, (image, a, b) in enumerate(zip(originals, first, second, strict=True)):
-        errors = error_map(image, a), error_map(image, b)
+        errors = [np.abs(image.astype(int) - copy).mean(-1) for copy in (a, b)]
         x, y = measures.worst_region(errors[0])
         circles += [(row, column, float(x), float(y), len(image) / 8) for column in range(3)]
         maps = [np.clip(enlarged * error, 0, 255).astype(np.uint8) for error in errors]

@@ -1,13 +1,12 @@
 """The training image nearest to an image: how alike two are, in several feature spaces, seen from any side."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..core.errors import UserError
 from ..data.splits import descriptors
+from ..numerics.arrays import blocks
 
-BLOCK = 1024  # images looked up at a time
+COMPONENTS = 100  # of whitened features, at most
 
 
 def sides(images):
@@ -56,15 +55,14 @@ def nearest(gallery, spaces, scales=None, others=0):
     known = np.concatenate([t[0] / s for t, s in zip(unit(gallery), scales, strict=True)], 1)
     views = np.concatenate(unit(spaces), 2)
     score, index = np.empty(views.shape[1]), np.empty(views.shape[1], int)
-    for i in range(0, views.shape[1], BLOCK):
-        near = views[0, i : i + BLOCK] @ known.T
+    for part in blocks(len(score)):
+        near = views[0, part] @ known.T
         for view in views[1:]:
-            np.maximum(near, view[i : i + BLOCK] @ known.T, out=near)
-        index[i : i + BLOCK] = near.argmax(1)
-        score[i : i + BLOCK] = near.max(1)
+            np.maximum(near, view[part] @ known.T, out=near)
+        index[part], score[part] = near.argmax(1), near.max(1)
         if others:
             k = min(others, near.shape[1] - 1)
-            score[i : i + BLOCK] -= np.sort(near, 1)[:, -k - 1 : -1].mean(1)
+            score[part] -= np.sort(near, 1)[:, -k - 1 : -1].mean(1)
     return score, index
 
 
@@ -74,39 +72,31 @@ def spread(gallery, spaces):
     return [max(nearest([known], [x])[0].std(ddof=1), 1e-6) for known, x in pairs]
 
 
-@dataclass(frozen=True)
-class Whitening:
-    """Features turned so that the training images spread equally along their first components."""
+def whitening(features):
+    """A function that turns features so that those of the training images (N, D) spread equally along their
+    first components: COMPONENTS, and at most as many as half the images can tell."""
+    mean = features.mean(0)
+    _, size, rows = np.linalg.svd(features - mean, full_matrices=False)
+    k = int(min(COMPONENTS, (size > 1e-3 * size[0]).sum(), max(1, len(features) // 2)))
+    turn = rows[:k].T / size[:k] * np.sqrt(len(features))
 
-    mean: np.ndarray
-    turn: np.ndarray  # (D, components)
+    def whiten(x):
+        return (x - mean) @ turn
 
-    @classmethod
-    def fit(cls, features, components=100):
-        """features: (N, D). At most as many components as half the images can tell."""
-        mean = features.mean(0)
-        _, size, rows = np.linalg.svd(features - mean, full_matrices=False)
-        k = int(min(components, (size > 1e-3 * size[0]).sum(), max(1, len(features) // 2)))
-        return cls(mean, rows[:k].T / size[:k] * np.sqrt(len(features)))
-
-    def __call__(self, features):
-        return (features - self.mean) @ self.turn
+    return whiten
 
 
-@dataclass(frozen=True)
 class Gallery:
-    """Training images in whitened feature spaces, and the way of any other image into them."""
+    """Training images, uint8 (M, H, H, 3), in whitened feature spaces, and the way of any other image into them.
 
-    encode: object  # uint8 images -> features (N, D)
-    white: list  # a Whitening for each space
-    spaces: list  # features of the training images (M, components), for each space
+    encode: uint8 images -> features (N, D). `spaces`: features of the training images (M, components), for
+    each space.
+    """
 
-    @classmethod
-    def of(cls, images, encode):
-        """images: uint8 (M, H, H, 3)."""
+    def __init__(self, images, encode):
         plain = describe(images, encode)
-        white = [Whitening.fit(x) for x in plain]
-        return cls(encode, white, [w(x) for w, x in zip(white, plain, strict=True)])
+        self.encode, self.white = encode, [whitening(x) for x in plain]
+        self.spaces = [w(x) for w, x in zip(self.white, plain, strict=True)]
 
     def describe(self, images, turned=False):
         """As the function of that name, whitened."""

@@ -4,13 +4,43 @@ Embeddings are (N,D) of length 1; labels (N,) class codes and seeds (N,) say wha
 leave out groups of seeds.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
 from ..core.config import CLASSES
 from ..numerics import stats
-from .variance import between_and_within, variance, variance_test
+
+
+def variance(features):
+    """Trace of the covariance of L2-normalised embeddings (N,D)."""
+    return float(features.var(0, ddof=1).sum())
+
+
+def between(features):
+    """Variance between the seeds' means of embeddings along paths (seeds, points, D); nan of one seed alone."""
+    return variance(features.mean(1)) if len(features) > 1 else np.nan
+
+
+def within(features):
+    """Variance along paths (seeds, points, D), mean over the seeds."""
+    return float(features.var(1, ddof=1).sum(1).mean())
+
+
+def variance_test(random, mixed, draws=2000, seed=0):
+    """Permutation test over source seeds of var(mixed) - var(random); returns (difference, p).
+
+    random, mixed: (N,D) embeddings, row k of both from source seed k. Under the null a seed's two
+    versions are exchangeable, so whole seeds are swapped. Two-sided, with the +1 correction.
+    """
+    seen = variance(mixed) - variance(random)
+    rng = np.random.default_rng(seed)
+    both, rows = np.stack([random, mixed]), np.arange(len(random))
+    flips = rng.integers(0, 2, (draws, len(random)))
+    null = [variance(both[1 - f, rows]) - variance(both[f, rows]) for f in flips]
+    return seen, (1 + np.sum(np.abs(null) >= abs(seen) - 1e-12)) / (draws + 1)
 
 
 def _of_class(labels, seeds):
@@ -20,19 +50,21 @@ def _of_class(labels, seeds):
         yield c, own, stats.make_groups(seeds[own])
 
 
-def _variance(x, groups):
-    return stats.jackknife(lambda keep: variance(x[keep]), groups)
+def _interval(measure, groups, *sets):
+    """measure(*sets), with its interval over the groups of their rows."""
+    return stats.jackknife(lambda keep: measure(*(x[keep] for x in sets)), groups)
+
+
+def _gain(before, after):
+    return variance(after) - variance(before)
 
 
 def gains(before, after, labels, seeds):
     """{class: Estimate} of the variance of `after` minus that of `before`, of the same seeds."""
-    found = {}
-    for c, own, groups in _of_class(labels, seeds):
-        a, b = before[own], after[own]
-        found[c] = stats.jackknife(
-            lambda keep, a=a, b=b: variance(b[keep]) - variance(a[keep]), groups, c
-        )
-    return found
+    return {
+        c: replace(_interval(_gain, groups, before[own], after[own]), label=c)
+        for c, own, groups in _of_class(labels, seeds)
+    }
 
 
 def by_class(embedded, labels, seeds, seed=0):
@@ -41,7 +73,7 @@ def by_class(embedded, labels, seeds, seed=0):
     gain, drift = (gains(a, embedded[n], labels, seeds) for n in ("AI", "control"))
     rows, p = {}, []
     for c, own, groups in _of_class(labels, seeds):
-        rows[c] = {n: _variance(x[own], groups) for n, x in (("A", a), ("AI", b))}
+        rows[c] = {n: _interval(variance, groups, x[own]) for n, x in (("A", a), ("AI", b))}
         rows[c] |= {"AI minus A": gain[c], "control minus A": drift[c]}
         p.append(variance_test(a[own], b[own], seed=seed)[1])
     return stats.frame("class", rows).assign(**{"p (Holm)": stats.holm(p)})
@@ -60,12 +92,9 @@ def along_paths(points, labels, seeds):
     """Variance between and within seeds. points: (N, points, D) embeddings along N paths."""
     rows = {}
     for c, own, groups in _of_class(labels, seeds):
-        walks = points[own]
         rows[c] = {
-            name: stats.jackknife(
-                lambda keep, k=k, walks=walks: between_and_within(walks[keep])[k], groups
-            )
-            for k, name in enumerate(("between seeds", "within seeds"))
+            "between seeds": _interval(between, groups, points[own]),
+            "within seeds": _interval(within, groups, points[own]),
         }
     return stats.frame("class", rows).rename(columns={"n": "paths"})
 
@@ -80,9 +109,7 @@ def by_component(basis, embedded, labels, seeds):
     seen, rows = {n: basis.transform(x) for n, x in embedded.items()}, {}
     for c, own, groups in _of_class(labels, seeds):
         rows[c] = {
-            f"{n}, component {k + 1}": stats.jackknife(
-                lambda keep, x=x[own, k]: x[keep].var(ddof=1), groups
-            )
+            f"{n}, component {k + 1}": _interval(variance, groups, x[own, k])
             for k in (0, 1)
             for n, x in seen.items()
         }
@@ -104,15 +131,14 @@ def sensitivity(before, tried, labels, seeds):
     before: (N,D) of A; tried: {(share, alphas): ((N,D) of AI, (N,) whether of its class)}.
     """
     groups, rows = stats.make_groups(seeds), {}
-    classes = [labels == c for c in CLASSES]
+
+    def mean_gain(a, b, classes):
+        return np.mean([_gain(a[classes == c], b[classes == c]) for c in CLASSES])
+
     for choice, (after, right) in tried.items():
-
-        def gain(keep, after=after):
-            each = [variance(after[keep & c]) - variance(before[keep & c]) for c in classes]
-            return np.mean(each)
-
-        named = stats.wilson(int(right.sum()), len(right))
-        rows[choice] = {"AI minus A": stats.jackknife(gain, groups), "named right": named}
+        gain = _interval(mean_gain, groups, before, after, labels)
+        rows[choice] = {"AI minus A": gain}
+        rows[choice]["named right"] = stats.wilson(int(right.sum()), len(right))
     table = stats.frame("share interpolated", rows)
     table.insert(1, "alpha", [alphas for _, alphas in rows])
     return table.assign(**{"share interpolated": [share for share, _ in rows]})

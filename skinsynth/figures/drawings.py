@@ -84,7 +84,8 @@ def shown(folder, name, figure=None):
     """(MIME bundle, its metadata) of a drawn figure for display on a page: its file, or the slider itself."""
     mark = {"skinsynth": {"figure": name}}
     if isinstance(figure, grids.FrameSlider):
-        return figure._repr_mimebundle_() | {"text/plain": name}, mark
+        seen = {"text/html": figure._repr_html_(), "image/png": grids.png(figure.strip)}
+        return seen | {"text/plain": name}, mark
     with Image.open(folder / f"{name}.png") as picture:
         size = {"width": round(picture.width * 100 / grids.DPI)}  # CSS pixels
     png = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()

@@ -3,9 +3,9 @@
 import base64
 import io
 import json
-from html import escape
 from pathlib import Path
 
+import jinja2
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.patches import Circle, Rectangle
@@ -32,11 +32,13 @@ CLASS_COLORS = {  # Okabe and Ito: told apart by colour-blind readers
 DPI = 300  # of the files, as in style.mplstyle; pages show a third of it
 PAGE = 7.6  # inches a page is wide
 WITHHELD = "withheld"  # stands for a photograph that may not be published
+HERE = Path(__file__).parent
+SLIDER = jinja2.Template((HERE / "slider.html").read_text(), autoescape=True)
 
 
 def use_style():
     """Apply the project's matplotlib style."""
-    plt.style.use(Path(__file__).with_name("style.mplstyle"))
+    plt.style.use(HERE / "style.mplstyle")
 
 
 def frame(image):
@@ -58,10 +60,8 @@ def grid(images, rows=(), columns=(), cell=1.1, circles=()):
     mark, each (row, column, x, y, radius) in pixels of the image. Returns a Figure.
     """
     wide = max(map(len, images))
-    shapes = [
-        np.shape(im)[:2] for row in images for im in row if im is not None and im is not WITHHELD
-    ]
-    height, width = shapes[0] if shapes else (64, 64)
+    seen = [im for row in images for im in row if im is not None and im is not WITHHELD]
+    height, width = np.shape(seen[0])[:2] if seen else (64, 64)
     left = 18 + 20 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
     top, gap = 51 * max((str(c).count("\n") + 1 for c in columns), default=0), 12
     room = min(cell * DPI, (PAGE * DPI - left) / wide - gap)
@@ -78,31 +78,26 @@ def grid(images, rows=(), columns=(), cell=1.1, circles=()):
             if r == 0 and c < len(columns):
                 axes.set_title(columns[c], fontsize=8, loc="center", pad=2)
             if c == 0 and r < len(rows):
-                place = {"transform": axes.transAxes, "ha": "right", "va": "center"}
-                axes.text(-18 / w, 0.5, rows[r], fontsize=8, **place)
+                words = dict(ha="right", va="center", fontsize=8, transform=axes.transAxes)
+                axes.text(-18 / w, 0.5, rows[r], **words)
     return figure
 
 
 def _cell(axes, image, marks):
-    """Draw an image of a grid, with circles (x, y, radius) around the marked regions."""
+    """Draw an image of a grid, with circles (x, y, radius) around the marked regions, or an empty frame."""
     axes.axis("off")
     if image is WITHHELD:
-        _withheld(axes)
+        place = axes.transAxes
+        look = dict(facecolor="#EEEEEE", edgecolor="#888888", linewidth=0.6, transform=place)
+        axes.add_patch(Rectangle((0, 0), 1, 1, **look))
+        words = dict(ha="center", va="center", fontsize=4.5, color="#444444", transform=place)
+        axes.text(0.5, 0.5, "photograph,\nnot published", **words)
         return
     if image is not None:
         axes.imshow(frame(image), interpolation="none", aspect="auto")
     for x, y, radius in marks:
         ring = Circle((x, y), radius, fill=False, edgecolor="#D55E00", linewidth=1.4)
         axes.add_patch(ring)
-
-
-def _withheld(axes):
-    """An empty frame in the place of a photograph."""
-    place = {"transform": axes.transAxes}
-    look = {"facecolor": "#EEEEEE", "edgecolor": "#888888", "linewidth": 0.6}
-    axes.add_patch(Rectangle((0, 0), 1, 1, **look, **place))
-    words = {"ha": "center", "va": "center", "fontsize": 4.5, "color": "#444444"}
-    axes.text(0.5, 0.5, "photograph,\nnot published", **words, **place)
 
 
 def slider(images, label, values, alt, start=0):
@@ -112,7 +107,8 @@ def slider(images, label, values, alt, start=0):
     return FrameSlider(images[0], label, values, alt, start)
 
 
-def _png(image):
+def png(image):
+    """A uint8 image (H, W, 3) as a PNG file in base64."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -142,30 +138,5 @@ class FrameSlider:
         zoom = max(1, 200 // self.strip.shape[0])
         Image.fromarray(self.strip.repeat(zoom, 0).repeat(zoom, 1)).save(path)
 
-    def _pictures(self):
-        style = "grid-area:1/1;width:100%;image-rendering:pixelated"
-        for i, (image, value) in enumerate(zip(self.frames, self.values, strict=True)):
-            alt = escape(f"{self.alt}, {self.label} {value}")
-            src = f"data:image/png;base64,{_png(image)}"
-            hidden = "" if i == self.start else " hidden"
-            yield f'<img class="dark-light" alt="{alt}" style="{style}" src="{src}"{hidden}>'
-
     def _repr_html_(self):
-        values, now = escape(json.dumps(self.values)), escape(self.values[self.start])
-        script = (
-            "const r=this.closest('.ss-slider');"
-            "r.querySelectorAll('img').forEach((m,i)=>m.hidden=i!=this.value);"
-            "const v=JSON.parse(this.dataset.v)[this.value];"
-            "this.setAttribute('aria-valuetext',v);r.querySelector('output').textContent=v"
-        )
-        return (
-            '<div class="ss-slider"><div class="ss-stage" style="display:grid">'
-            f'{"".join(self._pictures())}</div><label class="ss-ctl"><span>{escape(self.label)}'
-            f'</span><input type="range" min="0" max="{len(self.values) - 1}" step="1" '
-            f'value="{self.start}" autocomplete="off" data-v="{values}" aria-valuetext="{now}" '
-            f'oninput="{escape(script)}"><output>{now}</output></label></div>'
-        )
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        text = f"{self.label}: {', '.join(self.values)}"
-        return {"text/html": self._repr_html_(), "image/png": _png(self.strip), "text/plain": text}
+        return SLIDER.render(slider=self, values=json.dumps(self.values), png=png)

@@ -1,6 +1,5 @@
 """Plots of the book, each from one table: lines, intervals, heat maps, points."""
 
-import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
 
@@ -20,28 +19,24 @@ def curves(
     bars=False,
     marked=(),
     diagonal=False,
-    xlabel=None,
-    ylabel=None,
-    ylim=None,
     log=False,
     size=(5, 2.6),
+    **axis,
 ):
     """Lines of y against x, one for each value of `by`, in the order of the table.
 
     band: column of half widths drawn as a shade; dotted: a second column, drawn dotted in the line's colour; bars: draw "<y> low" and "<y> high" as bars; marked:
-    values of x with a mark of their own; diagonal: a dotted line y = x; size in inches.
+    values of x with a mark of their own; diagonal: a dotted line y = x; size in inches; axis: what matplotlib's Axes.set takes, such as xlabel and ylim.
     """
     figure, axes = plt.subplots(figsize=size)
-    for k, (name, line) in enumerate(
-        [(None, data)] if by is None else data.groupby(by, sort=False)
-    ):
+    lines = [(None, data)] if by is None else data.groupby(by, sort=False)
+    for k, (name, line) in enumerate(lines):
         line = line.dropna(subset=[y])
         style = dict(marker=MARKS[k % len(MARKS)], label=name)
         if bars:
             ends = [line[y] - line[f"{y} low"], line[f"{y} high"] - line[y]]
-            axes.errorbar(
-                line[x], line[y], ends, markersize=3, linestyle="-" if k % 2 == 0 else ":", **style
-            )
+            style |= dict(linestyle="-" if k % 2 == 0 else ":", markersize=3)
+            axes.errorbar(line[x], line[y], ends, **style)
         else:
             axes.plot(line[x], line[y], **style)
         if dotted:
@@ -52,25 +47,19 @@ def curves(
         axes.plot(own[x], own[y], "s", color="#D55E00")
     if diagonal:
         axes.plot([0, 1], [0, 1], ":", color="#888888")
-    axes.set(xlabel=xlabel or x, ylabel=ylabel or y, yscale="log" if log else "linear")
-    if ylim:
-        axes.set_ylim(*ylim)
+    plain = dict(xlabel=x, ylabel=y, yscale="log" if log else "linear")
+    axes.set(**plain | axis)
     if by:
         axes.legend(fontsize=7)
     return figure
 
 
-def forest(data, xlabel, reference=None):
-    """Estimates with their 95 % intervals, one a line: columns label, value, low, high, n.
-
-    reference: where a dotted line stands.
-    """
+def forest(data, xlabel):
+    """Estimates with their 95 % intervals, one a line: columns label, value, low, high, n."""
     figure, axes = plt.subplots(figsize=(5.6, 0.5 + 0.3 * len(data)))
     for y, e in enumerate(data.itertuples()):
         axes.plot([e.low, e.high], [y, y], color="#0072B2", solid_capstyle="butt")
         axes.plot(e.value, y, "o", color="#0072B2")
-    if reference is not None:
-        axes.axvline(reference, color="#888888", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(data)), [f"{e.label} (n = {e.n})" for e in data.itertuples()])
     axes.set_ylim(len(data) - 0.5, -0.5)
     axes.set_xlabel(xlabel)
@@ -78,35 +67,18 @@ def forest(data, xlabel, reference=None):
 
 
 def heatmaps(
-    data,
-    row,
-    by=None,
-    xlabel="",
-    ylabel="",
-    cmap="cividis",
-    fmt=".1f",
-    limits=(None, None),
-    size=None,
+    data, row, by=None, xlabel="", ylabel="", limits=(None, None), size=(PAGE, 2.9), **look
 ):
-    """Numbers of a table as colours: column `row` names the lines, `by` the panels side by side."""
+    """Numbers of a table as colours: column `row` names the lines, `by` the panels side by side.
+
+    limits: smallest and largest number of the colours; look: cmap and fmt, as in seaborn's heatmap.
+    """
     panels = [(None, data)] if by is None else list(data.groupby(by, sort=False))
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=size or (PAGE, 2.9), sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    look = dict(cmap="cividis", fmt=".1f", vmin=limits[0], vmax=limits[1]) | look
+    look |= dict(annot=True, annot_kws={"size": 6}, cbar=False, square=True)
     for ax, (name, part) in zip(axes[0], panels, strict=True):
-        matrix = part.set_index(row).drop(columns=[by] if by else [])
-        sns.heatmap(
-            matrix,
-            ax=ax,
-            vmin=limits[0],
-            vmax=limits[1],
-            cmap=cmap,
-            cbar=False,
-            square=True,
-            annot=True,
-            fmt=fmt,
-            annot_kws={"size": 6},
-        )
+        sns.heatmap(part.set_index(row).drop(columns=[by] if by else []), ax=ax, **look)
         ax.set(title=name or "", xlabel=xlabel, ylabel="")
     axes[0, 0].set_ylabel(ylabel)
     return figure
@@ -122,28 +94,16 @@ def scatter(data, x, y, by, xlabel=None, ylabel=None):
     wide = figure.add_subplot(shape[:, :2])
     small = [figure.add_subplot(shape[k // 4, 2 + k % 4]) for k in range(7)]
     first = data[by] == data[by].iloc[0]
+    dots = dict(s=9, marker="o", alpha=0.7, linewidths=0)
+    triangles = dict(s=11, marker="^", facecolors="none", linewidths=0.7)
     for c, own in zip(CLASSES, small, strict=True):
         for axes in (wide, own):
-            a, b = (data[(data["class"] == c) & kind] for kind in (first, ~first))
-            axes.scatter(
-                a[x], a[y], s=9, marker="o", color=CLASS_COLORS[c], alpha=0.7, linewidths=0
-            )
-            axes.scatter(
-                b[x],
-                b[y],
-                s=11,
-                marker="^",
-                facecolors="none",
-                edgecolors=CLASS_COLORS[c],
-                linewidths=0.7,
-            )
+            for kind, look in ((first, dots), (~first, triangles)):
+                part = data[(data["class"] == c) & kind]
+                axes.scatter(part[x], part[y], color=CLASS_COLORS[c], **look)
         own.set_title(c, fontsize=8)
     for axes in small:
         axes.set(xlim=wide.get_xlim(), ylim=wide.get_ylim(), xticks=[], yticks=[])
-    counts = np.bincount(first.astype(int), minlength=2)
-    wide.set(
-        xlabel=xlabel or x,
-        ylabel=ylabel or y,
-        title=f"all classes, n = {counts[1]} and {counts[0]}",
-    )
+    title = f"all classes, n = {first.sum()} and {(~first).sum()}"
+    wide.set(xlabel=xlabel or x, ylabel=ylabel or y, title=title)
     return figure

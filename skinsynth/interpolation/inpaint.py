@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import coo_matrix, diags
+from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import splu
+from sklearn.feature_extraction.image import grid_to_graph
 
 from ..core.errors import UserError
 from ..core.machine import device
@@ -35,11 +36,12 @@ def _surroundings(image, area, sigma):
     return blurred / np.maximum(weight, 1e-6)
 
 
-def _grain(image, area, seed):
+def _grain(image, area):
     """Fine structure of the skin around, dealt out anew: float32 (H, W, 3)."""
     # a plain blur would take the lesion's edge for grain
     skin = (image - _surroundings(image, area, 1.5))[~area]
-    dealt = skin[np.random.default_rng(seed).integers(0, len(skin), image.shape[:2])]
+    rng = np.random.default_rng(int(area.sum()))
+    dealt = skin[rng.integers(0, len(skin), image.shape[:2])]
     dealt = cv2.GaussianBlur(dealt, (0, 0), 0.7)
     return dealt / np.maximum(dealt.std((0, 1)), 1e-6) * skin.std(0)
 
@@ -49,30 +51,20 @@ def telea(image, area):
     radius = max(2, image.shape[0] // 16)
     filled = cv2.inpaint(image, area.astype(np.uint8) * 255, radius, cv2.INPAINT_TELEA)
     smooth = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), max(1.0, image.shape[0] / 24))
-    return smooth + _grain(image, area, int(area.sum()))
+    return smooth + _grain(image, area)
 
 
 def harmonic(image, area):
     """The smoothest surface through the skin at the rim (Laplace's equation), with the skin's grain."""
     sigma = max(1.0, image.shape[0] / 32)
     rim = _surroundings(image, area, sigma)  # a single pixel of the rim would leave a streak
-    n, (h, w) = int(area.sum()), area.shape
-    # number of the unknown of each pixel; -1: known skin, -2: off the image
-    number = np.full((h + 2, w + 2), -2)
-    number[1:-1, 1:-1] = np.where(area, 0, -1)
-    number[1:-1, 1:-1][area] = np.arange(n)
-    colours = np.pad(rim, ((1, 1), (1, 1), (0, 0)))
-    count, known, pairs = np.zeros(n), np.zeros((n, 3)), []
-    for y, x in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        there = number[y : y + h, x : x + w][area]
-        count += there > -2
-        known += np.where((there == -1)[:, None], colours[y : y + h, x : x + w][area], 0)
-        pairs.append([np.flatnonzero(there >= 0), there[there >= 0]])
-    rows, columns = np.concatenate(pairs, 1)
-    laplace = diags(count) - coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, n))
+    inside = area.ravel()
+    # which pixels (columns) touch one of the area (row), itself among them
+    near = csr_array(grid_to_graph(*area.shape, dtype=float))[inside]
+    laplace = diags_array(near.sum(1)) - near[:, inside]
     out = image.astype(np.float32)
-    out[area] = splu(laplace.tocsc()).solve(known)
-    return out + _grain(image, area, int(area.sum())) * area[..., None]
+    out[area] = splu(laplace.tocsc()).solve(near[:, ~inside] @ rim[~area])
+    return out + _grain(image, area) * area[..., None]
 
 
 @functools.cache

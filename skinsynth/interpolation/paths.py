@@ -28,13 +28,12 @@ def slerp(normal, lesion, alpha):
     a, b = normal.flatten(1), lesion.flatten(1)
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
     angle = cosine.acos().view(-1, *[1] * (normal.ndim - 1))
-    one = torch.ones_like(angle)
 
     def weight(share):
         turned = (share * angle).sin() / angle.sin().clamp_min(1e-9)
         return torch.where(angle < 1e-4, share, turned)
 
-    return weight((1 - alpha) * one) * normal + weight(alpha * one) * lesion
+    return weight(1 - alpha) * normal + weight(alpha) * lesion
 
 
 def ends(vae, segmenter, images, inpainter, masks=None):
@@ -51,12 +50,10 @@ def ends(vae, segmenter, images, inpainter, masks=None):
 
 
 @stage("interpolation")
-def interpolate(
-    out, *, vae, segmenter, samples, rows, inpainter, alphas=ALPHAS, spherical=False, name="images"
-):
+def interpolate(out, *, vae, segmenter, samples, rows, inpainter, spherical=False, name="images"):
     """Segment, inpaint, encode and interpolate images `rows` of a stage that holds <name>.npy.
 
-    Writes masks.npy (N,H,W), normal.npy (N,H,W,3) and path.npy (N, alphas, H,W,3). alpha = 1 is
+    Writes masks.npy (N,H,W), normal.npy (N,H,W,3) and path.npy (N, ALPHAS, H,W,3). alpha = 1 is
     the lesion, alpha = 0 the pseudo-normal skin. alpha is a heuristic direction, not a severity.
     """
     images = load_array(samples / f"{name}.npy")[np.asarray(rows)]
@@ -64,7 +61,7 @@ def interpolate(
     save_array(out / "masks.npy", masks)
     save_array(out / "normal.npy", normal)
     between = slerp if spherical else lerp
-    save_array(out / "path.npy", np.stack([back(between(*latents, a)) for a in alphas], 1))
+    save_array(out / "path.npy", np.stack([back(between(*latents, a)) for a in ALPHAS], 1))
 
 
 @stage("partly-interpolated")
@@ -95,8 +92,7 @@ def of_image(image, mask, alphas, *, vae, segmenter, inpainter):
     if not masks.any():
         raise UserError("no lesion found in the image; give its mask with --mask")
     if dilate(masks[0]).mean() > FULL:
-        raise UserError(
-            "the lesion fills the image, so there is no skin to copy from; give an image with skin around it"
-        )
+        why = "the lesion fills the image, so there is no skin to copy from"
+        raise UserError(f"{why}; give an image with skin around it")
     path = {f"alpha_{a:g}": back(lerp(*latents, a))[0] for a in alphas}
     return dict(image=image, mask=masks[0].astype(np.uint8) * 255, inpainted=normal[0]) | path

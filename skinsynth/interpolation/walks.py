@@ -78,6 +78,6 @@ def with_and_without(records, split, most, inpainter):
     rows = some_of(records, split, most)
     names = ("clean", "normal") if has_truth(records) else ("images", "masks")
     images, other = (load_array(records / f"{name}.npy")[rows] for name in names)
-    if has_truth(records):
-        return images, other
-    return images, inpaint_all(images, other, "telea" if inpainter == "harmonic" else "harmonic")
+    if not has_truth(records):
+        other = inpaint_all(images, other, "telea" if inpainter == "harmonic" else "harmonic")
+    return images, other

@@ -17,8 +17,6 @@ from ..core.store import atomic, read_json, stage, write_json
 from ..numerics.arrays import Rows, labels_of, load_array, records_of, to_tensor
 from ..numerics.training import fit
 
-LEARNING_RATE = 3e-4  # largest, of a network that knows ImageNet; chosen on validation
-
 
 def save_module(out, model, facts):
     """Weights as safetensors with the facts that rebuild the module beside them."""
@@ -98,14 +96,13 @@ class Classifier(nn.Module):
             self._take(start / "model.safetensors", backbone)
 
     def _take(self, path, backbone):
-        own, head = self.net.state_dict(), self.net.default_cfg["classifier"] + "."
+        head = self.net.default_cfg["classifier"] + "."
         state = {k: v for k, v in load_file(path).items() if not k.startswith(head)}
-        given = {(k, v.shape) for k, v in state.items()}
-        wanted = {(k, v.shape) for k, v in own.items() if not k.startswith(head)}
-        if wrong := given ^ wanted:
+        own = {(k, v.shape) for k, v in self.net.state_dict().items() if not k.startswith(head)}
+        if wrong := own ^ {(k, v.shape) for k, v in state.items()}:
             fault = f"not the weights of {backbone} ({min(wrong)[0]})"
             raise UserError(f"{path}: {fault}; put the right file there")
-        self.net.load_state_dict(own | state)
+        self.net.load_state_dict(state, strict=False)
         for layer in self.net.modules():
             if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels:
                 layer.requires_grad_(False)
@@ -157,12 +154,10 @@ def try_backbone(name, size):
         raise UserError(f"{fault}; see timm.list_models()") from error
 
 
-def train_classifier(
-    out, images, labels, *, backbone, start, weights=None, change=augment, seed, **training
-):
+def train_classifier(out, images, labels, backbone, start, seed, weights, change, **training):
     """Train a classifier on uint8 images and int labels; saves it under `out` and returns it.
 
-    change(x, rng): what is done to the images of a step, by default flips and quarter turns;
+    weights: (N,) draw probabilities, or None; change(x, rng): what is done to the images of a step;
     training: steps, batch and desc as in training.fit.
     """
     torch.manual_seed(seed)
@@ -176,8 +171,9 @@ def train_classifier(
 
     if model.known:
         model.to(device()).aim(images, labels, weights)
-    training |= dict(lr=LEARNING_RATE if model.known else 2e-3, seed=seed, weights=weights)
-    training |= dict(ema=0.98, divisible=model.known, classifier=True)
+    rate = 3e-4 if model.known else 2e-3  # largest; the first was chosen on validation
+    training |= dict(lr=rate, ema=0.98, seed=seed, weights=weights)
+    training |= dict(divisible=model.known, classifier=True)
     fit(model, loss, len(images), out=out, **training)
     save_module(out, model, dict(backbone=backbone))
     return model
@@ -197,21 +193,19 @@ def probabilities(model, images):
 
 def balanced_weights(labels):
     """Draw probabilities under which every class that is present is drawn equally often."""
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    return 1.0 / counts[labels]
+    return 1.0 / np.bincount(labels)[labels]
 
 
 @stage("probe")
-def train_probe(out, *, images, records, backbone, start, steps, batch, seed):
+def train_probe(out, *, records, backbone, start, steps, batch, seed):
     """The classifier that judges label fidelity: train images only, drawn by class, sharp or soft."""
     table = records_of(records)
     rows = (table.split == "train").to_numpy()
-    pixels = Rows((load_array(images / "images.npy"), rows))
+    pixels = Rows((load_array(records / "images.npy"), rows))
     labels = labels_of(table[rows], CLASSES)
 
     def change(x, rng):
         return soften(augment(x, rng), rng)
 
-    given = dict(weights=balanced_weights(labels), change=change, desc="probe")
-    given |= dict(backbone=backbone, start=start, steps=steps, batch=batch, seed=seed)
-    train_classifier(out, pixels, labels, **given)
+    given = dict(weights=balanced_weights(labels), steps=steps, batch=batch, desc="probe")
+    train_classifier(out, pixels, labels, backbone, start, seed, change=change, **given)

@@ -12,7 +12,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..core.machine import device
 from . import weights
-from .weights import NotComputed
 
 SIDE = 128  # pixels at which EfficientNet sees an image, unless that is larger
 LPIPS_HEADS = {  # linear layers that the lpips package 0.1.4 brings along
@@ -67,9 +66,9 @@ def inception():
     Returns a function of uint8 images (n, H, W, 3) -> (n, 3056): pool for FID and KID (2048), then
     probabilities for the Inception score (1008). Raises UserError on a wrong hash.
     """
-    path = weights.find("inception")
-    if isinstance(path, NotComputed):
-        return path
+    found = weights.find("inception")
+    if isinstance(found, weights.NotComputed):
+        return found
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     with tempfile.TemporaryDirectory() as folder:  # its own reader takes torch's format only
@@ -99,16 +98,13 @@ class LPIPS(torch.nn.Module):
         import lpips
 
         heads = Path(lpips.__file__).parent / f"weights/v0.1/{backbone}.pth"
-        weights.checked(heads, LPIPS_HEADS[backbone])
+        weights.check(heads, LPIPS_HEADS[backbone])
         state = weights.load({"alex": "lpips-alexnet", "vgg": "lpips-vgg16"}[backbone])
         with warnings.catch_warnings():  # lpips calls torchvision in the old way
             warnings.simplefilter("ignore", UserWarning)
             self.net = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
         convolutions = [m for m in self.net.net.modules() if isinstance(m, torch.nn.Conv2d)]
-        with torch.no_grad():
-            for i, layer in enumerate(convolutions):
-                layer.weight.copy_(state[f"{i}.weight"])
-                layer.bias.copy_(state[f"{i}.bias"])
+        torch.nn.ModuleList(convolutions).load_state_dict(state)
         self.requires_grad_(False)
 
     def forward(self, x, y):

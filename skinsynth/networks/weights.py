@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -12,20 +11,15 @@ from huggingface_hub import snapshot_download, try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from ..core.code import file_digest
 from ..core.errors import UserError
 from ..core.store import Stage, atomic
-from ..data.download import file_digest, receive
+from ..data.download import receive
 from .table import NETWORKS
 
 
-@dataclass(frozen=True)
-class NotComputed:
-    """What stands in a table instead of a number, and why."""
-
-    reason: str
-
-    def __str__(self):
-        return f"not computed: {self.reason}"
+class NotComputed(str):
+    """What stands in the place of a result, and why."""
 
 
 def folder():
@@ -54,8 +48,20 @@ def find(name):
     a network of a hub the folder in the hub's cache. Raises UserError on a wrong hash or half a file.
     """
     network = _known(name)
-    found = dict(package=_of_package, address=_of_address, hub=_of_hub)[network.kind](network)
-    return found or NotComputed(f"weights absent: {name}; {remedy(network)}")
+    made = folder() / name / "model.safetensors"
+    if _is_made_of(network, made):
+        return made
+    path = dict(package=_in_package, address=_on_disk, hub=_in_hub)[network.kind](network)
+    if path is None:
+        return NotComputed(f"not computed: weights absent: {name}; {remedy(network)}")
+    if network.digest:
+        check(path, network.digest)
+    if name not in READERS:
+        return path
+    state = {k: v.contiguous() for k, v in READERS[name](path).items()}
+    with atomic(made) as part:
+        save_file(state, part, metadata={"source": network.digest})
+    return made
 
 
 def require(name):
@@ -66,62 +72,45 @@ def require(name):
     return found
 
 
-def checked(path, digest):
-    """The path of a file, once its SHA-256 is the one wanted; UserError otherwise."""
-    found = file_digest(path, "sha256").partition(":")[2]
+def check(path, digest):
+    """Raise UserError unless a file's SHA-256 is the one wanted."""
+    found = file_digest(path)
     if found != digest:
         wrong = f"SHA-256 {found[:12]}... should be {digest[:12]}...: half a file or another's"
         raise UserError(f"{path}: {wrong}; delete it and fetch it again")
+
+
+def _is_made_of(network, made):
+    """Whether a .safetensors file is there and was made of a network's file."""
+    if not made.exists():
+        return False
+    try:
+        with safe_open(made, "pt") as handle:
+            return (handle.metadata() or {}).get("source") == network.digest
+    except SafetensorError as error:
+        raise UserError(f"{made}: broken ({error}); delete it, it is made anew") from error
+
+
+def _in_package(network):
+    pinned, file = network.source.split()
+    name, _, version = pinned.partition("==")
+    try:
+        there = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return None
+    if there.version != version or not (path := Path(there.locate_file(file))).exists():
+        wanted = f"{version} with {file} is wanted; {remedy(network)}"
+        raise UserError(f"package {name} {there.version}: {wanted}")
     return path
 
 
-def _converted(network, source):
-    """The .safetensors made of a network's file; source() gives the file, or None where there is none."""
-    made = folder() / network.name / "model.safetensors"
-    if made.exists():
-        try:
-            with safe_open(made, "pt") as handle:
-                if (handle.metadata() or {}).get("source") == network.digest:
-                    return made
-        except SafetensorError as error:
-            raise UserError(f"{made}: broken ({error}); delete it, it is made anew") from error
-    path = source()
-    if path is None:
-        return None
-    state = READERS[network.name](checked(path, network.digest))
-    state = {k: v.contiguous() for k, v in state.items()}
-    with atomic(made) as part:
-        save_file(state, part, metadata={"source": network.digest})
-    return made
-
-
-def _of_package(network):
-    pinned, file = network.source.split()
-    name, _, version = pinned.partition("==")
-
-    def source():
-        try:
-            there = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            return None
-        if there.version != version or not (path := Path(there.locate_file(file))).exists():
-            wanted = f"{version} with {file} is wanted; {remedy(network)}"
-            raise UserError(f"package {name} {there.version}: {wanted}")
-        return path
-
-    return _converted(network, source)
-
-
-def _of_address(network):
+def _on_disk(network):
     file = network.source.rpartition("/")[2]
     places = (folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file)
-    path = next((p for p in places if p.exists()), None)
-    if network.name in READERS:
-        return _converted(network, lambda: path)
-    return path and checked(path, network.digest)
+    return next((p for p in places if p.exists()), None)
 
 
-def _of_hub(network):
+def _in_hub(network):
     repository, *files = network.source.removeprefix("hub:").split()
     found = [try_to_load_from_cache(repository, file) for file in files]
     if not all(isinstance(path, str) for path in found):
@@ -153,7 +142,7 @@ def fetch(name, progress=True):
     for file in files:
         blob = Path(try_to_load_from_cache(repository, file)).resolve()
         if len(blob.name) == 64:  # the hub names a large file by its SHA-256
-            checked(blob, blob.name)
+            check(blob, blob.name)
     return find(name)
 
 
@@ -164,25 +153,23 @@ def backbone(name):
     """
     if name == "tf_efficientnet_lite0":
         path = require("efficientnet-lite0")
-    elif name in NETWORKS:
-        path = find(name)
     else:
         path = try_to_load_from_cache(f"timm/{name}", "model.safetensors")
     if not isinstance(path, str | Path):
         return None
-    return Stage(Path(path).parent, file_digest(path, "sha256").partition(":")[2][:12])
+    return Stage(Path(path).parent, file_digest(path)[:12])
 
 
 def table():
     """[(Network, state)] of all networks: "here", "absent", or what is wrong with its file."""
-    rows = []
-    for name, network in NETWORKS.items():
+
+    def state(name):
         try:
-            state = "absent" if isinstance(find(name), NotComputed) else "here"
+            return "absent" if isinstance(find(name), NotComputed) else "here"
         except UserError as error:
-            state = str(error)
-        rows.append((network, state))
-    return rows
+            return str(error)
+
+    return [(network, state(name)) for name, network in NETWORKS.items()]
 
 
 def _efficientnet(path):

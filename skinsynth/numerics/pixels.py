@@ -58,25 +58,20 @@ def jpeg(images, quality):
     return np.stack([cv2.imdecode(x, cv2.IMREAD_COLOR)[..., ::-1] for x in coded])
 
 
-def _read_mask(path, size):
-    """Mask (size, size) bool: a pixel counts when at least half of it is covered."""
-    grey = _decode(path, lambda image: np.asarray(image.convert("L")))
-    return to_square(np.where(grey > 127, np.uint8(254), np.uint8(0)), size) >= 127
-
-
-def _read_all(read, paths):
+def _read_squares(paths, size, read=read_rgb, channels=(3,)):
     with ThreadPoolExecutor(4) as pool:  # decoding releases the interpreter's lock; order is kept
-        return list(pool.map(read, paths))
-
-
-def _read_squares(paths, size):
-    found = _read_all(lambda path: to_square(read_rgb(path), size), paths)
-    return np.array(found, np.uint8).reshape(-1, size, size, 3)
+        found = list(pool.map(lambda path: to_square(read(path), size), paths))
+    return np.array(found, np.uint8).reshape(-1, size, size, *channels)
 
 
 def _read_masks(paths, size):
-    found = _read_all(lambda path: _read_mask(path, size), paths)
-    return np.array(found, bool).reshape(-1, size, size)
+    """Masks (N, size, size) bool: a pixel counts when at least half of it is covered."""
+
+    def read(path):
+        grey = _decode(path, lambda image: np.asarray(image.convert("L")))
+        return np.where(grey > 127, np.uint8(254), np.uint8(0))
+
+    return _read_squares(paths, size, read, ()) >= 127
 
 
 def read_images(records, size):

@@ -173,12 +173,8 @@ def wilson(k, n, label=""):
 
 def holm(pvalues):
     """p values adjusted for their number by Holm's step-down method, in the order given."""
-    p = np.asarray(pvalues, float)
-    order = np.argsort(p)
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted
+    p = pd.Series(pvalues, dtype=float).sort_values()
+    return (p * np.arange(len(p), 0, -1)).cummax().clip(upper=1).sort_index().to_numpy()
 
 
 def smallest_detectable(estimate):
@@ -197,11 +193,10 @@ def within(estimate, low, high):
 
 def columns(estimates):
     """Flatten {name: Estimate} to the cells of a table's row: name, "name low", "name high"."""
-    return {
-        f"{k}{end}": v
-        for k, e in estimates.items()
-        for end, v in (("", e.value), (" low", e.low), (" high", e.high))
-    }
+    cells = {}
+    for k, e in estimates.items():
+        cells |= {k: e.value, f"{k} low": e.low, f"{k} high": e.high}
+    return cells
 
 
 def frame(first, rows):

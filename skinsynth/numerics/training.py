@@ -1,11 +1,12 @@
 """One loop for every network: order by (seed, step), EMA, bitwise resume."""
 
-import csv
 import json
 import time
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from accelerate import Accelerator
 from safetensors import safe_open
@@ -40,27 +41,24 @@ class _State:
         self.model, enabled = model.to(where).train(), machine.precision(where) == "float16"
         self.scaler = torch.amp.GradScaler(where.type, enabled=enabled)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
-        )
+        how = dict(lr=lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
+        self.optimizer = torch.optim.AdamW(self.parameters, **how)
         named = model.named_parameters() if ema else ()
         self.trained = {k: v for k, v in named if v.requires_grad}
         self.average = {k: v.detach().clone() for k, v in self.trained.items()}
 
-    def save(self, folder, step):
+    def save(self, path, step):
         state = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         state |= {f"ema.{k}": v for k, v in self.average.items()}
         for i, slots in self.optimizer.state_dict()["state"].items():
             state |= {f"opt.{i}.{k}": v for k, v in slots.items()}
         state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
         facts = dict(step=json.dumps(step), scaler=json.dumps(self.scaler.state_dict()))
-        folder.mkdir(exist_ok=True)
-        with atomic(folder / "state.safetensors") as part:
+        with atomic(path) as part:
             save_file(state, part, metadata=facts)
 
-    def load(self, folder):
+    def load(self, path):
         """Restore a checkpoint where there is one; returns the number of steps done."""
-        path = folder / "state.safetensors"
         if not path.exists():
             return 0
         parts = {"model": {}, "ema": {}, "opt": {}}
@@ -118,13 +116,9 @@ class _State:
         return found
 
 
-def _sum(found):
-    """(loss, gradients) added up over the parts of a batch."""
-    value, total = None, None
-    for own, gradients in found:
-        value = own if value is None else value + own
-        total = list(gradients) if total is None else torch._foreach_add(total, gradients)
-    return value, total
+def _sum(a, b):
+    """(loss, gradients) of two parts of a batch together."""
+    return a[0] + b[0], torch._foreach_add(a[1], b[1])
 
 
 def fit(
@@ -169,7 +163,8 @@ def fit(
         fault = f"a batch of {batch} cannot be shared by {divided}"
         raise UserError(f"{out.name}: {fault}; raise batch, or take fewer processes")
     state = _State(model, lr, ema, where)
-    first = state.load(out / "checkpoint")
+    kept = out / "checkpoint" / "state.safetensors"
+    first = state.load(kept)
     rows, start = [], time.perf_counter()
 
     def gradient(step, k, part):
@@ -194,7 +189,8 @@ def fit(
         rate *= 0.5 * (1 + np.cos(np.pi * step / steps))
         parts = list(enumerate(indices(n, batch, seed, step, weights).tensor_split(divided)))
         work = [(step, k, part) for k, part in parts[accelerator.process_index :: many]]
-        value, total = _sum((pool.map if pool else map)(gradient, *zip(*work, strict=True)))
+        found = (pool.map if pool else map)(gradient, *zip(*work, strict=True))
+        value, total = reduce(_sum, found)
         if many > 1:
             value, total = accelerator.reduce(value, "sum"), accelerator.reduce(total, "sum")
         state.update(total, rate, min(ema, (step + 1) / (step + 10)))
@@ -204,7 +200,7 @@ def fit(
         if check and due(step, 10):
             rows.append([step + 1, "", rate, "", state.validated(check)])
         if (step + 1) % save_every == 0 and step + 1 < steps and accelerator.is_main_process:
-            state.save(out / "checkpoint", step + 1)
+            state.save(kept, step + 1)
             _log(out / "log.csv", rows)
     _log(out / "log.csv", rows)
     state.take(state.average)
@@ -213,10 +209,7 @@ def fit(
 
 def _log(path, rows):
     """Append rows to the log and forget them."""
-    new = not path.exists()
-    with open(path, "a", newline="") as handle:
-        writer = csv.writer(handle)
-        if new:
-            writer.writerow(["step", "loss", "learning_rate", "images_per_second", "validation"])
-        writer.writerows(rows)
+    columns = ["step", "loss", "learning_rate", "images_per_second", "validation"]
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
+    table.to_csv(path, mode="a", header=not path.exists(), index=False)
     rows.clear()

@@ -1,7 +1,7 @@
 """Drawing primitives in unit coordinates, so that a scene looks alike at every resolution."""
 
-from dataclasses import dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -37,8 +37,7 @@ def lesion_radius(rng, median, spread=0.33):
     return lognormal(rng, median, spread, 0.08, 0.58)
 
 
-@dataclass
-class Layers:
+class Layers(NamedTuple):
     """A lesion's pigments on the canvas: optical densities, scattering overlays and extent.
 
     `alpha` (side, side) in 0-1 is the lesion's extent; `brown`, `red`, `blue` are densities of
@@ -49,11 +48,10 @@ class Layers:
     brown: np.ndarray | float = 0.0
     red: np.ndarray | float = 0.0
     blue: np.ndarray | float = 0.0
-    white: list = field(default_factory=list)
+    white: list | tuple = ()
 
 
-@dataclass(frozen=True)
-class Outline:
+class Outline(NamedTuple):
     """A star-shaped region: signed depth in units (positive inside) and radius by angle."""
 
     depth: np.ndarray
@@ -95,26 +93,21 @@ class Canvas:
 
     def noise(self, rng, cells):
         """Smooth noise of unit variance with `cells` grid cells per unit, (side, side)."""
-        return self._fit(_crop(rng, self._cells(cells)))
-
-    def _cells(self, per_unit):
-        return int(np.clip(round(per_unit * self.extent), 3, _BANK // 2))
-
-    def _fit(self, grid):
-        """A small noise grid resized to the canvas."""
-        how = cv2.INTER_AREA if len(grid) > self.side else cv2.INTER_CUBIC
-        # cubic interpolation between independent nodes loses variance: 1.25 restores it
-        return cv2.resize(grid, (self.side, self.side), interpolation=how) * np.float32(1.25)
+        return self.fbm(rng, cells, 1)
 
     def fbm(self, rng, cells, octaves=3, gain=0.5):
         """Fractal noise of unit variance: octaves of `noise`, each `gain` times the last."""
-        n = self._cells(cells)
+        n = int(np.clip(round(cells * self.extent), 3, _BANK // 2))
         grid = _crop(rng, n)
         for k in range(1, octaves):
             n = min(2 * n, _BANK // 2)
             grid = cv2.resize(grid, (n, n), interpolation=cv2.INTER_CUBIC)
             grid = grid + np.float32(gain**k) * _crop(rng, n)
-        return self._fit(grid) / np.float32(np.sqrt(sum(gain ** (2 * k) for k in range(octaves))))
+        how = cv2.INTER_AREA if n > self.side else cv2.INTER_CUBIC
+        grid = cv2.resize(grid, (self.side, self.side), interpolation=how)
+        # cubic interpolation between independent nodes loses variance: 1.25 restores it
+        grid = grid * np.float32(1.25)
+        return grid / np.float32(np.sqrt(sum(gain ** (2 * k) for k in range(octaves))))
 
     def patch(self, rng, cells, cover, soft=1.4):
         """Irregular patches covering about the share `cover` of the canvas, 0-1."""

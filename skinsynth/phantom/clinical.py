@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..core.errors import UserError
+from ..core.config import choose
 from .canvas import EXTENT, Canvas, Layers, canvas_for, lognormal, step
 from .lesions import PAINTERS
 from .skin import absorb, draw_hair, finish, render, view
@@ -88,8 +88,7 @@ def clinical(seed, index, dx, size=64, lesion=None, photo=0, patient=None):
     As `dermatoscopy`; `patient` (default: the lesion's number) decides the skin type, see
     `fitzpatrick`. Returns `Phantom`. Raises UserError on an unknown `dx`.
     """
-    if dx not in _LESIONS:
-        raise UserError(f"unknown label {dx!r}; choose one of: {', '.join(_LESIONS)}")
+    choose(dx, _LESIONS, "label")
     number, (painter, relief) = index if lesion is None else lesion, _LESIONS[dx]
     side, canvas = canvas_for(size)
     kind = fitzpatrick(seed, number if patient is None else patient)

@@ -22,10 +22,7 @@ _AGES = dict(zip(CLASSES, (67, 67, 64, 53, 61, 46, 51), strict=True))  # mean of
 _AGES |= dict(zip(PAD_CLASSES, (62, 63, 60, 36, 69, 66), strict=True))
 _SITE = "back,lower extremity,trunk,upper extremity,abdomen,face,chest,foot,neck,unknown".split(",")
 _SITE_SHARES = np.array([0.23, 0.21, 0.14, 0.12, 0.1, 0.08, 0.04, 0.03, 0.03, 0.02])
-_HOW = {
-    "akiec": {"histo": 1},
-    "bcc": {"histo": 1},
-    "mel": {"histo": 1},
+_HOW = {  # how diagnoses were made, where not all by histology
     "bkl": {"histo": 0.7, "consensus": 0.24, "confocal": 0.06},
     "df": {"histo": 0.5, "consensus": 0.5},
     "vasc": {"histo": 0.5, "consensus": 0.5},
@@ -67,30 +64,25 @@ def _grouped(rng, made, shares):
     return [lesions[k] for k in rng.permutation(len(lesions))]
 
 
-def _png(path, image):
-    image = image[..., ::-1] if image.ndim == 3 else image.astype(np.uint8) * 255
-    if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-        raise UserError(f"{path}: cannot be written; free some disk space and run again")
-
-
 def _draw(painter, options, files):
     """Draw one image and write its parts: files is {field of Phantom: path}."""
     drawn = painter(**options)
     for part, path in files.items():
-        _png(path, getattr(drawn, part))
+        image = getattr(drawn, part)
+        image = image[..., ::-1] if image.ndim == 3 else image.astype(np.uint8) * 255
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(path), image, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise UserError(f"{path}: cannot be written; free some disk space and run again")
 
 
-def _ham_row(rng, lesion, dx):
-    """HAM10000's facts of a lesion."""
-    age = int(np.clip(5 * round(rng.normal(_AGES[dx], 15) / 5), 5, 85))
-    return {
-        "lesion_id": f"HAM_{9_000_000 + lesion:07d}",
-        "dx": dx,
-        "dx_type": str(rng.choice(list(_HOW[dx]), p=list(_HOW[dx].values()))),
-        "age": float(age),
-        "sex": str(rng.choice(["male", "female"], p=[0.54, 0.46])),
-        "localization": str(rng.choice(_SITE, p=_SITE_SHARES)),
-    }
+def _ham_facts(rng, dx):
+    """HAM10000's facts of a lesion, besides its number."""
+    age = float(np.clip(5 * round(rng.normal(_AGES[dx], 15) / 5), 5, 85))
+    ways = _HOW.get(dx, {"histo": 1})
+    way = str(rng.choice(list(ways), p=list(ways.values())))
+    sex = str(rng.choice(["male", "female"], p=[0.54, 0.46]))
+    site = str(rng.choice(_SITE, p=_SITE_SHARES))
+    return dict(dx=dx, dx_type=way, age=age, sex=sex, localization=site)
 
 
 def _plan_ham(folder, name, lesions, *, size, seed, first):
@@ -99,23 +91,19 @@ def _plan_ham(folder, name, lesions, *, size, seed, first):
     Lesions and images count from `first`.
     """
     root, truth = folder / name, folder / "truth"
-    images, masks = root / "HAM10000_images_part_1", root / _MASKS
-    for path in (images, masks, truth):
-        path.mkdir(parents=True, exist_ok=True)
     rng, rows, jobs, number = np.random.default_rng([9, seed, first]), [], [], first
     for lesion, (dx, photos) in enumerate(lesions, first):
-        facts = _ham_row(rng, lesion, dx)
+        facts = _ham_facts(rng, dx)
         for photo in range(photos):
             image_id = f"ISIC_{9_000_000 + number:07d}"
             files = {k: truth / f"{image_id}_{k}.png" for k in ("hair", "clean", "normal")}
-            files["image"] = images / f"{image_id}.png"
-            files["mask"] = masks / f"{image_id}_segmentation.png"
+            files["image"] = root / "HAM10000_images_part_1" / f"{image_id}.png"
+            files["mask"] = root / _MASKS / f"{image_id}_segmentation.png"
             options = dict(seed=seed, index=number, dx=dx, size=size, lesion=lesion, photo=photo)
             jobs.append((dermatoscopy, options, files))
-            rows.append({**facts, "image_id": image_id})
+            rows.append(dict(lesion_id=f"HAM_{9_000_000 + lesion:07d}", image_id=image_id) | facts)
             number += 1
-    columns = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
-    return root / "HAM10000_metadata.csv", pd.DataFrame(rows)[columns], jobs
+    return root / "HAM10000_metadata.csv", pd.DataFrame(rows), jobs
 
 
 def _pad_rows(rng, patient, seed, lesions):
@@ -139,9 +127,6 @@ def _pad_rows(rng, patient, seed, lesions):
 def _plan_pad(folder, made, *, size, seed):
     """Table of the PAD-UFES-20-like set with `made` images a label, and its drawing jobs."""
     root = folder / "pad_ufes_20"
-    parts = [root / "images" / f"imgs_part_{k}" for k in (1, 2, 3)]
-    for path in (*parts, root / "masks"):
-        path.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([10, seed])
     lesions = list(enumerate(_grouped(rng, made, [0.72, 0.19, 0.09]), 1))
     total, rows, jobs, patient = sum(made.values()), [], [], 0
@@ -153,7 +138,8 @@ def _plan_pad(folder, made, *, size, seed):
         for (k, (dx, photos)), fact in zip(mine, facts, strict=True):
             for photo in range(photos):
                 name = f"PAT_{patient}_{k}_{len(jobs)}"
-                files = {"image": parts[3 * len(jobs) // total] / f"{name}.png"}
+                part = f"imgs_part_{3 * len(jobs) // total + 1}"
+                files = {"image": root / "images" / part / f"{name}.png"}
                 files["mask"] = root / "masks" / f"{name}_segmentation.png"
                 options = dict(seed=seed, index=len(jobs), dx=dx, size=size, lesion=k, photo=photo)
                 jobs.append((clinical, options | {"patient": patient}, files))
@@ -161,9 +147,7 @@ def _plan_pad(folder, made, *, size, seed):
     return root / "metadata.csv", pd.DataFrame(rows)[_PAD_COLUMNS], jobs
 
 
-def write_dataset(
-    folder, *, size, n_train=2500, n_test_lesions=100, n_pad=600, seed=0, progress=False
-):
+def write_dataset(folder, *, size, n_train, n_test_lesions, n_pad, seed=0, progress=False):
     """Write the phantom into `folder` in the official layouts, with truth beside it.
 
     ham10000/: `n_train` images with HAM10000's imbalance (at least 12 a class) and photographs a

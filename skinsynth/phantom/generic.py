@@ -5,25 +5,15 @@ import numpy as np
 from .canvas import Layers, canvas_for, lognormal, step
 from .skin import contact_light, dermal_skin, draw_hair, finish, render, view
 
-ATTRIBUTES = {
-    "size": ("small", "medium", "large"),
-    "shape": ("round", "oval", "lobed", "irregular"),
-    "colour": ("tan", "brown", "black", "red", "pink", "purple", "blue", "grey", "white"),
-    "border": ("sharp", "soft", "ragged"),
-    "texture": (
-        "plain",
-        "dots",
-        "lines",
-        "net",
-        "scale",
-        "globes",
-        "vessels",
-        "streaks",
-        "patches",
-    ),
-    "tone": ("pale", "tan", "dark"),
-    "hair": ("no", "few", "many"),
-}
+ATTRIBUTES = dict(
+    size=("small", "medium", "large"),
+    shape=("round", "oval", "lobed", "irregular"),
+    colour=("tan", "brown", "black", "red", "pink", "purple", "blue", "grey", "white"),
+    border=("sharp", "soft", "ragged"),
+    texture=("plain", "dots", "lines", "net", "scale", "globes", "vessels", "streaks", "patches"),
+    tone=("pale", "tan", "dark"),
+    hair=("no", "few", "many"),
+)
 # densities (brown, red, blue) and amount of white scatter
 _COLOURS = {
     "tan": (0.3, 0.0, 0.0, 0.0),
@@ -46,11 +36,8 @@ _HAIRS = {"no": 0, "few": 4, "many": 22}
 
 def caption(attributes):
     """Plain words for a picture's attributes, e.g. for training a text encoder."""
-    words = (
-        "a {size} {shape} {colour} spot with a {border} border and {texture} texture on {tone} skin "
-        "with {hair} hairs"
-    )
-    return words.format(**attributes)
+    words = "a {size} {shape} {colour} spot with a {border} border and {texture} texture"
+    return (words + " on {tone} skin with {hair} hairs").format(**attributes)
 
 
 def _texture(canvas, rng, body, kind):
@@ -63,8 +50,7 @@ def _texture(canvas, rng, body, kind):
     if kind == "globes":
         return canvas.blur(canvas.spots(at[:18], 2.6 * size[:18]), 0.005)
     if kind == "streaks":
-        paths = [np.linspace(a, b, 6) for a, b in zip(at, ends, strict=True)]
-        return canvas.strokes(paths, [(0.018, 0.005)] * n)
+        return canvas.strokes(np.linspace(at, ends, 6, axis=1), [(0.018, 0.005)] * n)
     if kind == "lines":
         return canvas.ridges(rng, rng.uniform(0.045, 0.09))
     if kind == "net":

@@ -6,7 +6,7 @@ often missing, so that the classes overlap as they do in the clinic.
 
 import numpy as np
 
-from ..core.errors import UserError
+from ..core.config import choose
 from .canvas import Layers, canvas_for, lesion_radius, lognormal, step
 from .pigmented import keratosis, melanoma, nevus
 from .skin import contact_light, dermal_skin, draw_hair, finish, render, view
@@ -30,8 +30,7 @@ def basal_cell(canvas, rng):
     size, centre = body.size * rng.uniform(0.15, 0.45), body.near_centre(rng, 0.6)
     sore = canvas.outline(rng, size, 0.2, 0.4, 0.4, centre)
     at, reach = body.points(rng, 14, 0, 0.9), rng.normal(0, 0.05, (14, 2))
-    paths = [np.linspace(a - r, a + r, 4) for a, r in zip(at, reach, strict=True)]
-    strands = canvas.strokes(paths, [(0.008, 0.004)] * 14)
+    strands = canvas.strokes(np.linspace(at - reach, at + reach, 4, axis=1), [(0.008, 0.004)] * 14)
     blue = 0.0
     if has[1]:
         blue = rng.uniform(0.35, 1.1) * nests
@@ -135,15 +134,9 @@ def vascular(canvas, rng):
     return Layers(alpha, brown, red, blue, white)
 
 
-PAINTERS = {
-    "akiec": actinic,
-    "bcc": basal_cell,
-    "bkl": keratosis,
-    "df": fibroma,
-    "mel": melanoma,
-    "nv": nevus,
-    "vasc": vascular,
-}
+PAINTERS = dict(
+    akiec=actinic, bcc=basal_cell, bkl=keratosis, df=fibroma, mel=melanoma, nv=nevus, vasc=vascular
+)
 
 
 def dermatoscopy(seed, index, dx, size=64, lesion=None, photo=0):
@@ -153,16 +146,14 @@ def dermatoscopy(seed, index, dx, size=64, lesion=None, photo=0):
     (default `index`); `photo` numbers its photographs: same anatomy and skin, other position,
     light and hair. Returns `Phantom`. Raises UserError on an unknown `dx`.
     """
-    if dx not in PAINTERS:
-        raise UserError(f"unknown diagnosis {dx!r}; choose one of: {', '.join(PAINTERS)}")
+    choose(dx, PAINTERS, "diagnosis")
     number = index if lesion is None else lesion
     side, canvas = canvas_for(size)
     skin = dermal_skin(canvas, np.random.default_rng([1, seed, number]))
     rng = np.random.default_rng([2, seed, number])
     layers = PAINTERS[dx](canvas, rng)
-    lesion_skin = render(skin, layers, rng, canvas)
+    marked = render(skin, layers, rng, canvas)
     rng = np.random.default_rng([3, seed, index, photo])
-    normal, clean, alpha = view(rng, side, (skin, lesion_skin, layers.alpha))
-    hair = draw_hair(rng, side)
-    light = contact_light(rng, side)
+    normal, clean, alpha = view(rng, side, (skin, marked, layers.alpha))
+    hair, light = draw_hair(rng, side), contact_light(rng, side)
     return finish(rng, size, normal, clean, alpha, hair, light)

@@ -39,17 +39,15 @@ def _rays(canvas, rng, outline):
     root = outline.points(rng, n, 0.85, 1.0, sector)
     out = root - outline.centre
     out = out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-6)
-    ends = root + out * reach * rng.uniform(0.6, 1.3, (n, 1))
-    paths = [np.linspace(a, b, 6) for a, b in zip(root, ends, strict=True)]
+    paths = np.linspace(root, root + out * reach * rng.uniform(0.6, 1.3, (n, 1)), 6, axis=1)
     return canvas.blur(canvas.strokes(paths, [(0.018, 0.006)] * n, rng.uniform(0.4, 0.9, n)), 0.006)
 
 
 def melanoma(canvas, rng):
     """Asymmetric, ragged, several colours: veil, black blotches, dots, streaks, regression."""
     evil = rng.beta(1.6, 1.1)  # near 0: looks like a nevus
-    body = canvas.outline(
-        rng, lesion_radius(rng, 0.31), 0.08 + 0.17 * evil, 0.07 + 0.16 * evil, 0.45
-    )
+    size, lobes, ragged = lesion_radius(rng, 0.31), 0.08 + 0.17 * evil, 0.07 + 0.16 * evil
+    body = canvas.outline(rng, size, lobes, ragged, 0.45)
     size, centre = body.size * rng.uniform(0.45, 0.8), body.near_centre(rng, evil + 0.1)
     lobe = canvas.outline(rng, size, 0.2, 0.2, 0.3, centre)
     soft = rng.uniform(0.04, 0.12)
@@ -86,23 +84,25 @@ def melanoma(canvas, rng):
     return Layers(alpha, brown, red, blue, white)
 
 
+def _discs(canvas, rng, body, low, high):
+    """Soft discs with radii from `low` to `high` inside the outline, 0-1."""
+    n = int(rng.integers(5, 28))
+    at, sizes = body.points(rng, n, 0, 0.9), rng.uniform(low, high, n)
+    return canvas.blur(canvas.spots(at, sizes, rng.uniform(0.5, 1, n)), 0.004)
+
+
 def _stuck_on(canvas, rng, body, brown):
     """Milia-like cysts, comedo-like openings, furrows and a horny film: (brown, white)."""
     milia, plugs, furrowed, horny = rng.random(4) < [0.6, 0.55, 0.5, 0.35]
     white = []
     if milia:
-        n = int(rng.integers(5, 28))
-        at, sizes = body.points(rng, n, 0, 0.9), rng.uniform(0.008, 0.022, n)
-        cysts = canvas.blur(canvas.spots(at, sizes, rng.uniform(0.5, 1, n)), 0.004)
-        white.append((0.75 * cysts, (0.97, 0.93, 0.84)))
+        white.append((0.75 * _discs(canvas, rng, body, 0.008, 0.022), (0.97, 0.93, 0.84)))
     if furrowed:
         furrows = canvas.blur(canvas.ridges(rng, rng.uniform(0.04, 0.09)), 0.004)
         deep = rng.uniform(0.3, 1.0) * canvas.patch(rng, 3, 0.6)
         brown = brown * (1 + deep * (furrows - 0.25))
     if plugs:
-        n = int(rng.integers(5, 28))
-        at, sizes = body.points(rng, n, 0, 0.9), rng.uniform(0.01, 0.026, n)
-        openings = canvas.blur(canvas.spots(at, sizes, rng.uniform(0.5, 1, n)), 0.004)
+        openings = _discs(canvas, rng, body, 0.01, 0.026)
         brown = brown + rng.uniform(0.8, 1.6) * openings
     if horny:
         white.append((0.3 * canvas.patch(rng, 6, 0.4), (0.80, 0.73, 0.72)))

@@ -1,6 +1,6 @@
 """Skin, hair and the camera: everything of a photograph that is not the lesion."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,8 +20,7 @@ _AXES = np.array([[0.11, 0.69, 0.72], [0.98, 0.06, -0.20], [-0.18, 0.72, -0.67]]
 _TONE_SD, _LIGHT_SD = np.array([0.13, 0.08, 0.035]), np.array([0.10, 0.06, 0.025])
 
 
-@dataclass(frozen=True)
-class Phantom:
+class Phantom(NamedTuple):
     """A phantom photograph and its truth.
 
     `image`, `clean` (without hair), `normal` (without lesion and hair): (size, size, 3) uint8 RGB;

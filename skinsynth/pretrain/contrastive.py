@@ -40,16 +40,11 @@ def micro_config(size, words):
     )
 
 
-def micro_clip(size, words):
-    """An untrained model of that configuration."""
-    return open_clip.CLIP(**micro_config(size, words))
-
-
-def clip_loss(images, texts, size):
+def clip_loss(images, texts):
     """CLIP's symmetric loss; images: uint8 (N,H,W,3), texts: their captions from `tokenize`."""
 
     def loss(net, index, rng):
-        x = normalised(to_tensor(images[index.numpy()]).to(device()), size)
+        x = normalised(net, to_tensor(images[index.numpy()]).to(device()))
         image, text, scale = net(x, texts[index].to(device()))
         logits = scale.float() * image.float() @ text.float().T
         # two pictures of a batch may share a caption: both count as right
@@ -66,13 +61,13 @@ def train_clip(out, *, generic, size, steps, batch, seed):
     images = load_array(generic / "images.npy")
     captions = read_json(generic / "attributes.json")["captions"]
     words = words_of(captions)
+    config = micro_config(size, len(words))
     torch.manual_seed(seed)
-    model = micro_clip(size, len(words))
-    loss = clip_loss(images, tokenize(captions, words), size)
+    model, loss = open_clip.CLIP(**config), clip_loss(images, tokenize(captions, words))
     training = dict(steps=steps, batch=batch, lr=1e-3, seed=seed, ema=0.99, desc="CLIP")
     fit(model, loss, len(images), out=out, **training)
     with atomic(out / "open_clip_model.safetensors") as part:
         save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, part)
-    facts = dict(model_cfg=micro_config(size, len(words)), preprocess_cfg=dict(mean=MEAN, std=STD))
+    facts = dict(model_cfg=config, preprocess_cfg=dict(mean=MEAN, std=STD))
     write_json(out / "open_clip_config.json", facts)
     write_json(out / "words.json", words)

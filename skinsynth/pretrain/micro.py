@@ -1,5 +1,6 @@
 """The command that makes the bundled micro models from generic skin."""
 
+import os
 import shutil
 import time
 
@@ -18,21 +19,15 @@ from .skin import described_photographs, generic_skin
 BUDGET = dict(images=12288, clip=1000, segmenter=1000, vae=6500, unet=7000)
 
 
-def steps_of(scale):
-    """The budget of `pretrain`, each number multiplied by `scale`."""
-    return {k: max(2, round(n * scale)) for k, n in BUDGET.items()}
+def pretrain(run, folder=FOLDER, *, data="", scale=1.0, size=64, width=32, batch=32, seed=0):
+    """Train all bundled models on generic skin and write them to `folder`, weights in float16; says how large it is.
 
-
-def pretrain(
-    run, folder=FOLDER, *, data="", scale=1.0, size=64, width=32, batch=32, seed=0, say=print
-):
-    """Train all bundled models on generic skin and write them to `folder`, weights in float16.
-
-    data: a folder with ham10000/, whose train split takes the place of generic skin. Stages of
-    `run`: a killed run goes on where it was. folder/card.json says the seeds, steps, hardware and
-    seconds.
+    data: a folder with ham10000/, whose train split takes the place of generic skin; scale: what
+    BUDGET is multiplied by. Stages of `run`: a killed run goes on where it was. folder/card.json
+    says the seeds, steps, hardware and seconds.
     """
-    n, training = steps_of(scale), dict(batch=batch, seed=seed)
+    n = {k: max(2, round(full * scale)) for k, full in BUDGET.items()}
+    training = dict(batch=batch, seed=seed)
     if data:
         given = sets.load_set(run, configure(data=data, size=size, seed=seed))
         skin = described_photographs(run, images=given, records=given)
@@ -45,32 +40,26 @@ def pretrain(
     made["clip"] = train_clip(run, generic=skin, size=size, steps=n["clip"], **training)
     of |= dict(width=width // 2, batch=batch // 2)
     made["segmenter"] = models.pretrain_segmenter(run, steps=n["segmenter"], **of)
+    logs = shutil.ignore_patterns("stage.json", "log.csv", "latent_format.json")
     for part, stage in made.items():
-        _export(stage, folder / ("diffusion" if part in ("vae", "unet") else part))
-    _write_card(folder, made, n, bool(data), size=size, width=width, scale=scale, **training)
-    say(f"{folder}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e6:.1f} MB")
-
-
-def _write_card(folder, made, steps, photographs, **facts):
-    """card.json: how the models in a folder were made."""
+        target = folder / ("diffusion" if part in ("vae", "unet") else part)
+        shutil.copytree(stage.path, target, ignore=logs, copy_function=_copy, dirs_exist_ok=True)
     own = "generic procedural skin: no photograph, no diagnosis"
-    facts |= dict(steps=steps, training="the train split of a data folder" if photographs else own)
+    facts = training | dict(size=size, width=width, scale=scale, steps=n)
+    facts |= dict(training="the train split of a data folder" if data else own)
     facts |= dict(seconds={k: read_json(s / "stage.json")["seconds"] for k, s in made.items()})
     facts |= dict(hardware=f"{torch.get_num_threads()} CPU threads", torch=torch.__version__)
     write_json(folder / "card.json", facts | dict(written=time.strftime("%Y-%m-%d")))
+    return (
+        f"{folder}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e6:.1f} MB"
+    )
 
 
-def _export(stage, folder):
-    """Copy a stage's models without its logs; weights become float16."""
-    for source in sorted(p for p in stage.path.rglob("*") if p.is_file()):
-        if source.name in ("stage.json", "log.csv", "latent_format.json"):
-            continue
-        target = folder / source.relative_to(stage.path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.suffix == ".safetensors":
-            state = load_file(source).items()
-            small = {k: v.half() if v.is_floating_point() else v for k, v in state}
-            save_file(small, target, metadata={"format": "pt"})
-            target.chmod(0o644)
-        else:
-            shutil.copy(source, target)
+def _copy(source, target):
+    """Copy a file; weights become float16."""
+    if not source.endswith(".safetensors"):
+        shutil.copy(source, target)
+        return
+    state = {k: v.half() if v.is_floating_point() else v for k, v in load_file(source).items()}
+    save_file(state, target, metadata={"format": "pt"})
+    os.chmod(target, 0o644)

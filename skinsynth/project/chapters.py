@@ -2,6 +2,7 @@
 
 import ast
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ NOTEBOOKS = (
     "07_checks",
 )
 DRAWN = ("smoke", "micro")  # profiles that can run on the phantom
+OPTIONS = ("profile", "data")  # parameters that have an option of their own
 
 
 def project_root():
@@ -59,15 +61,17 @@ def select(only):
 
 def assigned(code, where):
     """{name: value} of a cell that only assigns literals to names; raises UserError on anything else."""
-    values = {}
     try:
-        for node in ast.parse(code).body:
-            (name,) = node.targets
-            values[name.id] = ast.literal_eval(node.value)
+        lines = [(*node.targets, node.value) for node in ast.parse(code).body]
+        return {name.id: ast.literal_eval(value) for name, value in lines}
     except (AttributeError, SyntaxError, ValueError):
         wanted = "the parameters cell takes only lines like name = 3 (literals)"
         raise UserError(f"{where}: {wanted}") from None
-    return values
+
+
+def tagged(page, tag):
+    """The cells of a notebook that have a tag."""
+    return [c for c in page.cells if tag in c.metadata.get("tags", ())]
 
 
 def declared_parameters(notebook):
@@ -76,11 +80,10 @@ def declared_parameters(notebook):
     Raises UserError where the notebook, the tag or the literals are missing.
     """
     path = source(notebook)
-    cells = nbformat.read(path, 4).cells
-    cells = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
+    cells = tagged(nbformat.read(path, 4), "parameters")
     if len(cells) != 1:
         raise UserError(f"{path.name}: needs one cell tagged 'parameters', has {len(cells)}")
-    return assigned(cells[0], path.name)
+    return assigned(cells[0].source, path.name)
 
 
 def parse(pairs, notebooks):
@@ -96,22 +99,11 @@ def parse(pairs, notebooks):
             raise UserError(f"-p {pair}: write it as name=value")
         values[name] = text
         if not isinstance(declared.get(name), str):
-            try:
-                known = text.capitalize() if text.lower() in ("true", "false") else text
+            known = text.capitalize() if text.lower() in ("true", "false") else text
+            with suppress(SyntaxError, ValueError):  # what stays a text `check` refuses
                 values[name] = ast.literal_eval(known)
-            except (SyntaxError, ValueError):
-                pass  # a text, which `check` refuses
     check(values, declared, "-p: ")
     return values
-
-
-def assign(parameters, notebooks):
-    """Parameters of each notebook, {notebook: {name: value}}; every one must find a taker."""
-    declared = {n: declared_parameters(n) for n in notebooks}
-    for name in {"profile", "data"} & parameters.keys():
-        raise UserError(f"parameter {name} has its own option: --{name}")
-    check(parameters, {k: v for names in declared.values() for k, v in names.items()}, "-p: ")
-    return {n: {k: v for k, v in parameters.items() if k in declared[n]} for n in notebooks}
 
 
 def data_folder(data, profile):
@@ -135,21 +127,27 @@ def data_folder(data, profile):
 
 def overrides(given, declared):
     """Given values that replace the profile's: fields of Config that differ from the notebook's default."""
-    fields, changed = asdict(PROFILES["micro"]), {}
-    for name, value in given.items():
-        if name in fields and name not in ("profile", "data") and value != declared[name]:
-            changed[name] = float(value) if isinstance(fields[name], float) else value
-    return changed
+    fields = {k: v for k, v in asdict(PROFILES["micro"]).items() if k not in OPTIONS}
+    changed = {k: v for k, v in given.items() if k in fields and v != declared[k]}
+    return {k: float(v) if isinstance(fields[k], float) else v for k, v in changed.items()}
 
 
-def configured(profile, data, given):
-    """The configuration of a run whose notebooks are given parameters {notebook: {name: value}}."""
+def configured(profile, data, parameters, notebooks):
+    """(Configuration of a run, {notebook: {name: value}} of the parameters that each notebook declares).
+
+    Raises UserError on a parameter that no notebook takes, and as `data_folder` and `configure`.
+    """
+    declared = {n: declared_parameters(n) for n in notebooks}
+    for name in set(OPTIONS) & parameters.keys():
+        raise UserError(f"parameter {name} has its own option: --{name}")
+    check(parameters, {k: v for names in declared.values() for k, v in names.items()}, "-p: ")
+    given = {n: {k: v for k, v in parameters.items() if k in declared[n]} for n in notebooks}
     changed = {}
     for notebook, values in given.items():
-        changed |= overrides(values, declared_parameters(notebook))
+        changed |= overrides(values, declared[notebook])
     cfg = configure(profile, data=data_folder(data, profile), **changed)
     if {"backbone", "inpainter"} & changed.keys():
         from .. import recipe  # late: it imports every network
 
         recipe.check(cfg)
-    return cfg
+    return cfg, given

@@ -1,5 +1,6 @@
 """The whole panel for anybody's folder of samples: distances, floors, label fidelity, copies."""
 
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -11,49 +12,43 @@ from ..core.config import CLASSES
 from ..core.errors import UserError
 from ..core.store import Stage
 from ..diffusion.pipeline import provenance_check
-from ..evaluation import copies, distances, judges, panel
-from ..evaluation.compared import Compared
+from ..evaluation import copies, distances, judges
 from ..evaluation.fidelity import named_right
 from ..networks import classifiers
-from ..numerics import arrays, stats
+from ..numerics import stats
+from ..recipe.samples import beside_originals
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def read_folder(folder, size):
-    """A folder of samples: (uint8 images (N,size,size,3), class codes (N,), seeds or names (N,)).
+    """A folder of samples: (uint8 images (N,size,size,3), table of their class codes and seeds or names).
 
     Either metadata.csv with file_name and class, or one subfolder for each class code. Images of
     another size are resized by area. Raises UserError on a missing folder, an unknown class, an
     unreadable file, or no image at all.
     """
-    folder = Path(folder)
+    folder, known = Path(folder), ", ".join(CLASSES)
     if (folder / "metadata.csv").exists():
         table = pd.read_csv(folder / "metadata.csv")
         if not {"file_name", "class"} <= set(table):
             raise UserError(f"{folder / 'metadata.csv'}: needs the columns file_name and class")
     else:
         found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES)
-        table = pd.DataFrame(
-            {
-                "file_name": [f"{p.parent.name}/{p.name}" for p in found],
-                "class": [p.parent.name for p in found],
-            }
-        )
+        named = [(f"{p.parent.name}/{p.name}", p.parent.name) for p in found]
+        table = pd.DataFrame(named, columns=["file_name", "class"])
     if table.empty:
-        raise UserError(
-            f"{folder}: no images found; give metadata.csv, or a subfolder for each of {', '.join(CLASSES)}"
-        )
+        remedy = f"give metadata.csv, or a subfolder for each of {known}"
+        raise UserError(f"{folder}: no images found; {remedy}")
     if wrong := sorted(set(table["class"]) - set(CLASSES)):
-        raise UserError(f"{folder}: unknown class {wrong[0]!r}; known: {', '.join(CLASSES)}")
+        raise UserError(f"{folder}: unknown class {wrong[0]!r}; known: {known}")
     images = np.empty((len(table), size, size, 3), np.uint8)
     for i, name in enumerate(table.file_name):
         image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
         if image is None:
             raise UserError(f"{folder / name}: not a readable image; remove it or mend it")
         images[i] = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[..., ::-1]
-    ids = table["seed"] if "seed" in table else table.file_name
-    return images, table["class"].to_numpy(), ids.to_numpy()
+    return images, table[["class"]].assign(seed=table.get("seed", table.file_name))
 
 
 def _compared(run, cfg, folder):
@@ -61,22 +56,13 @@ def _compared(run, cfg, folder):
 
     Raises UserError where its generator may have seen test lesions, or too few images can be compared.
     """
-    samples, classes, ids = read_folder(folder, cfg.size)
-    made = recipe.records(run, cfg)
+    samples, meta = read_folder(folder, cfg.size)
     if (Path(folder) / "provenance.json").exists():
-        provenance_check(Stage(Path(folder), ""), made)
-    compared = Compared(
-        panel.Judge(run),
-        arrays.records_of(made),
-        arrays.load_array(made / "images.npy"),
-        {str(folder): samples},
-        pd.DataFrame({"class": classes, "seed": ids}),
-        cfg.seed,
-    )
+        provenance_check(Stage(Path(folder), ""), recipe.records(run, cfg))
+    compared = beside_originals(run, cfg, {str(folder): samples}, meta)
     if (n := len(compared.take)) < 10:
-        raise UserError(
-            f"{folder}: {n} images match a class of the test split; 10 or more are needed"
-        )
+        few = f"{n} images match a class of the test split"
+        raise UserError(f"{folder}: {few}; 10 or more are needed")
     return compared
 
 
@@ -92,12 +78,9 @@ def _distances(compared, vae):
 
 def _judges(sight, names):
     """What the measures of the other tables see of planted faults; sight: judges.csv."""
-    rows = [
-        {"measure": m, "property": p, "planted faults": judges.sees(sight, m, p)[1]}
-        for m in (*names, "precision", "recall", "coverage")
-        for p in ("detail", "colour", "variety")
-    ]
-    return pd.DataFrame(rows)
+    pairs = product((*names, "precision", "recall", "coverage"), ("detail", "colour", "variety"))
+    rows = [(*pair, judges.sees(sight, *pair)[1]) for pair in pairs]
+    return pd.DataFrame(rows, columns=["measure", "property", "planted faults"])
 
 
 def _fidelity(compared, probe):
@@ -108,8 +91,7 @@ def _fidelity(compared, probe):
     original = named_right(probe, compared.images[test], classes)
     right, rows = named_right(probe, samples, compared.labels), {}
     for c in sorted(set(compared.labels)):
-        own = right[compared.labels == c]
-        share = original[classes == c].mean()
+        own, share = right[compared.labels == c], original[classes == c].mean()
         rows[c] = {"originals": share, "samples": stats.wilson(int(own.sum()), len(own))}
     return stats.frame("class", rows)
 
@@ -117,19 +99,15 @@ def _fidelity(compared, probe):
 def _copies(compared):
     """Share of the samples that count as copies of train images, beside that of the test images."""
     ((name, samples),) = compared.pixels.items()
-    target = compared.target
+    test = compared.target
     try:
-        near = copies.checker(compared.images, compared.records, compared.judge.embed)
+        near = copies.Checker(compared.images, compared.records, compared.judge.embed)
     except UserError as reason:
         return pd.DataFrame([{"images": name, "copies": f"not computed: {reason}"}])
-    found = {
-        copies.CHANCE: near.search(compared.images[target], compared.records.dx[target]),
-        name: near.search(samples, compared.labels),
-    }
-    rows = {
-        k: {"AUC of the score": near.auc.value, copies.SHARE: x.share} for k, x in found.items()
-    }
-    return stats.frame("images", rows)
+    chance = near.search(compared.images[test], compared.records.dx[test])
+    found = {copies.CHANCE: chance, name: near.search(samples, compared.labels)}
+    auc = {"AUC of the score": near.auc.value}
+    return stats.frame("images", {k: auc | {copies.SHARE: x.share} for k, x in found.items()})
 
 
 def evaluate(run, cfg, folder):

@@ -13,14 +13,11 @@ from .markdown import title, typeset
 
 FILE = ROOT / "book" / "claims.yml"
 SOURCE = "Kim et al. 2025"
-REPRODUCED, CONTRARY, OPEN, BLIND, UNTESTABLE = VERDICTS = (
-    "reproduced",
-    "not reproduced",
-    "inconclusive",
-    "the judge cannot see it",
-    "not testable here",
-)
+REPRODUCED, CONTRARY, OPEN = "reproduced", "not reproduced", "inconclusive"
+BLIND, UNTESTABLE = "the judge cannot see it", "not testable here"
+VERDICTS = (REPRODUCED, CONTRARY, OPEN, BLIND, UNTESTABLE)
 UNTESTED = "It was not tested whether the measure sees {}"
+CAUTION = "A caution on how to read the figure; these data cannot test it."
 DIRECTIONS = ("greater", "less", "equivalent", "none")
 NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
 KNOWN = NEEDED | {"margin", "parts", "paper", "chapter", "property"}
@@ -103,53 +100,46 @@ def _joint(parts, claim):
         return OPEN, parts[0]
     against = [p for p in known if judge(_widened(p, n), direction, margin) == CONTRARY]
     decides = min(against or known, key=lambda part: _favour(part, direction))
-    if against:
-        return CONTRARY, decides
-    if len(known) == n and judge(decides, direction, margin) == REPRODUCED:
+    if not against and len(known) == n and judge(decides, direction, margin) == REPRODUCED:
         return REPRODUCED, decides
-    return OPEN, decides
+    return CONTRARY if against else OPEN, decides
 
 
 def _why(verdict, parts, part, claim):
     """One plain sentence, made from the numbers."""
     if part.low is None:
         return "No interval could be computed."
+    margin, greater, count = claim["margin"], claim["direction"] == "greater", len(parts)
     zone = f"[{part.low:.3g}, {part.high:.3g}]"
-    margin, direction = claim["margin"], claim["direction"]
-    name = f" for {part.label}" if len(parts) > 1 and part.label else ""
-    count = len(parts)
-    if direction == "equivalent":
+    zone += f" for {part.label}" if count > 1 and part.label else ""
+    if claim["direction"] == "equivalent":
         where = {REPRODUCED: "lies inside", CONTRARY: "lies outside", OPEN: "reaches beyond"}
-        return f"The interval {zone}{name} {where[verdict]} the margin of ±{margin:g}."
-    bound = margin if direction == "greater" else -margin
-    side = "above" if direction == "greater" else "below"
-    limit = f"{bound:g}" if margin else "zero"
+        return f"The interval {zone} {where[verdict]} the margin of ±{margin:g}."
+    limit = f"{margin if greater else -margin:g}" if margin else "zero"
+    side = f"{'above' if greater else 'below'} {limit}"
     if verdict == REPRODUCED:
-        all_of = f"All {count} intervals lie" if count > 1 else f"The interval {zone} lies"
-        weakest = f"; the nearest is {zone}{name}" if count > 1 else ""
-        return f"{all_of} {side} {limit}, as claimed{weakest}."
+        one = f"The interval {zone} lies {side}, as claimed."
+        several = f"All {count} intervals lie {side}, as claimed; the nearest is {zone}."
+        return several if count > 1 else one
     if verdict == CONTRARY:
-        opposite = part.high < 0 if direction == "greater" else part.low > 0
+        opposite = part.high < 0 if greater else part.low > 0
         how = "the contrary of the claim" if opposite else "a difference smaller than the margin"
-        return f"The interval {zone}{name} does not reach {side} {limit}: {how}."
+        return f"The interval {zone} does not reach {side}: {how}."
     if count < claim["n_parts"]:
         return f"Only {count} of the {claim['n_parts']} parts were measured."
-    agree = sum(judge(p, direction, margin) == REPRODUCED for p in parts)
-    tally = f"{agree} of {count} parts agree; " if count > 1 else ""
-    if judge(part, direction, margin) == CONTRARY:  # contrary alone, not among so many
-        return f"{tally}the interval {zone}{name} is contrary; widened for {count} looks at once (Bonferroni) it includes {limit}."
-    return f"{tally}{'the' if tally else 'The'} interval {zone}{name} includes {limit}."
+    agree = sum(judge(p, claim["direction"], margin) == REPRODUCED for p in parts)
+    said = f"{agree} of {count} parts agree; the" if count > 1 else "The"
+    if judge(part, claim["direction"], margin) == CONTRARY:  # contrary alone, not among so many
+        widened = f"widened for {count} looks at once (Bonferroni) it"
+        return f"{said} interval {zone} is contrary; {widened} includes {limit}."
+    return f"{said} interval {zone} includes {limit}."
 
 
 def _ruling(claim, found, parts):
     """(verdict, why, the part that decides, or None) of a claim on the content of an evidence file."""
     sight, deciding = found["sight"], parts[0] if parts else None
     if claim["direction"] == "none":
-        return (
-            UNTESTABLE,
-            "A caution on how to read the figure; these data cannot test it.",
-            deciding,
-        )
+        return UNTESTABLE, CAUTION, deciding
     if not parts:
         later = f"Chapter {claim['chapter']} tests it." if "chapter" in claim else ""
         return UNTESTABLE, found["note"] or later or "This run recorded no evidence.", None

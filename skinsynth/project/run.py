@@ -5,29 +5,30 @@ import platform
 import shutil
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 
 from ..core import code, machine, store
 from ..core.errors import UserError
-from . import chapters, session, state
+from . import chapters, state
 
+# bars are off, and the kernel is this environment's, not one in the home folder
+KERNEL = {"SKINSYNTH_QUIET": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
 PACKAGES = ("torch", "diffusers", "open_clip_torch", "accelerate", "numpy", "jupyter-book")
 
 
 def facts(cfg):
     """What does not change from notebook to notebook: versions, machine, data."""
-    commit, dirty = session.git_state()
     return {
         "run": cfg.run,
         "profile": cfg.profile,
         "data": Path(cfg.data).name if cfg.data else "phantom",
-        "commit": commit,
-        "dirty": dirty,
+        **state.git_state(),
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
         "platform": f"{platform.system()} {platform.machine()}",
         "device": machine.sentence(),
@@ -37,21 +38,17 @@ def facts(cfg):
     }
 
 
-@contextmanager
 def environment(**values):
-    """Variables for the kernels and programs that are started inside."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    """Context with variables for the kernels and programs that are started inside."""
+    return mock.patch.dict(os.environ, values)
 
 
 def explain(name, error):
     """One line for a failed cell: notebook, cell, error; a UserError speaks for itself."""
-    where = f"notebooks/{name}.ipynb, cell {error.cell_index}"
+    where = f"notebooks/{name}.ipynb"
+    if not hasattr(error, "cell_index"):
+        return f"{where}: the kernel died, most often for want of memory; choose a smaller profile"
+    where += f", cell {error.cell_index}"
     if store.NO_SPACE in error.evalue:
         return f"{where}: disk full ({store.results_root()}); free space and run again"
     said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
@@ -78,9 +75,7 @@ def execute(name, run, parameters):
             failed.parent.mkdir(exist_ok=True)
             if part.exists():
                 shutil.copyfile(part, failed)
-            dead = f"notebooks/{file}: the kernel died, most often for want of memory; choose a smaller profile"
-            told = isinstance(error, papermill.PapermillExecutionError)
-            raise UserError(explain(name, error) if told else dead) from None
+            raise UserError(explain(name, error)) from None
         page.metadata.papermill.update(input_path=file, output_path=file)  # no path of this machine
         nbformat.write(page, part)
     failed.unlink(missing_ok=True)
@@ -90,15 +85,13 @@ def reword(name, run):
     """Give an executed notebook the prose, captions and tags of its source, whose code is the same."""
     path = run.root / "executed" / f"{name}.ipynb"
     done, page = nbformat.read(path, 4), nbformat.read(chapters.source(name), 4)
-    given = [c for c in done.cells if "injected-parameters" in c.metadata.get("tags", ())]
-    shown = iter([c for c in done.cells if c.cell_type == "code" and c not in given])
-    for cell in (c for c in page.cells if c.cell_type == "code"):
-        old = next(shown)
+    given = chapters.tagged(done, "injected-parameters")
+    shown = (c for c in done.cells if c.cell_type == "code" and c not in given)
+    for cell, old in zip((c for c in page.cells if c.cell_type == "code"), shown, strict=True):
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
         for key in {"papermill", "execution"} & old.metadata.keys():
             cell.metadata[key] = old.metadata[key]
-    tagged = ["parameters" in c.metadata.get("tags", ()) for c in page.cells]
-    place = 1 + tagged.index(True)
+    place = 1 + page.cells.index(chapters.tagged(page, "parameters")[0])
     page.cells[place:place] = given
     page.metadata = done.metadata
     with store.atomic(path) as part:
@@ -129,23 +122,15 @@ def run_notebooks(
     ahead: plan.announced, or nothing: what says and shows how long it will take. Everything is checked
     before any work; raises UserError. A second process on the same run waits.
     """
-    wanted = chapters.select(only)
+    root, wanted = chapters.project_root(), chapters.select(only)
     above = {u for n in wanted for u in chapters.upstream(n)}
     needed = [n for n in chapters.present() if n in above.union(wanted)]
     if not needed:
-        where = chapters.project_root() / "notebooks"
-        raise UserError(f"{where}: no notebooks there; run from a full checkout")
-    given = chapters.assign(parameters or {}, needed)
-    cfg = chapters.configured(profile, data, given)
+        raise UserError(f"{root / 'notebooks'}: no notebooks there; run from a full checkout")
+    cfg, given = chapters.configured(profile, data, parameters or {}, needed)
     run, common = store.Run(cfg.run), facts(cfg)
-    variables = {
-        "SKINSYNTH_ROOT": str(chapters.project_root()),
-        "SKINSYNTH_RUN": run.name,
-        "SKINSYNTH_DATA": cfg.data,
-        "SKINSYNTH_QUIET": "1",
-        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one in the home folder
-    }
-    with store.locked(run.root / ".lock"), environment(**variables):
+    names = dict(SKINSYNTH_ROOT=str(root), SKINSYNTH_RUN=run.name, SKINSYNTH_DATA=cfg.data)
+    with store.locked(run.root / ".lock"), environment(**KERNEL, **names):
         fresh = state.keys(needed, given, profile, common["inputs"])
         forced = wanted if force else ()
         left = [n for n in needed if n in forced or not _kept(n, run, fresh[n], common, say)]
@@ -161,14 +146,14 @@ def run_notebooks(
 def _kept(name, run, key, common, say):
     """Whether a notebook's results are those of its code; it is given its new prose, if that is all that is new."""
     entry = state.manifest(run)["notebooks"].get(name, {"status": "missing"})
-    there = (run.root / "executed" / f"{name}.ipynb").exists()
-    if not there or entry["status"] != "completed":
+    there = (run.root / "executed" / f"{name}.ipynb").exists() and entry["status"] == "completed"
+    if not there or state.computes(entry["key"]) != state.computes(key):
         return False
-    if entry["key"] != key and state.computes(entry["key"]) == state.computes(key):
+    if entry["key"] != key:
         reword(name, run)
         _enter(run, common, name, entry | {"key": key})
         say(f"{name}: new prose, the same results")
-    return state.computes(entry["key"]) == state.computes(key)
+    return True
 
 
 def _run_one(name, run, given, key, common):

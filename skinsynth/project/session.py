@@ -1,17 +1,21 @@
 """What a notebook calls: checked parameters at its start, figures, tables and evidence after it."""
 
-import dataclasses
 import os
 import re
-import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 
 import pandas as pd
+import tqdm
+from IPython import display
+from markdown_it import MarkdownIt
 
+from .. import recipe
 from ..core import machine, store
 from ..core.config import check, configure
-from . import chapters, markdown
+from ..evaluation import judges
+from ..figures import drawings, grids
+from . import chapters, ledger, markdown, state
 
 _MEMORIES = {}  # of the notebooks of this process, so that a first cell run again forgets nothing
 
@@ -28,26 +32,12 @@ class Memory:
 
 def quiet():
     """Switch every tqdm bar off, whatever its flavour (the variable TQDM_DISABLE misses some)."""
-    import tqdm
-
     original = tqdm.tqdm.__init__
 
     def silent(self, *args, **kwargs):
         original(self, *args, **(kwargs | {"disable": True}))
 
     tqdm.tqdm.__init__ = silent
-
-
-def git_state():
-    """(commit, whether the tree differs from it); ("no commit", False) outside a checkout."""
-    order = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        where = chapters.project_root()
-        said = subprocess.run(order, cwd=where, capture_output=True, text=True).stdout
-    except FileNotFoundError:  # git is not installed
-        said = ""
-    commit, _, dirty = said.strip().partition("-")
-    return commit or "no commit", bool(dirty)
 
 
 def start(notebook, namespace):
@@ -74,16 +64,13 @@ def start(notebook, namespace):
         changed |= store.read_json(path) if path.exists() else {}
     changed |= own
     cfg = configure(profile, data=data, **changed)
-    from .. import recipe  # late: it imports every network
-    from ..figures import grids
-
     recipe.check(cfg)
     store.write_json(run.parameters / f"{notebook}.json", own)
     if os.environ.get("SKINSYNTH_QUIET"):
         quiet()
     grids.use_style()
     memory = _MEMORIES.setdefault((run.root, notebook), Memory(time.perf_counter(), {}, {}))
-    session = Session(notebook, cfg, run, machine.device(), memory)
+    session = Session(notebook, cfg, run, memory)
     also = "".join(f", {k} = {v}" for k, v in changed.items())
     print(f"Run {run.name}: {session.source}, {cfg.size} pixels, seed {cfg.seed}{also}.")
     return session
@@ -91,11 +78,9 @@ def start(notebook, namespace):
 
 def show(myst, plain=None):
     """Display Markdown: MyST for the book, HTML for JupyterLab, which does not know MyST."""
-    from IPython.display import display
-    from markdown_it import MarkdownIt
-
     html = MarkdownIt().enable("table").render(plain or myst)
-    display({"text/markdown": myst, "text/html": html, "text/plain": plain or myst}, raw=True)
+    bundle = {"text/markdown": myst, "text/html": html, "text/plain": plain or myst}
+    display.display(bundle, raw=True)
 
 
 def link(files, said="File: "):
@@ -108,7 +93,7 @@ def link(files, said="File: "):
 
 @dataclass(frozen=True)
 class Session:
-    """An open notebook: its configuration, run and device, and where its results go.
+    """An open notebook: its configuration and run, and where its results go.
 
     Each method writes and shows the same, however often and in whatever order it is called.
     """
@@ -116,7 +101,6 @@ class Session:
     notebook: str
     cfg: object  # config.Config
     run: store.Run
-    device: object  # torch.device
     memory: Memory
 
     @property
@@ -131,14 +115,10 @@ class Session:
         the file). data: DataFrame that the figure shows, kept as <name>.csv, None for pictures;
         photographs: which images show photographs, see drawings.keep; words: what `draw` takes.
         """
-        from IPython.display import display
-
-        from ..figures import drawings
-
         folder, flags = self.run.figures, photographs if self.cfg.real else False
         drawings.keep(folder, name, draw, data, photographs=flags, **words)
         bundle, about = drawings.shown(folder, name, drawings.save(folder, name, draw))
-        display(bundle, metadata=about, raw=True)
+        display.display(bundle, metadata=about, raw=True)
         # items have `results`; a figure's cell shows nothing else
         if data is not None and not re.match(r"fig\d", name):
             self.memory.files[folder / f"{name}.csv"] = True
@@ -166,21 +146,16 @@ class Session:
     def numbers(self, found):
         """Keep the numbers of a sentence or a caption, {what: number or stats.Estimate}, in a file that the footer links."""
         for what, x in found.items():
-            known = dataclasses.asdict(x) if dataclasses.is_dataclass(x) else {"value": x}
-            self.memory.numbers[what] = known | {"what": what}
-        columns = ["what", "value", "low", "high", "n"]
-        rows = pd.DataFrame(self.memory.numbers.values(), columns=columns, dtype=object)
-        store.write_csv(self.numbers_file, rows)
+            known = asdict(x) if is_dataclass(x) else {"value": x}
+            self.memory.numbers[what] = {"what": what} | known
+        columns, rows = ["what", "value", "low", "high", "n"], self.memory.numbers.values()
+        store.write_csv(self.numbers_file, pd.DataFrame(rows, columns=columns, dtype=object))
 
     def evidence(self, claim, parts, note="", measure=""):
         """Record what this run measured for a claim of the paper; see ledger.record.
 
         measure: the name in judges.csv of what the numbers rest on, where the claim names a property.
         """
-        from .. import recipe
-        from ..evaluation import judges
-        from . import ledger
-
         sight = None
         if measure:
             made = pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
@@ -192,8 +167,6 @@ class Session:
 
         item: fig1 ... fig14, table1 ... table6. Its files: fig5 has fig05.png, fig05a.png, fig05a.csv ...
         """
-        from . import ledger
-
         kind, number = re.fullmatch(r"(fig|table)(\d+)", item).groups()
         pattern = f"figures/fig{int(number):02d}*.*" if kind == "fig" else f"tables/{item}*.*"
         files = [f for f in self.run.root.glob(pattern) if f.suffix in (".png", ".csv")]
@@ -203,11 +176,11 @@ class Session:
 
     def footer(self):
         """Show where the numbers above come from: commit, profile, data, device, seconds."""
-        commit, dirty = git_state()
+        git = state.git_state()
         self.memory.seconds = self.memory.seconds or time.perf_counter() - self.memory.started
         changed = store.read_json(self.run.parameters / f"{self.notebook}.json")
         rows = {
-            "commit": commit[:12] + (" with local changes" if dirty else ""),
+            "commit": git["commit"][:12] + (" with local changes" if git["dirty"] else ""),
             "run": self.run.name,
             "profile": self.cfg.profile,
             "data": self.source,

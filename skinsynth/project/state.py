@@ -1,9 +1,23 @@
 """What a run has done: its manifest, and of each notebook whether its results are current."""
 
+import subprocess
+
 import nbformat
 
 from ..core import code, store
 from . import chapters
+
+
+def git_state():
+    """{"commit": "no commit" outside a checkout, "dirty": whether the tree differs from it}."""
+    order = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        where = chapters.project_root()
+        said = subprocess.run(order, cwd=where, capture_output=True, text=True).stdout
+    except FileNotFoundError:  # git is not installed
+        said = ""
+    commit, _, dirty = said.strip().partition("-")
+    return {"commit": commit or "no commit", "dirty": bool(dirty)}
 
 
 def manifest(run):
@@ -42,12 +56,12 @@ def computes(key):
 def status(run, data=""):
     """{notebook: "current", "stale", "failed" or "missing"}, by the parameters last used."""
     known, whole = chapters.present(), manifest(run)
+    states = dict.fromkeys(known, "missing")
     if not whole["notebooks"]:
-        return dict.fromkeys(known, "missing")
+        return states
     entries = {n: e for n, e in whole["notebooks"].items() if n in known}
     used = {n: entry["parameters"] for n, entry in entries.items()}
     fresh = keys(known, used, whole["profile"], identity(data) if data else whole["inputs"])
-    states = dict.fromkeys(known, "missing")
     for name, entry in entries.items():
         current = "current" if entry["key"] == fresh[name] else "stale"
         states[name] = current if entry["status"] == "completed" else entry["status"]

@@ -1,38 +1,15 @@
 """How the stages follow from a configuration: the one place that wires the rooms together."""
 
-from .arms import arms, classifier, linear_probe, seeds_of_arm, synthetic, trained
-from .chapters import (
-    adapter_settings,
+from .arms import arms, classifier, guided, linear_probe, seeds_of_arm, synthetic, trained
+from .images import clinical, load_clip, others, records, tokens, training_images
+from .models import MODELS, autoencoder, base, check, inpainter, judged, model, probe, segmenter
+from .paths import (
     all_walks,
-    compared,
     filled,
-    guidance_rows,
-    guided,
-    random_and_interpolated,
-    reference_modes,
-    rungs,
-    sample_walk,
-    true_walk,
-)
-from .stages import (
-    MODELS,
-    MODES,
-    autoencoder,
-    base,
-    check,
-    clinical,
-    inpainter,
     interpolation,
-    judged,
-    load_clip,
-    model,
-    others,
     partly_interpolated,
-    probe,
-    records,
-    samples,
-    segmenter,
-    tokens,
-    training_images,
+    random_and_interpolated,
+    sample_walk,
 )
+from .samples import adapter_settings, compared, guidance_rows, reference_modes, rungs, samples
 from .users import counterfactual_of, export_samples

@@ -6,7 +6,10 @@ from ..diffusion import pipeline
 from ..downstream import classify
 from ..evaluation import panel
 from ..networks import weights
-from .stages import autoencoder, others, partly_interpolated, records, samples
+from .images import others, records
+from .models import autoencoder, classifying
+from .paths import partly_interpolated
+from .samples import samples
 
 
 def synthetic(run, cfg, arm="RS", dose=1.0):
@@ -25,39 +28,24 @@ def synthetic(run, cfg, arm="RS", dose=1.0):
 
 def linear_probe(run, cfg, arm, samples):
     """The second classifier of Tables 3 and 4: a linear one on frozen features."""
-
-    def features(made):
-        return panel.cache_features(run, images=made)
-
-    made = records(run, cfg)
-    return classify.linear_probe(
-        run,
-        arm=arm,
-        records=made,
-        samples=samples,
-        seed=cfg.seed,
-        embedded=dict(records=features(made), samples=features(samples)),
-        others={name: features(other) for name, other in others(run, cfg).items()},
-    )
+    made = dict(records=records(run, cfg), samples=samples)
+    embedded = {k: panel.cache_features(run, images=folder) for k, folder in made.items()}
+    tests = {k: panel.cache_features(run, images=other) for k, other in others(run, cfg).items()}
+    given = dict(embedded=embedded, others=tests, seed=cfg.seed)
+    return classify.linear_probe(run, arm=arm, **made, **given)
 
 
 def classifier(run, cfg, arm, seed, samples, network=None):
     """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ...; network: a timm name."""
-    network = network or cfg.backbones[0]
-    return classify.train_arm(
-        run,
-        arm=arm,
-        images=records(run, cfg),
-        records=records(run, cfg),
-        samples=samples,
-        vae=autoencoder(run, cfg, "8ch"),
-        others=others(run, cfg),
-        backbone=network,
-        start=weights.backbone(network),
-        steps=cfg.classify_steps,
-        batch=cfg.batch // 2,
-        seed=cfg.seed + seed,
-    )
+    given = classifying(run, cfg, network or cfg.backbones[0], seed)
+    given |= dict(vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg))
+    return classify.train_arm(run, arm=arm, samples=samples, **given)
+
+
+def guided(run, cfg, scales=(1, 1.5, 2, 3, 5, 7)):
+    """{guidance scale: (samples of 8ch+ML, a classifier trained on nothing but them)}."""
+    sets = {g: samples(run, cfg, "8ch+ML", guidance=g) for g in scales}
+    return {g: (folder, classifier(run, cfg, "S", 0, folder)) for g, folder in sets.items()}
 
 
 def arms(cfg):
@@ -77,15 +65,11 @@ def trained(run, cfg):
 
     The first network is trained in every arm, the others in those of Tables 3 and 4.
     """
-    found = {}
+    found, columns = {}, classify.PAPER_COLUMNS
     for network in cfg.backbones:
         start = "pre-trained" if weights.backbone(network) else "from scratch"
-        which = classify.PAPER_COLUMNS if found else arms(cfg)
-        found[f"{network} ({start}), {cfg.classifier_seeds} seeds"] = {
-            arm: seeds_of_arm(run, cfg, arm, network) for arm in which
-        }
-    found["linear on frozen EfficientNet-Lite0"] = {
-        arm: [linear_probe(run, cfg, arm, synthetic(run, cfg, arm))]
-        for arm in classify.PAPER_COLUMNS
-    }
-    return found
+        name = f"{network} ({start}), {cfg.classifier_seeds} seeds"
+        which = columns if found else arms(cfg)
+        found[name] = {arm: seeds_of_arm(run, cfg, arm, network) for arm in which}
+    linear = {arm: [linear_probe(run, cfg, arm, synthetic(run, cfg, arm))] for arm in columns}
+    return found | {"linear on frozen EfficientNet-Lite0": linear}

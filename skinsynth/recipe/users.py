@@ -11,7 +11,9 @@ from ..core.store import atomic
 from ..data import tables
 from ..interpolation import paths
 from ..numerics import pixels
-from .stages import MODELS, MODES, autoencoder, inpainter, samples, segmenter
+from .models import MODELS
+from .paths import walking
+from .samples import MODES, samples
 
 
 def export_samples(run, cfg, folder, *, model, classes="", n=8, guidance=None, mode=None):
@@ -26,51 +28,41 @@ def export_samples(run, cfg, folder, *, model, classes="", n=8, guidance=None, m
     if (folder / "metadata.csv").exists():
         raise UserError(f"{folder} holds samples already; choose another folder")
     made = samples(run, cfg, model, n=n, guidance=guidance, mode=mode, classes=wanted)
-    with atomic(folder / "metadata.csv") as part:  # written last: a folder without it is unfinished
-        for name in (*wanted, "provenance.json", "metadata.csv"):
-            source, target = made / name, part if name == "metadata.csv" else folder / name
-            if source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True)
-            else:
-                shutil.copy(source, target)
+    for name in wanted:
+        shutil.copytree(made / name, folder / name, dirs_exist_ok=True)
+    shutil.copy(made / "provenance.json", folder)
+    with atomic(folder / "metadata.csv") as part:  # last: a folder without it is unfinished
+        shutil.copy(made / "metadata.csv", part)
 
 
 def counterfactual_of(run, cfg, path, folder, alphas, mask=None):
     """Pictures of the workflow of Fig 4 on a user's image, written into `folder`; returns their paths.
 
     mask: an image file, white inside the lesion; by default the segmenter finds it. The image is cut to
-    its central square and scaled to the profile's size. Raises UserError as counterfactual.of_image.
+    its central square and scaled to the profile's size. Raises UserError as paths.of_image.
     """
     image = pixels.read_rgb(path)
-    if min(image.shape[:2]) < 16:
-        raise UserError(
-            f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too few; give an image of 16 or more each way"
-        )
+    height, width = image.shape[:2]
+    if min(height, width) < 16:
+        few = f"{width}x{height} pixels are too few"
+        raise UserError(f"{path}: {few}; give an image of 16 or more each way")
     if wrong := [a for a in alphas if not 0 <= a <= 1]:
         raise UserError(f"alpha {wrong[0]:g} lies outside 0 (pseudo-normal skin) to 1 (the lesion)")
     if mask is not None:
         found = pixels.read_rgb(mask)
-        if not tables.same_aspect(found.shape[1::-1], image.shape[1::-1]):
-            raise UserError(
-                f"{mask}: of other proportions than {path}; give the mask of this image"
-            )
+        if not tables.same_aspect(found.shape[1::-1], (width, height)):
+            other = f"of other proportions than {path}"
+            raise UserError(f"{mask}: {other}; give the mask of this image")
         mask = pixels.to_square(found, cfg.size)[..., 0] > 127
     try:
-        made = paths.of_image(
-            pixels.to_square(image, cfg.size),
-            mask,
-            alphas,
-            vae=autoencoder(run, cfg, "8ch"),
-            segmenter=segmenter(run, cfg),
-            inpainter=inpainter(cfg),
-        )
+        square = pixels.to_square(image, cfg.size)
+        made = paths.of_image(square, mask, alphas, **walking(run, cfg))
     except UserError as reason:
         raise UserError(f"{path}: {reason}") from reason
-    if taken := [name for name in made if (Path(folder) / f"{name}.png").exists()]:
-        raise UserError(
-            f"{Path(folder) / taken[0]}.png exists already; choose another folder with --out"
-        )
-    for name, picture in made.items():
-        with atomic(Path(folder) / f"{name}.png") as part:
+    files = {Path(folder) / f"{name}.png": picture for name, picture in made.items()}
+    if taken := [file for file in files if file.exists()]:
+        raise UserError(f"{taken[0]} exists already; choose another folder with --out")
+    for file, picture in files.items():
+        with atomic(file) as part:
             Image.fromarray(picture).save(part)
-    return [Path(folder) / f"{name}.png" for name in made]
+    return list(files)

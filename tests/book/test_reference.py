@@ -37,7 +37,7 @@ def gallery():
 
 def test_photographs_are_recognised_turned_and_coded_and_strangers_are_not(gallery):
     found, images = gallery
-    assert found.shown(copies.planted(images, quality=75)).all()
+    assert found.shown(copies.planted(images)).all()
     assert not found.shown(lesions(2, 28)).any()
 
 

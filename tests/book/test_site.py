@@ -300,7 +300,7 @@ def test_ledger_shows_published_runs_first_and_as_a_column():
         ),
         pages.Shown(store.Run("micro"), rows, here),
     ]
-    first, second = pages.claims(runs).split("## Run micro: the phantom")
+    first, second = pages.page("claims", runs).split("## Run micro: the phantom")
     assert (
         "## Run ham64: HAM10000" in first
         and "Published; made at commit 0123456789ab. File" in first
@@ -313,9 +313,9 @@ def test_ledger_shows_published_runs_first_and_as_a_column():
     assert without.endswith("| – |")
     number = "**−9.02\u00a0×\u00a010<sup>−5</sup> [−9.45\u00a0×\u00a010<sup>−5</sup>, −8.59\u00a0×\u00a010<sup>−5</sup>]**"
     assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>The interval" in without
-    assert "Run ham64" not in pages.claims(runs[1:])
+    assert "Run ham64" not in pages.page("claims", runs[1:])
     runs[1] = pages.Shown(store.Run("micro"), [row, row], here)
-    page = pages.summary(runs)
+    page = pages.page("summary", runs)
     assert "| 2 statements | On HAM10000, run ham64 | On the phantom, run micro |" in page
     assert "in 2 minutes" in page and "drawn by a program" in page
     assert "`reproduced` | **1**: [Table\u00a01](#ham64-table1) | **0** |" in page
@@ -332,7 +332,7 @@ def test_every_measured_table_is_on_the_status_page(monkeypatch):
         "notebooks": {},
     }
     whole |= {"profile": "micro", "versions": {"torch": "2"}}
-    page = pages.status([pages.Shown(store.Run("micro"), [], whole)])
+    page = pages.page("status", [pages.Shown(store.Run("micro"), [], whole)])
     files = sorted((ROOT / "bench" / "results").glob("*.csv"))
     assert page.count("Measured on ") == len(files) - 1 > 5 and "| torch | 2 |" in page
     assert "| Processor | Instructions |" in page and "× as fast" in page and "\n\n\n\n" not in page

@@ -92,7 +92,7 @@ def test_grey_is_from_rgb_not_bgr():
 
 def test_vessels_dots_and_short_strokes_are_kept():
     red, _ = curves(skin(64), colour=(200, 70, 70))
-    assert hair.coverage(hair.dullrazor(red).mask) == 0  # red: as bright as the skin in red
+    assert not hair.dullrazor(red).mask.any()  # red: as bright as the skin in red
     dots = skin(64)
     dots[6::9, 6::9] = 60
     assert not hair.dullrazor(dots).mask.any()
@@ -133,13 +133,12 @@ def test_other_images_are_refused(image):
 
 
 def test_views_and_batches():
-    image, true = curves(skin(64))
+    image, _ = curves(skin(64))
     batch = np.stack([image, image[::-1], skin(64)])
     out = hair.remove(batch)
     assert (out[0] == hair.dullrazor(image).inpainted).all() and out.dtype == np.uint8
     assert (out[1] == hair.dullrazor(np.ascontiguousarray(image[::-1])).inpainted).all()
     assert hair.remove(batch[:0]).shape == (0, 64, 64, 3)
-    assert hair.coverage(np.stack([true, ~true])).sum() == pytest.approx(1)
 
 
 def test_f1_tolerance():

@@ -277,7 +277,7 @@ def write_pad(root):
 
 def test_pad_counts_absent_images_and_keys_lesions_by_patient(tmp_path):
     write_pad(tmp_path)
-    records = layouts.load_pad(tmp_path)
+    records = layouts.checked(layouts.scan_pad, tmp_path)
     assert records.attrs["missing"] == 1
     assert records.lesion_id.tolist() == ["PAT_1_7", "PAT_2_7"]
     assert records.dx.tolist() == ["bcc", "scc"] and (records["split"] == "test").all()
@@ -285,7 +285,7 @@ def test_pad_counts_absent_images_and_keys_lesions_by_patient(tmp_path):
     assert "absent: 1" in str(verify.verify(tmp_path)) and verify.verify(tmp_path).ok
     picture(tmp_path / "pad_ufes_20/images/imgs_part_1/PAT_9_9_9.png")
     with pytest.raises(UserError, match="PAT_9_9_9.png: image without metadata"):
-        layouts.load_pad(tmp_path)
+        layouts.checked(layouts.scan_pad, tmp_path)
 
 
 def test_three_conventions_for_scc():
@@ -309,10 +309,10 @@ def test_isic_test_set(tmp_path):
         picture(root / f"ISIC2018_Task3_Test_Input/{name}.jpg")
     path = root / "ISIC2018_Task3_Test_GroundTruth.csv"
     table.to_csv(path, index_label="image")
-    assert layouts.load_isic_test(tmp_path).dx.tolist() == ["nv", "vasc"]
+    assert layouts.checked(layouts.scan_isic_test, tmp_path).dx.tolist() == ["nv", "vasc"]
     table.assign(MEL=1.0).to_csv(path, index_label="image")
     with pytest.raises(UserError, match="unknown diagnosis 'not one-hot' of ISIC_1"):
-        layouts.load_isic_test(tmp_path)
+        layouts.checked(layouts.scan_isic_test, tmp_path)
 
 
 def test_test_folder_is_the_test_split_where_there_is_one(tmp_path):

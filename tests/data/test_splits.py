@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from skinsynth.core.code import file_digest
 from skinsynth.core.errors import UserError
 from skinsynth.data import splits
 
@@ -82,7 +83,7 @@ def test_manifest(tmp_path, records):
     assert len(table) == len(records) and table.image_id.is_monotonic_increasing
     assert table.sha256.str.fullmatch("[0-9a-f]{64}").all()
     again = splits.write_manifest(tmp_path / "again.csv", records.sample(frac=1, random_state=0))
-    assert digest == again == splits.sha256(tmp_path / "manifest.csv")
+    assert digest == again == file_digest(tmp_path / "manifest.csv")
 
 
 def _skins(rng, n, size=48):

@@ -1,6 +1,7 @@
 """Fig 3: the layers of the CLIP encoder as maps and numbers."""
 
 import numpy as np
+import open_clip
 import pandas as pd
 import torch
 
@@ -17,7 +18,7 @@ def test_neighbour_distance_rises_with_roughness():
 
 def test_every_layer_is_looked_at_and_shown_as_large_as_the_image():
     torch.manual_seed(0)
-    model = contrastive.micro_clip(32, 20).to(device()).eval()
+    model = open_clip.CLIP(**contrastive.micro_config(32, 20)).to(device()).eval()
     images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
     maps, distance = layers.look(model, images, 2)
     assert maps.shape == (8, 2, 8, 8, 3) and maps.dtype == np.uint8 and distance.shape == (6, 8)

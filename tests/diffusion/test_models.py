@@ -123,8 +123,10 @@ def test_expansion_at_the_size_of_stable_diffusion():
 
 
 def test_level_map_shallow_levels_at_high_resolution(small):
-    chosen = adapters.attach(UNet2DConditionModel.from_config(dict(small[1].config)), 5, TOKENS)
-    short = {n.split(".attentions")[0]: levels for n, levels in chosen.items()}
+    unet = UNet2DConditionModel.from_config(dict(small[1].config))
+    adapters.attach(unet, 5, TOKENS)
+    own = {n: p for n, p in unet.attn_processors.items() if isinstance(p, adapters.LevelAttention)}
+    short = {n.split(".attentions")[0]: p.levels for n, p in own.items()}
     assert short["down_blocks.0"] == short["up_blocks.2"] == (0, 1)
     assert short["mid_block"] == (4,)
     assert sorted({k for levels in short.values() for k in levels}) == [0, 1, 2, 3, 4]
@@ -234,11 +236,10 @@ def test_uint8_round_trip_is_exact_and_clips():
 @pytest.fixture(scope="module")
 def pipe(small, adapted):
     scheduler = pipeline.SOLVERS["dpm"](denoiser.micro_scheduler().config)
-    made = pipeline.SkinPipeline(
-        expansion.expand_vae(small[0], 8), _trained(adapted), scheduler, (0.0,) * 8, (1.0,) * 8
+    plain = (0.0,) * 8, (1.0,) * 8
+    return pipeline.SkinPipeline(
+        expansion.expand_vae(small[0], 8), _trained(adapted), scheduler, *plain
     )
-    made.set_progress_bar_config(disable=True)
-    return made
 
 
 def test_image_depends_on_its_seed_only(pipe):
@@ -256,14 +257,14 @@ def test_image_depends_on_its_seed_only(pipe):
 def test_guidance_acts_on_all_channels(pipe):
     z, t, label, tokens = _inputs()
     with torch.no_grad():
-        base = pipe._guided(z, t, label, dict(tokens=tokens), 1)
-        guided = pipe._guided(z, t, label, dict(tokens=tokens), 3.0)
+        base = pipe._guided(z, t, label, tokens, 1)
+        guided = pipe._guided(z, t, label, tokens, 3.0)
         none = torch.full_like(label, objective.NONE)
         reference = pipe.denoiser(z, t, none, tokens)
         without = pipe.denoiser(z, t, none)
-        strong = pipe._guided(z, t, label, dict(tokens=tokens), 3.0, 3.0)
-        mild = pipe._guided(z, t, label, dict(tokens=tokens), 3.0, 2.0)
-        plain = pipe._guided(z, t, label, {}, 3.0)
+        strong = pipe._guided(z, t, label, tokens, 3.0, 3.0)
+        mild = pipe._guided(z, t, label, tokens, 3.0, 2.0)
+        plain = pipe._guided(z, t, label, None, 3.0)
         alone = pipe.denoiser(z, t, label)
     assert (guided - (reference + 3 * (base - reference))).abs().max() < 1e-4
     assert (strong - (without + 3 * (base - without))).abs().max() < 1e-4
@@ -305,23 +306,16 @@ def test_levels_can_be_left_out_while_sampling(pipe):
 def test_saved_pipeline_gives_the_same_images(pipe, tmp_path):
     pipe.save_pretrained(tmp_path)
     again = pipeline.SkinPipeline.from_pretrained(tmp_path, local_files_only=True)
-    again.set_progress_bar_config(disable=True)
     assert np.array_equal(pipe(["mel"], [3], steps=2), again(["mel"], [3], steps=2))
-
-
-def test_several_images_of_each_class(pipe):
-    many = pipe(["mel", "df"], num_images=2, steps=2).astype(int)
-    assert len(many) == 4
-    assert abs(many[3] - pipe(["df"], [1], steps=2)[0]).max() <= 1
 
 
 def test_wrong_calls_are_refused(pipe):
     with pytest.raises(UserError, match="unknown class 'melanoma'.*akiec"):
         pipe(["melanoma"], [0])
     with pytest.raises(UserError, match="3 seeds for 2 images"):
-        pipe(["mel"], [0, 1, 2], num_images=2)
+        pipe(["mel", "df"], [0, 1, 2])
     with pytest.raises(UserError, match="1 references for 2 images"):
-        pipe(["mel"], num_images=2, reference=np.zeros((1, 5, TOKENS, WIDTH), np.float16))
+        pipe(["mel", "df"], [0, 1], reference=np.zeros((1, 5, TOKENS, WIDTH), np.float16))
 
 
 def test_levels_have_the_papers_relative_depths():
@@ -331,7 +325,7 @@ def test_levels_have_the_papers_relative_depths():
 
 def test_clip_states_levels_and_selection():
     torch.manual_seed(0)
-    model = contrastive.micro_clip(32, 20).eval()
+    model = open_clip.CLIP(**contrastive.micro_config(32, 20)).eval()
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     states = clip.hidden_states(model, x)
     assert states.shape == (2, 8, 65, 128)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from skinsynth.core.config import CLASSES
-from skinsynth.evaluation import along, fillings, residue, spread, variance
+from skinsynth.evaluation import along, fillings, spread
 from skinsynth.interpolation.paths import ALPHAS
 from skinsynth.interpolation.walks import Walk
 
@@ -77,13 +77,13 @@ def test_a_true_path_agrees_with_the_truth_and_one_with_a_residue_less_so():
 
 
 def test_residue_grows_with_contrast_where_a_share_of_it_is_left():
-    found = residue.table(faded(leave=0.2))
+    found = along.residues(faded(leave=0.2))
     assert found.residue.to_numpy() == pytest.approx(0.2 * found.contrast, abs=1.5)
-    related, note = residue.relation(found)
+    related, note = along.residue_relation(found)
     assert related.value > 0.9 and note == "0 of 14 without a usable mask"
     empty = found.assign(residue=np.where(found.index < 6, np.nan, found.residue))
-    assert residue.relation(empty) == ([], "too few usable masks")
-    assert np.isnan(residue.difference(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)))
+    assert along.residue_relation(empty) == ([], "too few usable masks")
+    assert np.isnan(along.contrast(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)))
 
 
 def test_fillings_rank_the_truth_above_the_lesion():
@@ -102,17 +102,19 @@ def test_fillings_rank_the_truth_above_the_lesion():
 
 def test_variance_is_the_trace_of_the_covariance():
     x = np.random.default_rng(0).normal(size=(50, 7))
-    assert variance.variance(x) == pytest.approx(np.trace(np.cov(x.T)))
+    assert spread.variance(x) == pytest.approx(np.trace(np.cov(x.T)))
 
 
 def test_variance_of_paths_lies_between_seeds_or_within_them():
     rng = np.random.default_rng(0)
     seeds, steps = rng.normal(size=(6, 1, 4)), rng.normal(size=(1, 9, 4))
-    between, within = variance.between_and_within(np.repeat(seeds, 9, 1))
-    assert within == pytest.approx(0) and between == pytest.approx(variance.variance(seeds[:, 0]))
-    between, within = variance.between_and_within(np.repeat(steps, 6, 0))
-    assert between == pytest.approx(0) and within == pytest.approx(variance.variance(steps[0]))
-    assert np.isnan(variance.between_and_within(steps)[0])
+    paths = np.repeat(seeds, 9, 1)
+    assert spread.within(paths) == pytest.approx(0)
+    assert spread.between(paths) == pytest.approx(spread.variance(seeds[:, 0]))
+    paths = np.repeat(steps, 6, 0)
+    assert spread.between(paths) == pytest.approx(0)
+    assert spread.within(paths) == pytest.approx(spread.variance(steps[0]))
+    assert np.isnan(spread.between(steps))
 
 
 def test_permutation_finds_a_wider_set_and_no_more():
@@ -121,10 +123,10 @@ def test_permutation_finds_a_wider_set_and_no_more():
     wide, same = a.copy(), a.copy()
     wide[30:] *= 2
     same[30:] = rng.normal(size=(30, 5))
-    seen, p = variance.variance_test(a, wide, 500)
+    seen, p = spread.variance_test(a, wide, 500)
     assert seen > 0 and p < 0.01
-    assert variance.variance_test(a, same, 500)[1] > 0.05
-    assert variance.variance_test(wide, a, 500)[0] == pytest.approx(-seen)
+    assert spread.variance_test(a, same, 500)[1] > 0.05
+    assert spread.variance_test(wide, a, 500)[0] == pytest.approx(-seen)
 
 
 def test_permutation_is_calibrated():
@@ -134,7 +136,7 @@ def test_permutation_is_calibrated():
         rng = np.random.default_rng(k)
         a = rng.normal(size=(20, 3))
         b = np.concatenate([a[:10], rng.normal(size=(10, 3))])
-        low += variance.variance_test(a, b, 99, seed=k)[1] <= 0.1
+        low += spread.variance_test(a, b, 99, seed=k)[1] <= 0.1
     assert 5 <= low <= 36
 
 

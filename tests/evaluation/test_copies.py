@@ -32,7 +32,7 @@ def test_200_planted_copies_of_2000_samples_are_found():
     gallery = [pixels(train), edges(train)]
     scales = similarity.spread(gallery, both(val))
     negative, _ = similarity.nearest(gallery, both(val), scales)
-    thresholds = copies.Thresholds.of(negative, ["nv"] * 400)
+    thresholds = copies.Thresholds(negative, ["nv"] * 400)
     assert thresholds.fpr <= 0.01
     # siblings: the same thing photographed again, here shifted, brighter and noisier
     again = np.roll(train[200:300], 1, axis=1).astype(int) + 8
@@ -67,21 +67,21 @@ def test_the_threshold_holds_its_rate_on_new_images():
     rates = []
     for i in range(300):
         rng = np.random.default_rng([4, i])
-        thresholds = copies.Thresholds.of(rng.normal(size=200), ["nv"] * 200)
+        thresholds = copies.Thresholds(rng.normal(size=200), ["nv"] * 200)
         rates.append((rng.normal(size=2000) > thresholds.own["nv"]).mean())
     assert np.mean(rates) == pytest.approx(thresholds.fpr, rel=0.15) and thresholds.fpr <= 0.01
-    few = copies.Thresholds.of(np.arange(9.0), ["df"] * 9)
+    few = copies.Thresholds(np.arange(9.0), ["df"] * 9)
     assert few(["df"]) == [8] and few.fpr == pytest.approx(0.1)  # says that 1 % is not to be had
     with pytest.raises(UserError, match="2 unseen lesions"):
-        copies.Thresholds.of([1.0], ["df"])
+        copies.Thresholds([1.0], ["df"])
 
 
 def test_a_class_with_enough_negatives_has_a_threshold_of_its_own():
     scores = np.concatenate([np.arange(100.0), [500, 600]])
-    thresholds = copies.Thresholds.of(scores, ["nv"] * 100 + ["df", "mel"])
+    thresholds = copies.Thresholds(scores, ["nv"] * 100 + ["df", "mel"])
     assert list(thresholds(["nv", "df", "vasc"])) == [99, 600, 600]
     assert thresholds.fpr == pytest.approx(1 / 3)
-    one = copies.Thresholds.of(scores[:-1], ["nv"] * 100 + ["df"])  # one is too few: that of all
+    one = copies.Thresholds(scores[:-1], ["nv"] * 100 + ["df"])  # one is too few: that of all
     assert one(["df"]) == [500] and one.fpr <= 0.02
 
 
@@ -126,7 +126,7 @@ def originals():
 
 @pytest.fixture(scope="module")
 def near(originals):
-    return copies.checker(*originals, pixels)
+    return copies.Checker(*originals, pixels)
 
 
 def test_the_checker_finds_planted_copies_among_2000_samples(near, originals):

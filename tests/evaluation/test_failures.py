@@ -21,7 +21,7 @@ def test_failure_score_finds_planted_hair_and_colour(skin):
     images, classes = skin
     score = failures.ExcessScore(images[::2], classes[::2], panel.Judge().embed)
     plain = images[1::2][:10]
-    usual = score(plain, classes[1::2][:10])
+    usual = score.parts(plain, classes[1::2][:10]).max(0)
     striped = plain.copy()
     for x in range(4, 60, 9):
         striped[:, 3:61, x] = (striped[:, 3:61, x] * 0.2).astype(np.uint8)
@@ -45,7 +45,7 @@ def test_search_ranks_the_samples_and_tells_how_often_chance_passes(skin):
     meta = {"file_name": names, "class": classes[split == "test"], "seed": np.arange(len(fakes))}
     models = {"8ch": images[split == "test"], "8ch+ML": fakes}
     compared = Compared(panel.Judge(), pd.DataFrame(about), images, models, pd.DataFrame(meta))
-    search = failures.search(compared, images)
+    search = failures.Search(compared, images)
     highest, median = search.shown
     assert highest[0] == 3 and len(highest) == len(median) == 7
     assert search.heading(3).startswith(f"{meta['class'][3]} ") and "\n" in search.heading(3)

@@ -101,9 +101,7 @@ def test_darkness_is_positive_for_dark_hair_and_sees_the_mask_only():
 
 
 def test_hair_is_sorted_by_its_darkness(drawn):
-    both = [
-        np.concatenate([getattr(h, name) for h in drawn.values()]) for name in vars(drawn["dark"])
-    ]
+    both = [np.concatenate(x) for x in zip(*drawn.values(), strict=True)]
     table = hair_removal.restored_by_darkness(hairtest.Hairy(*both), range(6))
     assert list(table.hair) == ["25 grey levels or more darker", "lighter than the skin"]
     assert list(table.n) == [3, 3]
@@ -113,7 +111,5 @@ def test_hair_is_sorted_by_its_darkness(drawn):
     assert abs(table["gain (dB)"][1]) < 1, "light hair is not seen"
     assert table["PSNR after"][0] == np.median(score["PSNR after"])
     assert table["F1 (median, quartiles)"][0].startswith(f"{np.median(score['F1']):.2f} [")
-    few = hair_removal.restored_by_darkness(
-        hairtest.Hairy(*(x[:5] for x in both)), range(5), hair_removal.DARKNESS
-    )
+    few = hair_removal.restored_by_darkness(hairtest.Hairy(*(x[:5] for x in both)), range(5))
     assert list(few.hair) == ["25 grey levels or more darker"], "two images are too few"

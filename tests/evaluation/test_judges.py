@@ -62,7 +62,7 @@ def test_the_judge_sees_what_stand_ins_did_not(sight):
     """A blur of one pixel and a set of typical images only, in distance and in coverage."""
     for measure in ("FD-EfficientNet", "KD-EfficientNet", "coverage"):
         assert judges.smallest(sight, measure, "blur")[0] <= 1, measure
-    assert judges.smallest(sight, "coverage", "typical ones only")[0] is not None
+    assert np.isfinite(judges.smallest(sight, "coverage", "typical ones only")[0])
 
 
 def test_every_fault_stands_in_the_table_with_every_measure_of_sets(sight):
@@ -86,14 +86,14 @@ def test_faults_are_of_the_size_they_say():
     assert shift == pytest.approx([8, 0, -8], abs=0.6)
     assert faults.contrast(x, 30).std() / x.std() < 1
     y = np.array(["mel"] * 5 + ["nv"] * 15 + ["mel"] * 20 + ["bkl"] * 20)
-    rows = faults.FAULTS["melanoma only"].rows(y, 20, 1, rng(), None)
+    rows = faults.FAULTS["melanoma only"].plant(y, 20, 1, rng(), None)
     assert (y[rows] == "mel").all() and len(rows) == 20
-    rows = faults.FAULTS["melanoma missing"].rows(y, 20, 1, rng(), None)
+    rows = faults.FAULTS["melanoma missing"].plant(y, 20, 1, rng(), None)
     assert (y[rows] != "mel").all() and len(rows) == 20 and set(range(5, 20)) <= set(rows)
-    rows = faults.FAULTS["a part many times"].rows(y, 20, 90, rng(), None)
+    rows = faults.FAULTS["a part many times"].plant(y, 20, 90, rng(), None)
     assert len(rows) == 20 and len(set(rows)) == 2
     odd = np.arange(60.0)
-    rows = faults.FAULTS["typical ones only"].rows(y, 20, 50, rng(), odd)
+    rows = faults.FAULTS["typical ones only"].plant(y, 20, 50, rng(), odd)
     assert sorted(set(rows)) == [0, 1, *range(5, 13)] and (y[rows] == y[:20]).all()
 
 
@@ -148,7 +148,7 @@ def test_movements_stand_in_one_row_for_each_fault_and_size(sight):
 
 def test_examples_show_each_fault_of_the_pixels_that_can_be_planted(run):
     shown = planting.examples(recipe.records(run, CFG), seed=0)
-    of_pixels = {name for name, fault in faults.FAULTS.items() if fault.change}
+    of_pixels = {k for k, f in faults.FAULTS.items() if f.property not in ("variety", "class")}
     assert set(shown) == {"original"} | of_pixels
     changed = [
         not np.array_equal(x, shown["original"]) for k, x in shown.items() if k != "original"

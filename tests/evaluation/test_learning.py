@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinsynth.evaluation import adapted, learning
+from skinsynth.evaluation import conditioning, learning
 
 LOG = pd.DataFrame(
     [
@@ -43,7 +43,7 @@ def test_a_setting_that_loses_the_reference_is_farther_from_it():
     references = rng.integers(0, 200, (12, 1, 1, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
     near = references + rng.integers(0, 9, references.shape, np.uint8)
     pixels = {"off": np.full_like(references, 100), "on": near, "half": near + np.uint8(10)}
-    table = adapted.compare(Colours(), pixels, references, np.tile([0, 1, 2, 3], 3), "on")
+    table = conditioning.adapters(Colours(), pixels, references, np.tile([0, 1, 2, 3], 3), "on")
     rows = table.set_index("adapters")
     assert list(rows.index) == ["off", "on", "half"] and (rows.n == 12).all()
     assert rows["minus as trained"]["off"] > 0 and np.isnan(rows["minus as trained"]["on"])

@@ -84,7 +84,7 @@ def test_kid_is_torch_fidelitys_and_streams(monkeypatch):
     )["kernel_inception_distance_mean"]
     assert ours == pytest.approx(theirs, rel=1e-9)
     assert metrics.kid(f, g, subsets=30) == pytest.approx(ours, rel=0.25)
-    monkeypatch.setattr("skinsynth.evaluation.features.BLOCK", 7)
+    monkeypatch.setattr("skinsynth.numerics.arrays.BLOCK", 7)
     assert metrics.kid(f, g) == pytest.approx(ours, rel=1e-12)
 
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -39,7 +40,7 @@ def test_numbers_are_equal_by_class_and_a_set_of_one_class_meets_all():
 
 def test_architecture_shows_the_live_modules():
     torch.manual_seed(0)
-    model = contrastive.micro_clip(32, 20).to(device()).eval()
+    model = open_clip.CLIP(**contrastive.micro_config(32, 20)).to(device()).eval()
     net = denoiser.Denoiser(denoiser.micro_unet_config(16, 8, 4), 5, 3, 128).to(device()).eval()
     wide = vae.expand_vae(vae.new_vae(16), 8).to(device())
     pipe = pipeline.SkinPipeline(wide, net, denoiser.micro_scheduler(), (0.0,) * 8, (1.0,) * 8)

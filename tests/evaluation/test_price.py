@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from skinsynth.core.config import CLASSES
-from skinsynth.evaluation import panel, price
+from skinsynth.evaluation import conditioning, panel
 from skinsynth.evaluation.compared import Compared
 from skinsynth.numerics import stats
 
@@ -18,10 +18,10 @@ def _table(classes, split="val"):
 def test_utility_is_the_mean_over_the_classes():
     table = _table(["nv"] * 80 + ["df"] * 20)
     answers = np.tile(np.eye(7)[CLASSES.index("nv")], (100, 1))  # always naevus
-    e = price.utility(answers, table)
+    e = conditioning.utility(answers, table)
     assert e.value == pytest.approx(0.5) and 0 <= e.low <= 0.5 <= e.high <= 1 and e.n == 100
     answers[80:90] = np.eye(7)[CLASSES.index("df")]
-    e = price.utility(answers, table)
+    e = conditioning.utility(answers, table)
     assert e.value == pytest.approx(0.75) and 0.5 < e.low < 0.75 < e.high <= 1
 
 
@@ -41,7 +41,7 @@ def test_a_set_without_variety_loses_recall_and_coverage():
     noise = rng.integers(0, 3, varied.shape, dtype=np.uint8)
     alike = np.clip(images[:1].astype(int) + noise, 0, 255).astype(np.uint8)
     answers = np.tile(np.eye(7)[CLASSES.index("nv")], (40, 1))
-    table = price.of_guidance(compared, {1: (varied, answers), 5: (alike, answers)})
+    table = conditioning.price(compared, {1: (varied, answers), 5: (alike, answers)})
     assert list(table.guidance) == [1, 5] and list(table.n) == [40, 40]
     assert {panel.NAMES[1], "precision low", "coverage high", "utility"} <= set(table)
     assert not {"density", panel.NAMES[0]} & set(table)

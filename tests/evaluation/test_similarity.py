@@ -63,7 +63,7 @@ def test_two_spaces_have_to_mean_the_same_image():
 def test_blocks_change_nothing(monkeypatch):
     train, query = [pixels(textures(0, 50))], [pixels(textures(1, 70))]
     score, index = similarity.nearest(train, query)
-    monkeypatch.setattr(similarity, "BLOCK", 9)
+    monkeypatch.setattr("skinsynth.numerics.arrays.BLOCK", 9)
     again = similarity.nearest(train, query)
     assert np.allclose(score, again[0]) and (index == again[1]).all()
 
@@ -82,14 +82,14 @@ def test_a_copy_stands_out_from_the_next_ones():
 
 def test_whitening_makes_training_features_even():
     x = np.random.default_rng(0).normal(size=(200, 5)) @ np.diag([10, 5, 1, 0.1, 0.01]) + 3
-    y = similarity.Whitening.fit(x)(x)
+    y = similarity.whitening(x)(x)
     assert np.allclose(np.cov(y.T), np.eye(y.shape[1]) * 200 / 199, atol=1e-6)
     assert np.allclose(y.mean(0), 0, atol=1e-9)
 
 
 def test_a_gallery_describes_its_own_images_as_it_holds_them():
     images = textures(0, 40)
-    gallery = similarity.Gallery.of(images, pixels)
+    gallery = similarity.Gallery(images, pixels)
     for held, plain, turned in zip(
         gallery.spaces, gallery.describe(images), gallery.describe(images, True), strict=True
     ):

@@ -56,7 +56,7 @@ def test_a_missing_part_is_named(tmp_path):
 def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
     run, out = store.Run("pretrain"), tmp_path / "assets"
-    tiny = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
+    tiny = dict(scale=0.0005, size=32, width=16, batch=4)
     micro.pretrain(run, out, **tiny)
     names = {p.name for p in run.stages.iterdir()}
     first = {p: p.read_bytes() for p in out.rglob("*.safetensors")}
@@ -81,7 +81,7 @@ def test_photographs_can_take_the_place_of_generic_skin(tmp_path, monkeypatch):
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
     phantom.write_dataset(tmp_path / "data", size=32, n_train=40, n_test_lesions=1, n_pad=6)
     run, out = store.Run("pretrain"), tmp_path / "models"
-    options = dict(scale=0.0005, size=32, width=16, batch=4, say=lambda line: None)
+    options = dict(scale=0.0005, size=32, width=16, batch=4)
     micro.pretrain(run, out, data=str(tmp_path / "data"), **options)
     made = next(run.stages.glob("described-*"))
     records = arrays.records_of(next(run.stages.glob("images-*")))

@@ -61,7 +61,7 @@ def test_sample_folder_is_a_plain_image_folder(run, folder):
     assert (used.split == "train").all() and (used.dx.to_numpy() == meta["class"]).all()
 
 
-def test_samples_resume_where_they_stopped(run, folder):
+def test_samples_resume_where_they_stopped(run, folder, tmp_path, monkeypatch):
     """A folder whose first batch was done ends as the one made in one go."""
     wanted = arrays.load_array(folder / "images.npy")
     inputs = store.read_json(folder / "stage.json")["inputs"]
@@ -73,19 +73,23 @@ def test_samples_resume_where_they_stopped(run, folder):
         seeds=seeds,
         guidance=inputs["guidance"],
         steps=inputs["steps"],
-        mode="train",
-        tokens=recipe.tokens(run, TINY),
-        records=recipe.records(run, TINY),
-        reference_labels=labels,
-        batch=5,
+        how=inputs["how"],
+        reference=dict(
+            mode="train",
+            labels=labels,
+            tokens=recipe.tokens(run, TINY),
+            records=recipe.records(run, TINY),
+        ),
     )
-    made = pipeline.sample(run, **common)
-    first = np.array(arrays.load_array(made / "images.npy"))
+    monkeypatch.setattr(pipeline, "BATCH", 5)
+    arrays.save_array(tmp_path / "checkpoint" / "0.npy", wanted[:5])
+    pipeline.sample.__wrapped__(tmp_path, **common)
+    first = np.array(arrays.load_array(tmp_path / "images.npy"))
     assert abs(first.astype(int) - wanted).max() <= 1, "batch size changes nothing but float noise"
 
 
 def test_models_know_their_split(run):
-    facts = denoiser.trained_on(recipe.model(run, TINY, "4ch"))
+    facts = store.read_json(recipe.model(run, TINY, "4ch") / "trained_on.json")
     assert facts["manifest"] == denoiser.manifest_hash(recipe.records(run, TINY))
 
 
@@ -108,7 +112,6 @@ def test_samples_of_another_split_are_refused(run, folder):
         classify.train_arm(
             run,
             arm="RS",
-            images=leaked,
             records=leaked,
             samples=folder,
             vae=recipe.autoencoder(run, TINY, "8ch"),
@@ -138,9 +141,9 @@ def test_base_scratch_needs_no_bundled_generator(run):
     cfg = replace(TINY, base="scratch", width=16, pretrain_steps=2)
     vae_start, unet_start = recipe.base(run, cfg)
     assert vae_start.path.name.startswith("vae-scratch-")
-    assert denoiser.load_unet(unet_start).config.block_out_channels[0] == 32
+    assert denoiser.unet_for(unet_start, 4, 8).config.block_out_channels[0] == 32
     assert (
-        denoiser.trained_on(recipe.model(run, cfg, "8ch"))["vae"]
+        store.read_json(recipe.model(run, cfg, "8ch") / "trained_on.json")["vae"]
         == recipe.autoencoder(run, cfg, "8ch").key
     )
 
@@ -159,7 +162,6 @@ def test_every_arm_trains_and_answers(run, folder):
         classify.train_arm.__wrapped__(
             run.root,
             arm="X",
-            images=None,
             records=None,
             samples=None,
             vae=None,
@@ -236,7 +238,7 @@ def test_no_classifier_sees_file_names(run, folder, tmp_path):
         arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, seed=0
     )
     options |= dict(backbone=TINY.backbone, start=weights.backbone(TINY.backbone), steps=3, batch=8)
-    a, b = (classify.train_arm(run, images=r, records=r, **options) for r in (honest, telling))
+    a, b = (classify.train_arm(run, records=r, **options) for r in (honest, telling))
     assert np.array_equal(arrays.load_array(a / "test.npy"), arrays.load_array(b / "test.npy"))
 
 
@@ -260,7 +262,7 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
     )
     assert good["distances"]["generator's split"].iloc[-1].startswith("unknown")
     assert set(good) == {"distances", "judges", "fidelity", "copies"} and len(good["fidelity"]) == 7
-    read, _, _ = evaluate.read_folder(tmp_path / "fresh", TINY.size)
+    read, _ = evaluate.read_folder(tmp_path / "fresh", TINY.size)
     assert sorted(map(bytes, read)) == sorted(map(bytes, np.ascontiguousarray(pixels))), (
         "RGB, not BGR"
     )

@@ -1,0 +1,98 @@
+"""The networks that are trained, and how."""
+
+from ..core.config import PROFILES
+from ..core.versions import VERSIONS
+from ..diffusion import clip, denoiser, vae
+from ..evaluation import planting
+from ..interpolation import inpaint, segment
+from ..networks import bundled, classifiers, weights
+from ..pretrain import models, skin
+from .images import encoder, records, tokens, training_images
+
+MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level adapters)
+    "baseline": ("pretrained", False),
+    "4ch": ("4ch", False),
+    "8ch": ("8ch", False),
+    "8ch+ML": ("8ch", True),
+}
+
+
+def check(cfg):
+    """Raise UserError where a network that is not the profile's own cannot be used here."""
+    if cfg.backbone != PROFILES[cfg.profile].backbone:
+        for name in cfg.backbones:
+            classifiers.try_backbone(name, cfg.size)
+    if cfg.inpainter == "lama":
+        weights.require("lama")
+
+
+def base(run, cfg):
+    """The pre-trained 4-channel model, in diffusers' layout: (where its VAE lies, where its UNet lies)."""
+    if cfg.base != "scratch":
+        return (bundled.named(cfg.base, "diffusion"),) * 2
+    training = dict(width=cfg.width, steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed)
+    n = min(12288, 16 * cfg.pretrain_steps)
+    seen = skin.generic_skin(run, n=n, size=cfg.size, seed=cfg.seed)
+    start = models.pretrain_vae(run, generic=seen, **training)
+    latents = vae.cache_latents(run, vae=start, images=seen)
+    return start, models.pretrain_unet(run, latents=latents, generic=seen, **training)
+
+
+def autoencoder(run, cfg, kind):
+    """kind: "pretrained" (4 channels, untouched), "4ch" or "8ch" (both fine-tuned, equal steps)."""
+    seen = dict(images=training_images(run, cfg), records=records(run, cfg))
+    start = vae.pretrained_vae(run, start=base(run, cfg)[0], **seen)
+    if kind == "pretrained":
+        return start
+    channels = {"4ch": 4, "8ch": 8}[kind]
+    training = dict(steps=cfg.vae_steps, lr=cfg.vae_lr, accumulate=cfg.accumulate, seed=cfg.seed)
+    training["batch"] = cfg.batch // 2
+    return vae.train_vae(run, start=start, channels=channels, **seen, **training)
+
+
+def model(run, cfg, name, how=None):
+    """A denoiser stage of MODELS; how: a Method, by default the version that cfg names."""
+    how = how or VERSIONS[cfg.version]
+    kind, levels = MODELS[name]
+    own, images = autoencoder(run, cfg, kind), training_images(run, cfg, how.dehair)
+    training = dict(steps=cfg.unet_steps, lr=cfg.unet_lr, accumulate=cfg.accumulate, seed=cfg.seed)
+    return denoiser.train_denoiser(
+        run,
+        start=base(run, cfg)[1],
+        vae=own,
+        records=records(run, cfg),
+        latents=vae.cache_latents(run, vae=own, images=images, whiten=how.whiten),
+        tokens=tokens(run, cfg) if levels else None,
+        how=how.training,
+        batch=cfg.batch,
+        **training,
+    )
+
+
+def classifying(run, cfg, network, seed, times=1):
+    """What classifiers.train_probe and classify.train_arm are both given; times: more steps than cfg's."""
+    seen = dict(records=records(run, cfg), backbone=network, start=weights.backbone(network))
+    return seen | dict(steps=times * cfg.classify_steps, batch=cfg.batch // 2, seed=cfg.seed + seed)
+
+
+def probe(run, cfg):
+    """The independent judge of label fidelity: trained on real train images only."""
+    return classifiers.train_probe(run, **classifying(run, cfg, cfg.backbones[0], 77, times=2))
+
+
+def judged(run, cfg):
+    """What each measure sees of planted faults: judges.csv."""
+    made = dict(records=records(run, cfg), probe=probe(run, cfg))
+    made["embedded"] = clip.cache_embeddings(run, clip=encoder(cfg), images=made["records"])
+    return planting.plant(run, n=cfg.samples, seed=cfg.seed, **made)
+
+
+def segmenter(run, cfg):
+    made, start = records(run, cfg), bundled.bundled("segmenter")
+    training = dict(steps=cfg.segment_steps, batch=cfg.batch // 4, seed=cfg.seed)
+    return segment.train_segmenter(run, start=start, images=made, records=made, **training)
+
+
+def inpainter(cfg):
+    """Name of the method that makes pseudo-normal skin."""
+    return inpaint.best() if cfg.inpainter == "best" else cfg.inpainter
