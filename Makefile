@@ -14,7 +14,7 @@ STAMP := $(VENV)/installed-$(shell cat $(LOCKED) | cksum | cut -d' ' -f1)
 
 book: $(STAMP)
 	$(BIN)/skinsynth run --profile "$(PROFILE)" $(if $(DATA),--data "$(DATA)")
-	$(BIN)/skinsynth book
+	$(if $(DATA),SKINSYNTH_DATA="$(DATA)") $(BIN)/skinsynth book
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -127,6 +127,9 @@ def claims(run, cfg):
     """Print the ledger, what the paper claims and what the run found; as data in the run's claims.json."""
     from .project.ledger import evaluate
 
+    if not [*run.root.glob("manifest.json"), *run.root.glob("evidence/*.json")]:
+        order = f"skinsynth run --profile {cfg.profile}{' --data ' * cfg.real}{cfg.data}"
+        raise UserError(f"{run.root}: no notebook of this run was executed; `{order}` makes it")
     for row in evaluate(run):
         click.echo(f"{row['verdict']:24}{row['id']:27}{row['statement']}")
 
@@ -224,10 +227,10 @@ def counterfactual(run, cfg, image, alpha, mask, out):
 @of_run
 @click.option("--out", help="Also write the tables as CSV files into this folder.")
 def evaluate(run, cfg, folder, out):
-    """Judge a FOLDER of samples: metadata.csv or a subfolder for each class; whose they are does not matter."""
+    """Judge anybody's FOLDER of samples, by metadata.csv or folders of classes; says first what was read."""
     from .project import evaluate as judge
 
-    for name, table in judge.evaluate(run, cfg, folder).items():
+    for name, table in judge.evaluate(run, cfg, folder, click.echo).items():
         click.echo(f"\n{name}\n{table.to_string(index=False, float_format='{:.4g}'.format)}")
         if out:
             write_csv(Path(out) / f"{name}.csv", table)
@@ -268,11 +271,17 @@ def data():
 @data.command()
 @click.argument("folder", default="data")
 @click.option("--only", multiple=True, help="Name of a set or file; can be repeated.")
-def fetch(folder, only):
-    """Download HAM10000 and PAD-UFES-20 from their official addresses into FOLDER."""
+@click.option(
+    "--from", "place", default="", help="Folder of archives you have, or a mirror's address."
+)
+def fetch(folder, only, place):
+    """Get HAM10000 and PAD-UFES-20 into FOLDER, from their official addresses or from where you say.
+
+    Every file is checked by its published hash, wherever it comes from.
+    """
     from .data.download import fetch as download
 
-    click.echo(f"{folder}: {len(download(folder, only))} files are there")
+    click.echo(f"{folder}: {len(download(folder, only, place))} files are there")
 
 
 @data.command()

@@ -5,6 +5,8 @@ import errno
 import pytest
 
 from skinsynth import __version__, cli
+from skinsynth.core import store
+from skinsynth.project import ledger
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,16 @@ def test_status_and_version(project, capsys):
     assert cli.main(["run", "--nonsense"]) == 2
 
 
+def test_claims_of_a_run_never_made_are_refused(project, capsys):
+    """Point 8: not "not testable here" with exit status 0, and no folder in the name of such a run."""
+    assert cli.main(["claims", "--profile", "smoke"]) == 1
+    out, said = capsys.readouterr()
+    assert "smoke: no notebook of this run was executed; `skinsynth run --profile smoke`" in said
+    assert out == "" and said.count("\n") == 1 and not (project / "results" / "smoke").exists()
+
+
 def test_claims_prints_every_claim(project, capsys):
+    ledger.record(store.Run("smoke"), "table1-mse", [], "smoke")
     assert cli.main(["claims", "--profile", "smoke"]) == 0
     assert "table1-mse" in capsys.readouterr().out
 

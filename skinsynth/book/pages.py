@@ -11,9 +11,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageOps
 
 from ..core import store
+from ..core.config import PROFILES
+from ..figures import grids, plots
 from ..networks.table import NETWORKS
 from ..project import chapters
-from ..project.ledger import VERDICTS, finding, reason
+from ..project.ledger import (
+    BLIND,
+    CHANCE,
+    DECIDED,
+    NUMBERS,
+    OURS,
+    UNTESTABLE,
+    VERDICTS,
+    finding,
+    power,
+    reason,
+    trainings,
+)
 from ..project.markdown import of_frame, pairs, title, typeset
 from .gates import FIGURES
 
@@ -21,6 +35,12 @@ ITEMS = tomllib.loads(
     Path(__file__).with_name("items.toml").read_text()
 )  # {item: [words, notebook]}
 BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "warning"}
+BADGE |= {"yes": "success", "no": "danger", "open": "warning"}  # on our own questions
+COLOURS = {"success": "#1A7F37", "danger": "#C62828", "warning": "#E08A00", "muted": "#6E6E6E"}
+TOPICS = ("reconstruction", "samples", "classifiers", "interpolation", "hair")
+BASES = {"micro": "small bundled networks of our own in the layout of Stable Diffusion"}
+BASES |= {"scratch": "networks of our own, trained from nothing"}  # else the name of the model
+SCALE = "half intervals from zero or the margin's end (grey: the margin); claimed side right"
 SHORT = 60  # letters of a note that fits into a table
 MEASURED = ["way", "n", "value", "unit", "ratio", "note"]  # columns of a benchmark, and their heads
 HEADS = ["Way", "n", "Value", "Unit", "First row is", "Note"]
@@ -70,16 +90,78 @@ class Shown:
     def head(self):
         return f"On {images_of(self.manifest)}, run {self.name}"
 
+    @property
+    def tab(self):
+        """What the switch between the runs says."""
+        images = images_of(self.manifest)
+        return f"{images[0].upper()}{images[1:]}: run {self.name}".replace("The p", "P")
+
     def link(self, item, text=""):
         return f"[{text or title(item)}](#{self.name + '-' if self.published else ''}{item})"
 
-    def ledger(self):
-        """The rows in the order of the paper's items."""
-        return sorted(self.rows, key=lambda row: list(ITEMS).index(row["item"]))
+    def home(self, row):
+        """A link to where the numbers of a ledger's row stand: the paper's item, or the chapter of our own question."""
+        if row["kind"] != OURS:
+            return self.link(row["item"])
+        name = Path(row["source"]).stem
+        folder = f"/book/executed/{self.name + '/' if self.published else ''}"
+        return f"[Chapter\u00a0{int(name[:2])}]({folder}{name}.ipynb)"
 
-    def verdict(self, claim):
-        """Badge of the verdict on a claim, by its id."""
-        return next((badge(row["verdict"]) for row in self.rows if row["id"] == claim), "–")
+    def ledger(self):
+        """The rows on the paper's statements, in the order of its items."""
+        rows = [row for row in self.rows if row["kind"] != OURS]
+        return sorted(rows, key=lambda row: list(ITEMS).index(row["item"]))
+
+    def questions(self):
+        """The rows on our own questions."""
+        return [row for row in self.rows if row["kind"] == OURS]
+
+    def answers(self):
+        """{topic: the row of the ledger that answers it, or None}: of several the last that could be tested."""
+        found = {topic: [r for r in self.rows if r["answer"] == topic] for topic in TOPICS}
+        return {
+            topic: max(rows, key=lambda row: row["verdict"] in DECIDED, default=None)
+            for topic, rows in ((topic, rows[::-1]) for topic, rows in found.items())
+        }
+
+    @property
+    def counts(self):
+        """How often each verdict was given by an interval, as text."""
+        found = Counter(row["verdict"] for row in self.rows if row["verdict"] in DECIDED)
+        return ", ".join(f"{n} {verdict}" for verdict, n in found.most_common()) or "no verdict"
+
+    def trained(self):
+        """(verdicts on trained models, those whose interval covers training, those after one run of each)."""
+        rows = [row for row in self.rows if row["verdict"] in DECIDED and row["trained"]]
+        said = [trainings(row)[0] for row in rows]
+        one = sum(text.startswith("One") for text in said)
+        return len(rows), sum("the interval covers" in text for text in said), one
+
+    def judged(self):
+        """(verdicts that depend on what a measure sees, those whose measure saw it, those whose did not)."""
+        rows = [row for row in self.rows if row["property"] and row["parts"]]
+        blind = sum(row["verdict"] == BLIND for row in rows)
+        return len(rows), sum(row["verdict"] in DECIDED for row in rows), blind
+
+    def by_chance(self):
+        """(verdicts on differences, false ones to expect on either side if there were no difference anywhere).
+
+        Of an equivalence no difference is no false verdict.
+        """
+        n = sum(r["verdict"] in DECIDED and r["direction"] != "equivalent" for r in self.rows)
+        return n, CHANCE * n
+
+    @property
+    def networks(self):
+        """Size and networks in words, by the profile."""
+        profile = PROFILES[self.manifest["profile"]]
+        return f"{profile.size} × {profile.size} pixels, {BASES.get(profile.base, profile.base)}"
+
+    @property
+    def seconds(self):
+        """What the run took: the stages of a published one, else the last execution of each notebook."""
+        last = sum(entry["seconds"] for entry in self.manifest["notebooks"].values())
+        return self.manifest.get("stage_seconds") or last
 
     def verdicts(self, item):
         """Badges of an item's verdicts, with their numbers."""
@@ -88,7 +170,7 @@ class Shown:
 
     def tally(self, verdict):
         """Number of statements with a verdict, and links to their items."""
-        items = Counter(r["item"] for r in self.rows if r["verdict"] == verdict)
+        items = Counter(r["item"] for r in self.ledger() if r["verdict"] == verdict)
         links = ", ".join(times(self.link(item), n) for item, n in items.items())
         return f"**{items.total()}**" + (f": {links}" if items else "")
 
@@ -98,21 +180,95 @@ class Shown:
         return f"{{download}}`{name} <{path}>`"
 
 
-def thumbnails(run, folder):
+def thumbnails(run, folder, before=""):
     """Write a small picture of each figure, {item: file name}; what is cut away shows less of a wide figure."""
     found = {}
     for n in FIGURES:
         for file in sorted(run.figures.glob(f"fig{n:02d}*.png"))[:1]:
-            found[f"fig{n}"] = f"fig{n}.png"
-            with Image.open(file) as picture, store.atomic(folder / f"fig{n}.png") as part:
+            found[f"fig{n}"] = f"{before}fig{n}.png"
+            with Image.open(file) as picture, store.atomic(folder / found[f"fig{n}"]) as part:
                 small = ImageOps.fit(picture.convert("RGB"), (192, 120), centering=(0, 0))
                 small.quantize(64).save(part, optimize=True)
     return found
 
 
-def benchmarks():
-    """Every table of measured speed and memory in bench/results; "" where there is none."""
-    files, book = sorted((chapters.project_root() / "bench" / "results").glob("*.csv")), None
+def _scaled(row):
+    """(value, low, high) of a row with the claimed side to the right: in units of half the interval, beyond what the
+    claim has to exceed, or of an equivalence's margin.
+    """
+    ends = [row[k] for k in NUMBERS]
+    if row["direction"] == "equivalent":
+        return [x / row["margin"] for x in ends]
+    sign, half = (1 if row["direction"] == "greater" else -1), (row["high"] - row["low"]) / 2
+    value, *ends = ((sign * x - row["margin"]) / half for x in ends)
+    return [value, *sorted(ends)]
+
+
+def intervals(shown):
+    """DataFrame of every interval in a run's ledger on one scale: label, value, low, high, verdict, and whether the
+    margin is the unit (else half the interval). A claim of several parts has the one that decides.
+    """
+    found = []
+    for row in [*shown.questions(), *shown.ledger()]:
+        if row["low"] is None or row["direction"] == "none" or not row["high"] > row["low"]:
+            continue
+        head = "Our question" if row["kind"] == OURS else title(row["item"])
+        equivalence = row["direction"] == "equivalent"
+        found.append([f"{head}: {row['short']}", *_scaled(row), row["verdict"], equivalence])
+    return pd.DataFrame(found, columns=["label", *NUMBERS, "verdict", "equivalence"])
+
+
+def pictures(runs, folder):
+    """Write what the front page shows of each run: small figures, Figure 9, and all its intervals in one plot.
+
+    Returns {run: {item or "front" or "intervals": file name}}; what a run lacks is left out.
+    """
+    grids.use_style()
+    found = {}
+    for shown in runs:
+        own = thumbnails(shown.run, folder, f"{shown.name}-" if shown.published else "")
+        for file in sorted(shown.run.figures.glob("fig09.png")):
+            own["front"] = f"front-{shown.name}.png"
+            with store.atomic(folder / own["front"]) as part:
+                part.write_bytes(file.read_bytes())
+        if len(table := intervals(shown)):
+            colours = {verdict: COLOURS[BADGE.get(verdict, "muted")] for verdict in table.verdict}
+            own["intervals"] = f"intervals-{shown.name}.png"
+            figure = plots.verdicts(table, colours, SCALE)
+            with store.atomic(folder / own["intervals"]) as part:
+                figure.savefig(part, dpi=150)
+            plots.plt.close(figure)
+        found[shown.name] = own
+    return found
+
+
+def cold():
+    """What `make book` took from nothing on each machine it was measured on: texts, fastest first."""
+    path = chapters.project_root() / "bench" / "results" / "book.csv"
+    rows = pd.read_csv(path).sort_values("cold").itertuples() if path.exists() else ()
+    return [
+        f"{minutes(r.cold)} with {r.instructions} and {r.precision} on {r.threads} threads"
+        for r in rows
+    ]
+
+
+def minutes(seconds):
+    """Seconds as text."""
+    n = max(round(seconds / 60), 1)
+    return f"{n} minute{'s' if n > 1 else ''}"
+
+
+def taken(profile, runs):
+    """What runs of a profile took, as text: the published ones, this build's, and `make book` as it was measured."""
+    known = [shown for shown in runs if shown.manifest["profile"] == profile]
+    said = [f"{minutes(r.seconds)} (run {r.name}, {r.manifest['device']})" for r in known]
+    return "; ".join([*(cold() if profile == "micro" else []), *said]) or "not yet run"
+
+
+def benchmarks(folder=None):
+    """Every table of measured speed and memory in a folder, by default bench/results; "" where there is none."""
+    folder = folder or chapters.project_root() / "bench" / "results"
+    files, book = sorted(folder.glob("*.csv")), None
     measured = [text for path in files if path.stem != "book" for text in _measured(path)]
     for path in (p for p in files if p.stem == "book"):
         seconds = pd.read_csv(path, dtype={"commit": str}).drop(columns="device")
@@ -143,9 +299,13 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.globals |= dict(ITEMS=ITEMS, NETWORKS=NETWORKS, VERDICTS=VERDICTS, benchmarks=benchmarks)
+TEMPLATES.globals |= dict(
+    PROFILES=PROFILES, UNTESTABLE=UNTESTABLE, DECIDED=DECIDED, cold=cold, taken=taken
+)
 TEMPLATES.filters |= dict(badge=badge, cell=cell, commit=commit_of, finding=finding)
 TEMPLATES.filters |= dict(images=images_of, named=title, pairs=pairs, typeset=typeset)
-TEMPLATES.filters |= dict(quoted="`{}`".format, reason=reason)
+TEMPLATES.filters |= dict(quoted="`{}`".format, reason=reason, power=power, minutes=minutes)
+TEMPLATES.filters |= dict(trainings=trainings)
 
 
 def render(name, **given):
@@ -153,9 +313,10 @@ def render(name, **given):
     return TEMPLATES.get_template(name).render(**given) + "\n"
 
 
-def page(name, runs, thumbs=()):
-    """Text of a page: "summary" (what holds here, on what data), "items" (the twenty, with thumbs: {item: file}),
-    "claims" (the ledger of each run), "weights" (other people's networks) or "status" (notebooks, versions,
-    machine). runs: published ones first, this build's last, with the others' verdicts beside its own.
+def page(name, runs, files=None):
+    """Text of a page: "summary" (what holds, a tab for each run), "rule" (what a verdict rests on), "items" (the
+    twenty), "claims" (the ledger), "weights" (other people's networks), "profiles" (sizes and times) or "status"
+    (notebooks, versions, machine). runs: published ones first, this build's last; files: those of `pictures`.
     """
-    return render(f"{name}.md", runs=runs, here=runs[-1], thumbs=thumbs)
+    files = files or {run.name: {} for run in runs}
+    return render(f"{name}.md", runs=runs, here=runs[-1], files=files)

@@ -21,6 +21,7 @@ LIMIT = 15e6  # bytes of a published run
 DRAWN_BY = ("figures/", "diffusion/architecture.py")
 PICTURE = re.compile(r'"image/|data:image|<svg')
 PRIVATE = (".npy", ".safetensors", ".jpg", ".pt")  # neither arrays, weights nor photographs
+GREY = "Grey: here stood an image too like a photograph, or one. It is not published."
 NO_TILES = {"gaps": [], "photographs": [], "withheld": []}  # of a figure that is drawn from a table
 
 
@@ -58,23 +59,31 @@ def _squares(picture):
 
 
 def _publish_drawing(folder, name, target, photographs):
-    """Copy what a figure is drawn from, without photographs; returns the number of tiles withheld."""
-    given, bad = store.read_json(folder / "source" / f"{name}.json"), set()
+    """Copy what a figure is drawn from, without photographs; returns the number of images withheld.
+
+    Of a frame that holds several images side by side only those too like a photograph are, as `parts`.
+    """
+    given, bad, parts = store.read_json(folder / "source" / f"{name}.json"), set(), []
     if shape := given.get("tiles"):
         tiles = drawings.tiles(folder, name).copy()
         gaps = {tuple(place) for place in shape["gaps"]}
         bad = {tuple(place) for place in shape["photographs"]}
-        for place in set(np.ndindex(tiles.shape[:2])) - gaps - bad:
-            if photographs and photographs.shown(_squares(tiles[place])).any():
+        for place in sorted(set(np.ndindex(tiles.shape[:2])) - gaps - bad if photographs else ()):
+            squares = _squares(tiles[place])
+            found = np.flatnonzero(photographs.shown(squares)).tolist()
+            if len(squares) > 1:
+                squares[found] = grids.EMPTY
+                parts += [[*place, k] for k in found]
+            elif found:
                 bad.add(place)
         for place in bad:
             tiles[place] = 255
-        shape["withheld"] = sorted(map(list, bad))
+        shape |= dict(withheld=sorted(map(list, bad)), parts=parts)
         drawings.write_tiles(target, name, tiles)
     store.write_json(target / "source" / f"{name}.json", given)
     if (table := folder / f"{name}.csv").exists():
         shutil.copy(table, target)
-    return len(bad)
+    return len(bad) + len(parts)
 
 
 def _publish_page(path, name, target):
@@ -86,7 +95,8 @@ def _publish_page(path, name, target):
             figure["name"] = f"{name}-{figure['name']}"  # a name serves once in a book
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if mark := output.get("metadata", {}).get("skinsynth"):
+            mark = output.get("metadata", {}).get("skinsynth", {})
+            if "figure" in mark:
                 output["data"] = {"text/plain": mark["figure"]}
                 output["metadata"] = {"skinsynth": mark}
             elif "text/markdown" in data:
@@ -175,16 +185,20 @@ def note(run, how):
 
 
 def _shown(folder, name):
-    """(MIME bundle, metadata) of a redrawn figure; a slider whose photographs are withheld is a picture with its own alt text.
+    """(MIME bundle, metadata) of a redrawn figure; a slider all of whose frames are withheld is a picture with its own alt text.
 
     A picture all of whose tiles are withheld is shown at half its width: there is nothing to see in it.
+    Where some are, a slider says what its grey squares are.
     """
     given = store.read_json(folder / "source" / f"{name}.json")
     slider, shape = given["draw"] == "slider", given.get("tiles", NO_TILES)
-    empty = len(shape["withheld"])
+    some, shut = len(shape["withheld"]), shape.get("parts")
+    empty = some and some + len(shape["gaps"]) == shape["rows"] * shape["columns"]
     figure = drawings.draw(folder, name) if slider and not empty else None
     bundle, about = drawings.shown(folder, name, figure)
-    if empty and empty + len(shape["gaps"]) == shape["rows"] * shape["columns"]:
+    if slider and not empty and (some or shut):
+        bundle["text/html"] += f"<p>{GREY}</p>"
+    if empty:
         about["image/png"]["width"] //= 2
     if not (slider and empty):
         return bundle, about
@@ -224,6 +238,9 @@ def picture_problems(run):
         for r, c in shape["withheld"]:
             if (drawings.tiles(run.figures, name)[r, c] != 255).any():
                 yield f"{name}.png: a withheld tile at {[r, c]} is not empty; publish the run again"
+        for r, c, k in shape.get("parts", ()):
+            if (_squares(drawings.tiles(run.figures, name)[r, c])[k] != grids.EMPTY).any():
+                yield f"{name}.png: image {k} of {[r, c]} is not empty; publish the run again"
     for path in sorted(run.root.rglob("*")):
         if path.suffix in PRIVATE:
             yield f"{path.name}: neither arrays nor weights belong in a published run"

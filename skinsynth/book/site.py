@@ -4,32 +4,49 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 
 from ..core import code, store
 from ..core.errors import UserError
 from ..project import chapters, ledger, state
 from ..project import run as runner
-from . import gates, pages, reference
+from . import gates, heads, pages, reference, tell
+from .heads import MOVED
 from .lighten import lighten
 
 SOURCES = ("_config.yml", "_toc.yml", "index.md", "book")
 COMMAND = "from jupyter_book.cli.main import main; main()"
-MOVED = {"03_clip": "03_diffusion", "04_synthesis": "04_generation"}  # chapters' old addresses
 
 
-def write_pages(run):
-    """Write book/generated/*.md from the run's results and the published ones, and its claims.json."""
-    runs, folder = [], chapters.project_root() / "book" / "generated"
+def shown(run):
+    """The published runs and this one as pages show them, this one last; writes its claims.json."""
+    runs = []
     for other in reference.published():
         rows, changed = ledger.recorded(other.root / "claims.json"), reference.changed_since(other)
         known = state.manifest(other), state.status(other), changed
         runs.append(pages.Shown(other, rows, *known, published=True))
-    runs.append(pages.Shown(run, ledger.evaluate(run), state.manifest(run), state.status(run)))
-    thumbs = pages.thumbnails(run, folder)
-    for name in ("summary", "items", "claims", "weights", "status"):
+    return [*runs, pages.Shown(run, ledger.evaluate(run), state.manifest(run), state.status(run))]
+
+
+def write_pages(runs):
+    """Write book/generated/*.md and a ZIP of each run's tables from the runs as they are shown."""
+    folder, run = chapters.project_root() / "book" / "generated", runs[-1].run
+    files = pages.pictures(runs, folder)
+    for known in runs:
+        pack_tables(known.run, folder / f"tables-{known.name}.zip")
+    tell.write(run, folder / "tell.md")
+    for name in ("summary", "rule", "command", "items", "claims", "weights", "profiles", "status"):
         with store.atomic(folder / f"{name}.md") as part:
-            part.write_text(pages.page(name, runs, thumbs))
+            part.write_text(pages.page(name, runs, files))
+
+
+def pack_tables(run, target):
+    """Write all tables of a run, and what its figures are drawn from as tables, into one ZIP; the same tables, the same bytes."""
+    with store.atomic(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted([*run.tables.glob("*.csv"), *run.figures.glob("*.csv")]):
+            name = zipfile.ZipInfo(f"{run.name}/{path.parent.name}/{path.name}")
+            packed.writestr(name, path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def fingerprint(run):
@@ -83,7 +100,9 @@ def prepare(run):
     for other in reference.published():
         problems += reference.write_chapters(other)
         problems += [f"{other.name}/{p}" for p in reference.picture_problems(other)]
-    write_pages(run)
+    runs = shown(run)
+    write_pages(runs)
+    heads.dress(runs)
     problems += gates.contract_problems(run)
     problems += [f"{n}: {how}" for n, how in state.status(run).items() if how == "failed"]
     for notebook in chapters.NOTEBOOKS:
@@ -100,6 +119,7 @@ def make(say=print):
         return problems
     site = root / "_build" / "html"
     lighten(site)
+    tell.leave_out(site)
     redirect(site)
     problems = list(gates.page_problems(site))
     if not problems:

@@ -62,18 +62,6 @@ def locked(path):
         yield
 
 
-@functools.cache
-def folder_identity(folder):
-    """Hash of the names and sizes of all files below a folder and of its tables' contents."""
-    found = []
-    for path, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            file = Path(path, name)
-            table = file.suffix in (".csv", ".tab") and digest(file.read_bytes())
-            found.append([os.path.relpath(file, folder), file.stat().st_size, table])
-    return digest(found)
-
-
 def results_root():
     """Folder of all runs: the variable SKINSYNTH_RESULTS, or results/ in the project."""
     return Path(os.environ.get("SKINSYNTH_RESULTS") or ROOT / "results")

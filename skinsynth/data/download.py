@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from ..core.code import file_digest
 from ..core.errors import UserError
 from ..core.store import atomic, disk_full, read_json, write_json
+from .tables import files_below
 
 CHUNK = 1 << 16  # what a cut connection loses at most
 TRIES = 5  # attempts that may fail in a row without progress
@@ -168,13 +169,21 @@ def receive(url, target, digest="", progress=True):
     if file == part:
         with tqdm(desc=target.name, unit="B", unit_scale=True, disable=not progress) as bar:
             _receive(url, part, bar)
+    try:
+        seen = checked(file, digest, target.name)
+    except UserError as error:
+        file.unlink()
+        raise UserError(f"{url}: {error}; if this stays ask the publisher") from error
+    file.replace(target)
+    return seen
+
+
+def checked(file, digest, name):
+    """The hash of a file, "kind:...". Raises UserError, which calls it `name`, where another is published."""
     kind = digest.partition(":")[0] or "sha256"
     seen = f"{kind}:{file_digest(file, kind)}"
     if digest and seen != digest:
-        file.unlink()
-        wrong = f"{target.name} has {seen}, published is {digest}; the file was removed"
-        raise UserError(f"{url}: {wrong}, fetch it again, and if this stays ask the publisher")
-    file.replace(target)
+        raise UserError(f"{name} has {seen}, published is {digest}; download it again")
     return seen
 
 
@@ -188,20 +197,43 @@ def _wanted(sets):
     return [s for s in SOURCES if s.group in wanted or s.name in wanted]
 
 
-def _fetch_one(source, folder, base, progress):
-    """Download, check and place one file; returns the entry for HASHES."""
-    url = f"{base.rstrip('/')}/{source.name}" if base else source.url
+def _address(place, source):
+    """Address of a source: the official one, or that of a mirror. Raises UserError where it is none."""
+    url = f"{place.rstrip('/')}/{source.name}" if place else source.url
     if urlsplit(url).scheme not in ("https", "http"):
-        raise UserError(f"{url}: not a web address; give one that begins with https://")
-    file = folder / ".downloads" / source.name
+        raise UserError(
+            f"{url}: not a web address; give one that begins with https://, or a folder"
+        )
+    return url
+
+
+def _by_hand(place, sources):
+    """{name: path} of sources among the files below a folder. Raises UserError where some are not there."""
+    here = {path.name.lower(): path for path in files_below(Path(place))}
+    if absent := [s for s in sources if s.name.lower() not in here]:
+        names = ", ".join(s.name for s in absent)
+        remedy = f"get it from {absent[0].url}, or name with --only what is there"
+        raise UserError(f"{place}: no {names}; {remedy}")
+    return {s.name: here[s.name.lower()] for s in sources}
+
+
+def _fetch_one(source, folder, place, local, progress):
+    """Download, or take from `local`, check and place one file; returns the entry for HASHES."""
+    url = str(local) if local else _address(place, source)
+    file = local or folder / ".downloads" / source.name
     try:
-        seen = receive(url, file, source.digest, progress)
+        seen = (
+            checked(file, source.digest, file)
+            if local
+            else receive(url, file, source.digest, progress)
+        )
         if source.archive:
             extract(file, folder / source.target, source.loose)
         else:
             with atomic(folder / source.target) as part:
                 shutil.copyfile(file, part)
-        file.unlink()
+        if not local:
+            file.unlink()
     except OSError as error:
         if not disk_full(error):
             raise
@@ -212,22 +244,27 @@ def _fetch_one(source, folder, base, progress):
 def fetch(folder, sets=(), base="", progress=True):
     """Download sets (or single files by name) into a data folder; what is there is not fetched again.
 
-    sets: HAM10000 and PAD-UFES-20 by default. base: address of a mirror that serves the files by name,
-    instead of the official addresses; the published hashes hold all the same. Where none is published,
+    sets: HAM10000 and PAD-UFES-20 by default. base: in place of the official addresses that of a mirror, or a
+    folder: the files lie there by name, and in a folder stay there. Published hashes hold all the same. Where none is,
     a line says so, and the hash seen is kept in downloads.json and compared with at a later download.
     Returns {file: {url, hash, checked}} of what was fetched, now or before.
-    Raises UserError on an unknown set, a failed download, a wrong hash, an unsafe archive.
+    Raises UserError on an unknown set, a file that the folder lacks, a failed download, a wrong hash, an
+    unsafe archive.
     """
     folder, sources = Path(folder), _wanted(sets)
     log = folder / HASHES
     seen = read_json(log) if log.exists() else {}
+    wanted = []
     for source in sources:
-        name, target = source.name, folder / source.target
-        if target.exists() and (name in seen or not source.loose):
-            if name not in seen:
-                tqdm.write(f"{target}: there already, left as it is, not checked")
-            continue
-        entry = _fetch_one(source, folder, base, progress)
+        target = folder / source.target
+        if not target.exists() or (source.name not in seen and source.loose):
+            wanted.append(source)
+        elif source.name not in seen:
+            tqdm.write(f"{target}: there already, left as it is, not checked")
+    by_hand = _by_hand(base, wanted) if Path(base).is_dir() and base else {}
+    for source in wanted:
+        name = source.name
+        entry = _fetch_one(source, folder, base, by_hand.get(name), progress)
         found, known = entry["hash"], seen.get(name, entry)["hash"]
         if found != known:
             tqdm.write(f"{name}: {found} now, {known} before; the publisher changed it")

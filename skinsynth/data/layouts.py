@@ -4,17 +4,20 @@ Records are a DataFrame with one row an image and the columns tables.COLUMNS. Th
 the same layouts, so it takes the same road.
 """
 
-from pathlib import Path
+import functools
+import os
 
 import numpy as np
 import pandas as pd
 
+from ..core.code import digest
 from ..core.config import CLASSES, PAD_CLASSES
 from ..core.errors import UserError
+from ..numerics import pixels
 from . import splits, tables
-from .tables import Problem
 
 MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
+HAM_COLUMNS = ("image_id", "lesion_id", "dx")
 PAD_COLUMNS = "img_id patient_id lesion_id diagnostic age gender region fitspatrick biopsed".split()
 PAD_NAMES = dict(diagnostic="dx", gender="sex", region="localization", fitspatrick="skin_type")
 _SHARED = {"ack": ("akiec",), "bcc": ("bcc",), "mel": ("mel",), "nev": ("nv",), "sek": ("bkl",)}
@@ -27,37 +30,64 @@ PAD_TO_HAM = {
 }
 
 
+def _files(folder, name):
+    """(folder of a set, names of the files below it); other sets that lie in it are left out."""
+    root = tables.set_folder(folder, name)
+    others = (tables.find_set(folder, other) for other in tables.SETS if other != name)
+    return root, tables.listing(root, skip=[p for p in others if p])
+
+
+def _one_hot(table, path):
+    """ISIC's ground truth, a column for each diagnosis, as a table in HAM10000's form; it tells no lesions."""
+    codes = [c.upper() for c in CLASSES]
+    tables.require(table, path, ("image", *codes))
+    hot = table[codes].apply(pd.to_numeric, errors="coerce").fillna(0).to_numpy()
+    dx = np.where((hot == 1).sum(1) == 1, np.array(CLASSES)[hot.argmax(1)], "not one-hot")
+    return table.assign(image_id=table.image, lesion_id=table.image, dx=dx)
+
+
+def _scan(folder, files, path, table, places, lack):
+    """(records, problems) of a set with a table in HAM10000's form, as `scan_ham`.
+
+    files: of `_files`; places: official folders of images; lack: what an image without a row has not.
+    """
+    root, names = files
+    tables.require(table, path, HAM_COLUMNS)
+    table = table.assign(image_id=tables.bare(table.image_id))
+    images, problems = tables.images_in(root, names, tuple(p.lower() for p in places))
+    if not images:
+        raise UserError(f"{root}: no folder {' or '.join(places)}; unpack it there")
+    masks, twice = tables.images_in(root, names, (tables.MASK_FOLDERS,), masks=True)
+    problems += twice + tables.table_problems(table, path, "image_id", CLASSES)
+    problems += tables.unfilled(table, path, "image_id", ("lesion_id",))
+    remedy = f"add its row to {path.name} or remove the image"
+    problems += tables.orphans(images, table.image_id, remedy, lack)
+    problems += tables.missing(images, table.image_id, root, path)
+    spare = sorted(masks.keys() - images.keys() - set(table.image_id))
+    table = table[table.image_id.isin(images.keys()) & table.lesion_id.notna()]
+    table = table[table.dx.fillna("").str.lower().isin(CLASSES)].drop_duplicates("image_id")
+    told = table.reindex(columns=[*HAM_COLUMNS, "age", "sex", "localization", "dx_type"]).assign(
+        dx=table.dx.str.lower(),
+        path=table.image_id.map(images).astype(str),
+        mask_path=table.image_id.map({k: str(p) for k, p in masks.items()}),
+    )
+    records = tables.assemble(folder, told)
+    records.attrs["spare"] = spare
+    return records, problems
+
+
 def scan_ham(folder, test=False):
     """(records, problems) of HAM10000 in `folder`/ham10000, or ham10000_test: nothing is hidden.
 
+    `records.attrs["spare"]` lists masks without an image.
     Raises UserError only where nothing can be listed: no folder, no table, no column.
     """
-    root = tables.existing(Path(folder) / ("ham10000_test" if test else "ham10000"))
-    places = [root / f"HAM10000_metadata{suffix}" for suffix in (".csv", ".tab", "")]
-    path = next((p for p in places if p.is_file()), places[0])
-    columns = ("image_id", "lesion_id", "dx")
-    table = tables.read_table(path, columns, "metadata table (.csv or .tab)")
-    folders = [p for p in root.glob("[Hh][Aa][Mm]10000_images*") if p.is_dir()]
-    if not folders:
-        fault = "no folder HAM10000_images_part_1 or HAM10000_images"
-        raise UserError(f"{root}: {fault}; unpack it there")
-    images, problems = tables.images_in(folders)
-    problems += tables.table_problems(table, path, "image_id", CLASSES)
-    for name in table.image_id[table.lesion_id.isna()]:
-        problems.append(Problem("label", f"{path}: {name} has no lesion_id", "fill it in"))
-    remedy = f"add its row to {path.name} or remove the image"
-    problems += tables.orphans(images, table.image_id, remedy)
-    problems += tables.missing(images, table.image_id, root, path)
-    table = table[table.image_id.isin(images.keys()) & table.lesion_id.notna()]
-    table = table[table.dx.fillna("").str.lower().isin(CLASSES)].drop_duplicates("image_id")
-    masks = {p.name: str(p) for p in (root / MASK_FOLDER).glob("*_segmentation.png")}
-    told = table.reindex(columns=[*columns, "age", "sex", "localization", "dx_type"]).assign(
-        dx=table.dx.str.lower(),
-        path=table.image_id.map(images).astype(str),
-        mask_path=(table.image_id + "_segmentation.png").map(masks),
-    )
-    records = tables.assemble("ham10000", root, told)
-    return records, problems + tables.mask_problems(records)
+    files = _files(folder, "ham10000_test" if test else "ham10000")
+    path = tables.find_table(*files, "HAM10000_metadata", "metadata table (.csv or .tab)")
+    table = tables.read_table(path, HAM_COLUMNS)
+    places = ("HAM10000_images_part_1", "HAM10000_images")
+    records, problems = _scan(folder, files, path, table, places, "metadata")
+    return records.assign(source="ham10000"), problems
 
 
 def scan_pad(folder):
@@ -67,20 +97,22 @@ def scan_pad(folder):
     repeats across patients, so lesion_id is patient_id and number together.
     Extra columns: skin_type (Fitzpatrick 1-6), biopsied. Raises UserError as `scan_ham`.
     """
-    root = tables.existing(Path(folder) / "pad_ufes_20")
-    path = root / "metadata.csv"
+    root, names = _files(folder, "pad_ufes_20")
+    path = tables.find_table(root, names, "metadata")
     table = tables.read_table(path, PAD_COLUMNS).rename(columns=PAD_NAMES)
-    images, problems = tables.images_in([tables.existing(root / "images")])
+    images, problems = tables.images_in(root, names, ("images", "imgs"))
     codes = tuple(c.lower() for c in PAD_CLASSES)
-    problems += tables.table_problems(table, path, "img_id", codes)
-    table["image_id"] = table.img_id.fillna("").map(lambda name: Path(name).stem)
+    table["image_id"] = tables.bare(table.img_id)
+    problems += tables.table_problems(table.assign(img_id=table.image_id), path, "img_id", codes)
+    problems += tables.unfilled(table, path, "img_id", ("patient_id", "lesion_id"))
     remedy = "add its row to metadata.csv or remove the image"
     problems += tables.orphans(images, table.image_id, remedy)
     there = table.image_id.isin(images.keys())
     if not there.any():
         raise UserError(f"{root / 'images'}: none of the images in metadata.csv; unpack them there")
     known = table.dx.fillna("").str.lower().isin(codes)
-    table = table[there & known & ~table.img_id.duplicated()]
+    known &= table.patient_id.notna() & table.lesion_id.notna()
+    table = table[there & known & ~table.image_id.duplicated()]
     told = table.assign(
         lesion_id=table.patient_id + "_" + table.lesion_id,
         dx=table.dx.str.lower(),
@@ -89,32 +121,31 @@ def scan_pad(folder):
         skin_type=pd.to_numeric(table.skin_type, errors="coerce"),
         biopsied=table.biopsed.str.lower().map({"true": True, "false": False}),
     )
-    records = tables.assemble("pad_ufes_20", root, told, ("skin_type", "biopsied"))
+    records = tables.assemble(folder, told, ("skin_type", "biopsied"))
     records.attrs["missing"] = int((~there).sum())
-    return records, problems
+    return records.assign(source="pad_ufes_20"), problems
 
 
 def scan_isic_test(folder):
     """(records, problems) of ISIC 2018 task 3's test set in `folder`/isic2018_test.
 
-    The set tells no lesions: each image counts as its own. Raises UserError as `scan_ham`.
+    Its truth is the challenge's, which tells no lesions, so that each image counts as its own, or that of
+    HAM10000's archive, which does. Raises UserError as `scan_ham`.
     """
-    root = tables.existing(Path(folder) / "isic2018_test")
-    path = root / "ISIC2018_Task3_Test_GroundTruth.csv"
-    codes = [c.upper() for c in CLASSES]
-    table = tables.read_table(path, ("image", *codes), "ground truth")
-    images, problems = tables.images_in([tables.existing(root / "ISIC2018_Task3_Test_Input")])
-    hot = table[codes].apply(pd.to_numeric, errors="coerce").fillna(0).to_numpy()
-    single = (hot == 1).sum(1) == 1
-    table["dx"] = np.where(single, np.array(CLASSES)[hot.argmax(1)], "not one-hot")
-    problems += tables.table_problems(table, path, "image", CLASSES)
-    remedy = "add its row or remove the image"
-    problems += tables.orphans(images, table.image, remedy, "ground truth")
-    problems += tables.missing(images, table.image, root, path)
-    table = table[table.image.isin(images.keys()) & single].drop_duplicates("image")
-    told = table.assign(image_id=table.image, lesion_id=table.image, split="test")
-    told["path"] = table.image.map(images).astype(str)
-    return tables.assemble("isic2018", root, told), problems
+    files = _files(folder, "isic2018_test")
+    path = tables.find_table(*files, "ISIC2018_Task3_Test_GroundTruth", "ground truth")
+    table = tables.read_table(path, ())
+    if "image_id" not in table:
+        table = _one_hot(table, path)
+    places = ("ISIC2018_Task3_Test_Input", "ISIC2018_Task3_Test_Images")
+    records, problems = _scan(folder, files, path, table, places, "ground truth")
+    return records.assign(source="isic2018", split="test"), problems
+
+
+def _refuse(problems, folder):
+    if problems:
+        more = f" ({len(problems) - 1} more: skinsynth data verify {folder})"
+        raise UserError(str(problems[0]) + more * (len(problems) > 1))
 
 
 def checked(scan, folder, **options):
@@ -123,9 +154,7 @@ def checked(scan, folder, **options):
     Raises UserError that tells the first problem, and how to see the others.
     """
     records, problems = scan(folder, **options)
-    if problems:
-        more = f" ({len(problems) - 1} more: skinsynth data verify {folder})"
-        raise UserError(str(problems[0]) + more * (len(problems) > 1))
+    _refuse(problems, folder)
     if records.empty:
         raise UserError(f"{folder}: the metadata table lists no image; use the official table")
     return records
@@ -137,22 +166,59 @@ def load_ham(folder, test=False):
     Raises UserError on the first fault: missing folder, table, column or image; image without
     metadata; id twice; unknown diagnosis; mask of other proportions than its image.
     """
-    return checked(scan_ham, folder, test=test)
+    records = checked(scan_ham, folder, test=test)
+    _refuse(tables.mask_problems(records), folder)
+    return records
+
+
+def has(folder, name):
+    """Whether a data folder holds one of the sets tables.SETS."""
+    return tables.find_set(folder, name) is not None
+
+
+def _others(folder):
+    """dict(pad, isic) of records; None where absent. Raises UserError as `load_ham`."""
+    pad = checked(scan_pad, folder) if has(folder, "pad_ufes_20") else None
+    isic = checked(scan_isic_test, folder) if has(folder, "isic2018_test") else None
+    return dict(pad=pad, isic=isic)
 
 
 def load(folder, seed=0):
     """All sets of a data folder: dict(ham, pad, isic); pad and isic are None where absent.
 
     ham has its split: 64/16/20 train/val/test by lesion, or 80/20 train/val and ham10000_test/ as
-    test where that folder exists. Raises UserError as `load_ham`, and on a lesion in two splits.
+    test where that folder exists. Raises UserError as `load_ham`, where only some of its images have masks,
+    and on a lesion in two splits.
     """
-    folder, ham = Path(folder), load_ham(folder)
-    if (folder / "ham10000_test").is_dir():
+    ham = load_ham(folder)
+    if has(folder, "ham10000_test"):
         ham["split"] = splits.grouped_split(ham, (0.8, 0.2, 0.0), seed)
         ham = pd.concat([ham, load_ham(folder, test=True).assign(split="test")], ignore_index=True)
     else:
         ham["split"] = splits.grouped_split(ham, seed=seed)
+    _refuse(tables.unmasked(ham), folder)
     splits.check(ham)
-    pad = checked(scan_pad, folder) if (folder / "pad_ufes_20").is_dir() else None
-    isic = checked(scan_isic_test, folder) if (folder / "isic2018_test").is_dir() else None
-    return dict(ham=ham, pad=pad, isic=isic)
+    return dict(ham=ham) | _others(folder)
+
+
+def _digest(records):
+    """Hash of records: what their table tells and how many bytes each file has that is read for them."""
+    told = records.drop(columns=["path", "mask_path", "truth_dir"]).to_csv(index=False)
+    files = [*records.path, *records.mask_path]
+    for folder, image_id in zip(records.truth_dir, records.image_id, strict=True):
+        files += [f"{folder}/{image_id}_{kind}.png" for kind in pixels.TRUTH] if folder else []
+    sizes = [os.path.getsize(f) if os.path.exists(f) else -1 for f in files]
+    return digest([told, sizes])
+
+
+@functools.cache
+def identity(folder):
+    """{set: hash of its records and of the sizes of their files}, of ham, pad and isic; None where absent.
+
+    Where a file lies, and what no loader reads, does not count. Raises UserError as `load_ham`, but for masks.
+    """
+    ham = [checked(scan_ham, folder)]
+    if has(folder, "ham10000_test"):
+        ham.append(checked(scan_ham, folder, test=True))
+    found = {k: None if r is None else _digest(r) for k, r in _others(folder).items()}
+    return {"ham": digest([_digest(r) for r in ham])} | found

@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from .. import phantom
 from ..core.config import CLASSES
 from ..core.errors import UserError
-from ..core.store import atomic, folder_identity, stage, write_csv, write_json
+from ..core.store import atomic, stage, write_csv, write_json
 from ..numerics import arrays, pixels
 from ..numerics.arrays import load_array, map_array, save_array
 from . import hair, layouts, splits
@@ -28,13 +28,13 @@ def make_phantom(out, *, size, n_train, n_test, n_pad, seed):
 
 
 def data_folder(run, cfg):
-    """(folder that holds ham10000/ and pad_ufes_20/, what identifies its content): the user's, by
-    names, sizes and tables, or the phantom's stage."""
+    """(folder that holds ham10000/ and pad_ufes_20/, {set: what identifies its content}): the user's, by
+    its records, or the phantom's stage."""
     if cfg.real:
-        return Path(cfg.data), folder_identity(cfg.data)
+        return Path(cfg.data), layouts.identity(cfg.data)
     numbers = dict(n_train=cfg.n_train, n_test=cfg.n_test, n_pad=cfg.n_pad)
     made = make_phantom(run, size=cfg.size, seed=PHANTOM_SEED + cfg.seed, **numbers)
-    return made / "data", made.key
+    return made / "data", dict.fromkeys(("ham", "pad", "isic"), made.key)
 
 
 def _limited(records, limit, seed):
@@ -72,7 +72,7 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
     if name == "ham" and (records.mask_path != "").all():
         map_array(out / "masks.npy", partial(pixels.read_masks, size=size), records)
     if name == "ham" and (records.truth_dir != "").all():
-        for kind in ("hair", "clean", "normal"):
+        for kind in pixels.TRUTH:
             read = partial(pixels.read_truth, kind=kind, size=size)
             map_array(out / f"{kind}.npy", read, records)
     with atomic(out / "records.csv") as part:
@@ -82,7 +82,7 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
 def load_set(run, cfg, name="ham"):
     """Stage of one set (see read_set)."""
     folder, identity = data_folder(run, cfg)
-    given = dict(folder=folder, identity=identity, limit=cfg.limit if cfg.real else 0)
+    given = dict(folder=folder, identity=identity[name], limit=cfg.limit if cfg.real else 0)
     return read_set(run, size=cfg.size, seed=cfg.seed, name=name, **given)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.code import file_digest
+from ..core.config import CLASSES
 from ..core.errors import UserError
 from ..core.machine import in_threads
 from ..core.store import write_csv
@@ -79,11 +80,32 @@ def image_split(records, fractions=SHARES, seed=0):
     return split
 
 
+def leaked(records):
+    """Held-out images (Series of bool): True where the lesion has another photograph in train."""
+    held = records["split"] != "train"
+    return records.lesion_id[held].isin(records.lesion_id[~held])
+
+
 def leakage(records):
     """Share of held-out images whose lesion has another photograph in train (0 is right)."""
-    held = records["split"] != "train"
-    seen = records.lesion_id.isin(records.lesion_id[~held])
-    return float(seen[held].mean()) if held.any() else 0.0
+    found = leaked(records)
+    return float(found.mean()) if len(found) else 0.0
+
+
+def counts(records):
+    """Images and lesions of each class, a row each and one for all: "train images", "train lesions" ... "lesions".
+
+    records: dx, lesion_id and split of each image; a class without images has zeros.
+    """
+    rows = []
+    for name in (*CLASSES, "all"):
+        own = records if name == "all" else records[records.dx == name]
+        row = {"class": name}
+        for split in SPLITS:
+            part = own[own["split"] == split]
+            row |= {f"{split} images": len(part), f"{split} lesions": part.lesion_id.nunique()}
+        rows.append(row | {"images": len(own), "lesions": own.lesion_id.nunique()})
+    return pd.DataFrame(rows)
 
 
 def check(records):

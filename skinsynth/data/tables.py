@@ -1,5 +1,10 @@
 """What the official layouts have in common: tables, images and masks of a set, and what is wrong with them."""
 
+import codecs
+import filecmp
+import os
+import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -7,12 +12,32 @@ from PIL import Image
 
 from ..core.errors import UserError
 from ..core.machine import in_threads
+from ..numerics.pixels import upright_size
 
 COLUMNS = (
     "image_id lesion_id patient_id dx path mask_path split source age sex localization dx_type "
     "truth_dir"
 ).split()
+SETS = ("ham10000", "ham10000_test", "pad_ufes_20", "isic2018_test")  # folders of a data folder
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+TABLE_SUFFIXES = (".csv", ".tab", "", ".tsv", ".txt")  # the first is taken where there are several
+MASK_FOLDERS, MASK_ENDING = "ham10000_segmentations", "_segmentation"  # in any case
+LITTER = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")  # and all that begins with a dot
+DIAGNOSES = {  # names that tables and folders have in place of HAM10000's codes
+    "akiec": """actinic keratosis, actinic keratoses, solar or actinic keratosis, bowens disease,
+        actinic keratosis bowens disease, actinic keratoses and intraepithelial carcinoma,
+        actinic keratoses and intraepithelial carcinoma bowens disease""",
+    "bcc": "basal cell carcinoma, basal cell carcinomas",
+    "bkl": """benign keratosis, benign keratoses, benign keratosis like lesion,
+        benign keratosis like lesions, pigmented benign keratosis, seborrheic keratosis,
+        seborrhoeic keratosis, solar lentigo, lichen planus like keratosis""",
+    "df": "dermatofibroma, dermatofibromas",
+    "mel": "melanoma, melanomas, melanoma nos",
+    "nv": """nevus, nevi, naevus, naevi, melanocytic nevus, melanocytic nevi, melanocytic naevus,
+        melanocytic naevi""",
+    "vasc": "vascular lesion, vascular lesions",
+}
+_CODES = {" ".join(n.split()): c for c, s in DIAGNOSES.items() for n in (c, *s.split(","))}
 RIGHT_FOLDER = "give the folder that holds ham10000/ (`skinsynth data fetch` downloads it)"
 
 
@@ -27,42 +52,168 @@ class Problem(NamedTuple):
         return f"{self.name}; {self.remedy}"
 
 
-def read_table(path, columns, what="metadata table"):
-    """Read a comma- or tab-separated table as text (empty = NaN).
+def _plain(name):
+    return re.sub("[^a-z0-9]", "", name.lower())
 
-    Raises UserError where the table is absent, cannot be read or lacks one of `columns`.
+
+def find_set(folder, name):
+    """Folder of one of SETS in a data folder, its name in any case and with any hyphens; None where absent.
+
+    A folder with HAM10000's table in it is ham10000 itself, unless it bears a set's name: then the folder
+    above is the data folder. Raises UserError where two folders have the name.
+    """
+    folder = Path(folder)
+    if (folder / name).is_dir() or not folder.is_dir():
+        return folder / name if folder.is_dir() else None
+    entries = sorted(folder.iterdir())
+    found = [p for p in entries if _plain(p.name) == _plain(name) and p.is_dir()]
+    if len(found) > 1:
+        raise UserError(f"{found[0]}: {found[1].name} lies beside it; name one of them {name}")
+    if found or name != "ham10000" or _plain(folder.resolve().name) in map(_plain, SETS):
+        return found[0] if found else None
+    return folder if any(p.stem.lower() == "ham10000_metadata" for p in entries) else None
+
+
+def set_folder(folder, name):
+    """As `find_set`; raises UserError where the set is absent."""
+    found = find_set(folder, name)
+    if found is None:
+        raise UserError(f"{Path(folder) / name}: no such folder; {RIGHT_FOLDER}")
+    return found
+
+
+def listing(root, skip=()):
+    """Names of all files below a folder, relative to it, as `files_below`; folders of `skip` are left out."""
+    start = len(str(root)) + 1
+    found = files_below(root, tuple(path.resolve() for path in skip))
+    return [str(path)[start:] for path in found if path.is_file()]
+
+
+def _same(path, other):
+    return os.path.samefile(path, other) or filecmp.cmp(path, other, shallow=False)
+
+
+def _is_export(path):
+    with open(path, "rb") as handle:
+        return b"isic_id" in handle.readline()
+
+
+def find_table(root, names, title, what="metadata table"):
+    """Path of a set's table among the files of its folder: the one that lies highest.
+
+    Raises UserError where there is none, or there are two that differ.
+    """
+    kinds = {}
+    for name in names:
+        stem, suffix = os.path.splitext(os.path.basename(name))
+        if stem.lower() == title.lower() and suffix.lower() in TABLE_SUFFIXES:
+            rank = name.count("/"), TABLE_SUFFIXES.index(suffix.lower())
+            kinds.setdefault(rank, []).append(root / name)
+    if not kinds:
+        if exports := [n for n in names if n.lower().endswith(".csv") and _is_export(root / n)]:
+            fault = "the ISIC Archive's own table tells neither HAM10000's codes nor its lesions"
+            raise UserError(f"{root / exports[0]}: {fault}; put {title}.csv beside it")
+        raise UserError(f"{root / title}.csv: no {what}; put the official one there")
+    first, *others = kinds[min(kinds)]
+    if wrong := [p for p in others if not _same(first, p)]:
+        raise UserError(f"{first}: {wrong[0]} is another {what}; keep one")
+    return first
+
+
+def read_table(path, columns, what="metadata table"):
+    """Read a table as text (empty = NaN) without the blanks around its fields.
+
+    Fields lie between commas, tabs or semicolons; the file is UTF-8, or UTF-16 that says so at its start.
+    Raises UserError where the table is absent, cannot be read, has rows longer than its head, or lacks
+    one of `columns`.
     """
     if not path.is_file():
         raise UserError(f"{path}: no {what}; put the official one there")
     try:
-        with open(path, encoding="utf-8-sig") as handle:
-            separator = "\t" if "\t" in handle.readline() else ","
-        table = pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        marked = path.read_bytes().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        how = dict(encoding="utf-16" if marked else "utf-8-sig")
+        with open(path, **how) as handle:
+            head = next(filter(str.strip, handle), "")
+        if "\0" in head:
+            raise UnicodeError("zero bytes, as in UTF-16 without a mark")
+        separator = max("\t;,", key=head.count)
+        table = pd.read_csv(path, sep=separator, dtype=str, skipinitialspace=True, **how)
+    except (OSError, UnicodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a readable table ({reason}); download it again") from error
-    lacking = [c for c in columns if c not in table]
-    if lacking:
-        raise UserError(f"{path}: no column {', '.join(lacking)}; use the official metadata table")
+        remedy = "download it again, or save it as CSV in UTF-8"
+        raise UserError(f"{path}: not a readable table ({reason}); {remedy}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # else pandas would shift the columns
+        raise UserError(
+            f"{path}: its rows have more fields than its head; give each the same number"
+        )
+    table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())
+    table = table.mask(table == "")
+    if (twice := table.columns[table.columns.duplicated()]).any():
+        raise UserError(f"{path}: column {twice[0]} comes twice; keep one")
+    require(table, path, columns)
     return table
 
 
-def existing(path):
-    """The path of a folder. Raises UserError where there is none."""
-    if not path.is_dir():
-        raise UserError(f"{path}: no such folder; {RIGHT_FOLDER}")
-    return path
+def class_code(name):
+    """HAM10000's code of a diagnosis, given as code or full name in any spelling; None for others."""
+    plain = re.sub(r"['\u2019]", "", str(name).lower())
+    return _CODES.get(" ".join(re.split(r"[\W_]+", plain)).strip())
 
 
-def images_in(folders):
-    """({stem: path} of all image files below some folders, problems with names that come twice)."""
+def is_litter(name):
+    """Whether a file or folder is one that systems and editors leave behind, by its name."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def files_below(folder, above=()):
+    """Yield the paths of all files below a folder, sorted, without litter; links are followed, circles not."""
+    real = folder.resolve()
+    for path in sorted(folder.iterdir()) if real not in above else ():
+        if is_litter(path.name):
+            continue
+        if path.is_dir():
+            yield from files_below(path, (*above, real))
+        else:
+            yield path
+
+
+def require(table, path, columns):
+    """Raise UserError where a table lacks one of `columns`."""
+    if lacking := [c for c in columns if c not in table]:
+        raise UserError(f"{path}: no column {', '.join(lacking)}; use the official metadata table")
+
+
+def bare(ids):
+    """Ids without the ending of an image file, which some tables carry."""
+    return ids.astype(object).str.replace(r"\.(jpe?g|png)$", "", case=False, regex=True)
+
+
+def images_in(root, names, folders, masks=False):
+    """({id: path} of the images of a set, or of their masks; problems with ids that come twice).
+
+    names: of the files below `root`. folders: what the names of the official folders begin with, lower
+    case; where there is none of them, images may lie anywhere. A mask lies in a folder of masks or ends in
+    _segmentation, which its id does not. A second file of the same content is none.
+    """
+
+    def inside(name, beginnings):
+        return any(f.lower().startswith(beginnings) for f in name.split("/")[:-1])
+
+    def is_mask(name, stem):
+        return stem.lower().endswith(MASK_ENDING) or inside(name, MASK_FOLDERS)
+
+    stems = {name: os.path.splitext(os.path.basename(name)) for name in names}
+    kind = [n for n, (stem, s) in stems.items() if s.lower() in IMAGE_SUFFIXES]
+    kind = [n for n in kind if is_mask(n, stems[n][0]) == masks]
     found, problems = {}, []
-    for path in sorted(p for folder in folders for p in folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                name = f"{path}: a second image of this name beside {found[path.stem]}"
-                problems.append(Problem("duplicate", name, "remove one"))
-            found.setdefault(path.stem, path)
+    for name in [n for n in kind if inside(n, folders)] or kind:
+        path, key = root / name, stems[name][0]
+        if masks and key.lower().endswith(MASK_ENDING):
+            key = key[: -len(MASK_ENDING)]
+        if key in found and not _same(path, found[key]):
+            twice = f"{path}: a second image of this name beside {found[key]}"
+            problems.append(Problem("duplicate", twice, "remove one"))
+        found.setdefault(key, path)
     return found, problems
 
 
@@ -78,6 +229,13 @@ def table_problems(table, path, id_column, codes):
             name = f"{path}: unknown diagnosis {code!r} of {rows[id_column].iloc[0]}"
             problems.append(Problem("label", name, f"known codes: {', '.join(codes)}"))
     return problems
+
+
+def unfilled(table, path, id_column, columns):
+    """Problems of rows with an empty cell in one of `columns`, which no group would hold together."""
+    empty = ((c, table[id_column][table[c].isna()]) for c in columns)
+    names = (f"{path}: {image_id} has no {c}" for c, ids in empty for image_id in ids)
+    return [Problem("label", name, "fill it in") for name in names]
 
 
 def orphans(images, listed, remedy, lack="metadata"):
@@ -105,7 +263,7 @@ def _mask_problem(path, mask_path):
     for name in (path, mask_path):
         try:
             with Image.open(name) as image:
-                sizes.append(image.size)
+                sizes.append(upright_size(image))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             return Problem("unreadable", f"{name}: not an image", "download it again")
     if same_aspect(*sizes):
@@ -121,11 +279,21 @@ def mask_problems(records):
     return [p for p in in_threads(_mask_problem, masked.path, masked.mask_path) if p]
 
 
-def assemble(source, root, table, extra=()):
+def unmasked(records):
+    """Problems of images without a mask in a set where others have one: masks are used all or not at all."""
+    lacking = records.image_id[records.mask_path == ""]
+    if len(lacking) == len(records):
+        return []
+    lack = f"no mask, though {len(records) - len(lacking)} of {len(records)} images have one"
+    remedy = "add it, or remove all masks to do without"
+    return [Problem("mask", f"{image_id}: {lack}", remedy) for image_id in lacking]
+
+
+def assemble(folder, table, extra=()):
     """Records with all COLUMNS, and the extra ones, of a table; what a set does not tell is NaN."""
-    truth = root.parent / "truth"
+    truth = Path(folder) / "truth"
     frame = table.reindex(columns=[*COLUMNS, *extra]).reset_index(drop=True)
-    frame["source"], frame["truth_dir"] = source, str(truth) if truth.is_dir() else ""
+    frame["truth_dir"] = str(truth) if truth.is_dir() else ""
     frame["mask_path"] = frame["mask_path"].fillna("").astype(str)
     frame["age"] = pd.to_numeric(frame["age"], errors="coerce").astype(float)
     for name in ("sex", "localization", "dx_type"):

@@ -38,17 +38,20 @@ def _parts(pipe, visual):
 
 @torch.no_grad()
 def trace(pipe, clip_model, image, tokens):
-    """Run one image through VAE, CLIP and UNet and note what each part gives.
+    """Run one image through VAE, CLIP and UNet and note what each part gives; of a CLIP level, what of it is read.
 
-    image: (1,3,H,W) in [-1,1]; tokens: (1,L,T,D). Returns a DataFrame: lane, part, shape, parameters.
+    image: (1,3,H,W) in [-1,1]; tokens: (1,L,T,D), the levels' tokens that the adapters read. Returns a
+    DataFrame: lane, part, shape, parameters.
     """
     rows, place = [], _parts(pipe, clip_model.visual)
 
     def note(module, args, out):
         if module in place:
             first = out[0] if isinstance(out, tuple) else out
-            size = sum(p.numel() for p in module.parameters())
-            rows.append([*place[module], " x ".join(map(str, first.shape[1:])), size])
+            size, shape = sum(p.numel() for p in module.parameters()), first.shape[1:]
+            if place[module][0] == "clip":  # of a level's tokens the adapters read some
+                shape = tokens.shape[2:]
+            rows.append([*place[module], " x ".join(map(str, shape)), size])
 
     with register_module_forward_hook(note):
         hidden_states(clip_model, image)
@@ -143,7 +146,7 @@ def draw(data, links):
     middle = (wide - 1) / 2 * STEP
     for y, text in ((4.85, "Stage 1: autoencoder"), (2.75, "Stage 2: denoiser of the latent")):
         axes.text(middle, y, text, ha="center", fontsize=8, weight="bold")
-    said = "Class token (grey arrows) and levels of the frozen CLIP image encoder, through adapters (pink arrows)"
+    said = "Class token (grey arrows); tokens read from levels of the frozen CLIP image encoder, through adapters (pink)"
     axes.text(middle, -0.6, said, ha="center", fontsize=8)
     axes.set(xlim=(-1.2, (wide - 1) * STEP + 1.2), ylim=(-0.9, 5.2))
     axes.axis("off")

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import spearmanr
 from torch.nn import functional as F
 
 from ..core.machine import device
@@ -38,11 +39,15 @@ def depth_table(distance):
     return pd.DataFrame({"layer": range(distance.shape[1])} | known)
 
 
-def deep_minus_shallow(distance):
-    """Distance of neighbours in the deeper half of the layers minus that in the shallower half, paired by image."""
-    half = distance.shape[1] // 2
-    deep, shallow = distance[:, half:].mean(1), distance[:, :half].mean(1)
-    return stats.paired_difference(deep, shallow, "deep minus shallow half")
+def depth_trend(distance, lesions):
+    """Whether deeper layers differ more: rank correlation of layer and distance, the mean over images (Estimate).
+
+    distance: `neighbour_distance` (N, L); lesions: (N,) ids. 1: each layer's distance is larger than that
+    of the layer before, in every image; -1: smaller. A rise that is lost again comes near 0.
+    """
+    number = np.arange(distance.shape[1])
+    ranks = [spearmanr(number, own).statistic for own in distance]
+    return stats.mean_interval(ranks, "layer and distance", lesions)
 
 
 def picture_rows(images, maps, layers):

@@ -16,18 +16,18 @@ from ..diffusion.vae import round_trip
 from ..networks import classifiers
 from ..numerics.arrays import Rows, labels_of, load_array, records_of, save_array
 
-ARMS = {  # name: what it is trained on
-    "R0": "original images",
-    "R1": "original images, drawn by class",
-    "R2": "original images, strong augmentation",
-    "R3": "original images replayed at RS's class counts",
-    "R4": "R3, the replayed ones through the VAE",
+ARMS = {  # code: what it is trained on, as tables and figures name it
+    "R0": "originals",
+    "R1": "originals drawn by class",
+    "R2": "originals, strong augmentation",
+    "R3": "originals + repeats",
+    "R4": "originals + repeats through the VAE",
     "S": "synthetic only",
-    "M": "mixed at the original's size",
-    "RS": "original + synthetic",
-    "RSA": "original + synthetic, strong augmentation",
-    "RSI": "original + partly interpolated synthetic",
-    "O": "original + fresh phantom images: the ceiling",
+    "M": "mixed, half synthetic",
+    "RS": "originals + synthetic",
+    "RSA": "originals + synthetic, strong augmentation",
+    "RSI": "originals + partly interpolated",
+    "O": "originals + fresh phantom lesions (ceiling)",
 }
 PAPER_COLUMNS = {  # of Tables 3 and 4
     "R0": "original",

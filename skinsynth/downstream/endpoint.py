@@ -6,31 +6,20 @@ import numpy as np
 import pandas as pd
 
 from ..numerics import stats
-from ..numerics.arrays import load_array
 from .classify import ARMS
-from .scores import balanced_accuracy, score
+from .scores import balanced_accuracy, difference, score
 
 LADDER = ("balanced accuracy", "macro F1", "macro AUC", "ECE")
 WITHOUT = ("R0", "R1", "R3")  # arms without synthetic images, augmented as RS is
 
 
 def ladder(tested, seed):
-    """Rows of the table of all arms, first network: {arm: {"training images": text, measure: Estimate}}."""
-    return {
-        arm: {"training images": ARMS[arm]}
-        | {m: score(m, answers, tested.truth, tested.clusters, seed, arm) for m in LADDER}
-        for arm, answers in tested.first.items()
-    }
-
-
-def each_seed(tested, rows):
-    """Balanced accuracy of `ladder`'s rows, a line for each arm: label, value, low, high, ..., seed 0, ..."""
-    lines = []
-    for arm, found in rows.items():
-        seeds = [balanced_accuracy(p, tested.truth) for p in tested.first[arm]]
-        own = {f"seed {k}": value for k, value in enumerate(seeds)}
-        lines.append(asdict(found["balanced accuracy"]) | own)
-    return pd.DataFrame(lines)
+    """Measures of all arms, first network: a row for each arm; intervals over lesions alone."""
+    rows = {}
+    for arm, answers in tested.first.items():
+        given = answers, tested.truth, tested.clusters, seed
+        rows[ARMS[arm]] = {"arm": arm} | {m: score(m, *given) for m in LADDER}
+    return stats.frame("training images", rows)
 
 
 def best_arm(valid, arms=WITHOUT):
@@ -42,42 +31,67 @@ def best_arm(valid, arms=WITHOUT):
     return max(arms, key=mean)
 
 
-def _balanced_hits(tested, arm):
-    """(seeds, N) hits of the first network, weighted so that their mean is balanced accuracy."""
-    counts = np.bincount(tested.truth, minlength=tested.allowed.shape[1])
-    weights = len(tested.truth) / (len(counts) * counts[tested.truth])
-    return weights * np.stack([p.argmax(1) == tested.truth for p in tested.first[arm]])
+def _balanced_hits(tested, arm, network=None):
+    """(seeds, N) hits of a network, by default the first, weighted so that their mean is balanced accuracy."""
+    counts = np.bincount(tested.truth)
+    weights = len(tested.truth) / ((counts > 0).sum() * counts[tested.truth])
+    return weights * tested.each(arm, network or tested.network)
 
 
-def endpoint(tested, pairs):
-    """Balanced accuracy of one arm minus another's, one row for each pair of arms.
+def gain(tested, arm, other, label=""):
+    """Balanced accuracy of an arm minus another's, first network: Estimate, as scores.difference."""
+    gap = _balanced_hits(tested, arm) - _balanced_hits(tested, other)
+    return difference(gap, tested.clusters, label)
 
-    Intervals: for a test set of other lesions, and for other lesions and classifiers of other seeds.
+
+def compared(tested, pairs):
+    """`gain` of each pair of arms, a row each; with two seeds or more also for other lesions alone.
+
+    Smallest detectable: the true difference that this n would show four times in five.
     """
     rows, detectable = {}, []
-    for arm, other in pairs:
+    for arm, other in dict.fromkeys(pairs):
         gap = _balanced_hits(tested, arm) - _balanced_hits(tested, other)
-        lesions = stats.mean_interval(gap.mean(0), clusters=tested.clusters)
-        rows[f"{arm} minus {other}"] = {
-            "balanced accuracy, other lesions": lesions,
-            "other lesions and other seeds": stats.nested_interval(gap, tested.clusters),
-        }
-        detectable.append(stats.smallest_detectable(lesions))
+        whole, alone = (
+            difference(gap, tested.clusters),
+            difference(gap.mean(0)[None], tested.clusters),
+        )
+        rows[f"{ARMS[arm]} minus {ARMS[other]}"] = {
+            tested.drawn: len(set(tested.clusters)),
+            "difference": whole,
+        } | ({f"other {tested.drawn} alone": alone} if len(gap) > 1 else {})
+        detectable.append(stats.smallest_detectable(whole))
     return stats.frame("comparison", rows).assign(**{"smallest detectable": detectable})
 
 
-def dose_curve(tested, trained, added, seed):
-    """Balanced accuracy by dose and arm.
+def by_arm(tested):
+    """Balanced accuracy of the first network, a line for each arm, the largest first: columns arm, label, value,
+    low, high, n, seed 0, ...; interval as scores.difference."""
+    lines = []
+    for arm, seeds in tested.first.items():
+        found = difference(_balanced_hits(tested, arm), tested.clusters, ARMS[arm])
+        own = {f"seed {k}": balanced_accuracy(p, tested.truth) for k, p in enumerate(seeds)}
+        lines.append({"arm": arm} | asdict(stats.within(found, 0, 1)) | own)
+    return pd.DataFrame(lines).sort_values("value", ascending=False, ignore_index=True)
 
-    trained: {dose: {arm: [stage of each seed]}}; added: {dose: folder of the images added to the
-    originals}; tested: the split that the classifiers' test.npy answers for.
+
+def dose_curve(dosed, added):
+    """Balanced accuracy by dose, of RS, of R3 and their difference: a row for each dose.
+
+    dosed: an accuracy.Tested whose classifiers are the doses (numbers); added: {dose: number of images
+    that are added to the originals}.
     """
-    parts = {}
-    for dose, arms in trained.items():
-        n, rows = len(pd.read_csv(added[dose] / "metadata.csv")), {}
-        for arm, seeds in arms.items():
-            answers = [load_array(made / "test.npy") for made in seeds]
-            found = score("balanced accuracy", answers, tested.truth, tested.clusters, seed)
-            rows[arm] = {"synthetic or repeated images": n, "balanced accuracy": found}
-        parts[dose] = stats.frame("arm", rows)
-    return pd.concat(parts, names=["dose"]).droplevel(1).reset_index()
+    rows = {}
+    for dose in dosed.answers:
+        hits = {arm: _balanced_hits(dosed, arm, dose) for arm in ("RS", "R3")}
+        own = {ARMS[arm]: difference(x, dosed.clusters) for arm, x in hits.items()}
+        rows[dose] = {"images added": added[dose]}
+        rows[dose] |= {name: stats.within(e, 0, 1) for name, e in own.items()}
+        rows[dose]["difference"] = difference(hits["RS"] - hits["R3"], dosed.clusters)
+    return stats.frame("dose", rows)
+
+
+def rise(dosed, arm, label=""):
+    """Balanced accuracy at the highest dose minus that at the lowest: Estimate; dosed: as in `dose_curve`."""
+    highest, lowest = (_balanced_hits(dosed, arm, end(dosed.answers)) for end in (max, min))
+    return difference(highest - lowest, dosed.clusters, label)

@@ -7,25 +7,36 @@ from sklearn.metrics import confusion_matrix
 
 from ..core.config import CLASSES
 from ..numerics import stats
-from .classify import PAPER_COLUMNS
-from .scores import score
+from .classify import ARMS, PAPER_COLUMNS
+from .scores import difference, score
 
 SMALLEST = 20  # images of a group that is shown
 
 
-def sensitivity(tested, seed):
-    """Share of each class that the first network names right; melanoma also at fixed specificity."""
+def change(tested, code, arm="RS", other="R0"):
+    """Sensitivity of a class under an arm minus that under another, first network: Estimate, as scores.difference."""
+    own = tested.truth == CLASSES.index(code)
+    gap = tested.each(arm, tested.network) - tested.each(other, tested.network)
+    return difference(gap[:, own], tested.clusters[own])
+
+
+def sensitivity(tested, arms, seed):
+    """Share of each class that the first network names right; melanoma also at fixed specificity.
+
+    arms: codes of the columns. change: RS minus R0. Other intervals are over lesions alone.
+    """
     truth, lesions, rows = tested.truth, tested.clusters, {}
-    arms = {column: tested.first[arm] for arm, column in PAPER_COLUMNS.items()}
-    name = next(iter(tested.answers))
-    hits = {column: tested.hits(arm, name) for arm, column in PAPER_COLUMNS.items()}
+    hits = {ARMS[arm]: tested.hits(arm, tested.network) for arm in arms}
     for k, c in enumerate(CLASSES):
         own = truth == k
-        rows[c] = {arm: stats.share_interval(x[own], lesions[own]) for arm, x in hits.items()}
+        rows[c] = {tested.drawn: len(set(lesions[own]))}
+        rows[c] |= {arm: stats.share_interval(x[own], lesions[own]) for arm, x in hits.items()}
+        rows[c]["change"] = change(tested, c)
     for level in (90, 95):
-        last = f"sensitivity at {level} % specificity"
-        found = {k: score(f"melanoma {last}", p, truth, lesions, seed) for k, p in arms.items()}
-        rows[f"mel at {level} % specificity"] = found
+        asked = f"melanoma sensitivity at {level} % specificity"
+        rows[f"mel at {level} % specificity"] = {tested.drawn: len(set(lesions))} | {
+            ARMS[arm]: score(asked, tested.first[arm], truth, lesions, seed) for arm in arms
+        }
     return stats.frame("class", rows)
 
 
@@ -34,7 +45,7 @@ def confusion(tested, arms):
     tables, how = {}, dict(labels=range(len(CLASSES)), normalize="true")
     for arm in arms:
         seeds = [confusion_matrix(tested.truth, p.argmax(1), **how) for p in tested.first[arm]]
-        tables[arm] = pd.DataFrame(np.mean(seeds, 0), index=CLASSES, columns=CLASSES)
+        tables[ARMS[arm]] = pd.DataFrame(np.mean(seeds, 0), index=CLASSES, columns=CLASSES)
     return pd.concat(tables, names=["arm", "truth"]).reset_index()
 
 
@@ -48,7 +59,7 @@ def calibration(tested, arms, bins=8):
         p = np.concatenate(tested.first[arm])
         right = np.tile(tested.truth, len(tested.first[arm])) == p.argmax(1)
         true, stated = calibration_curve(right, p.max(1), n_bins=bins, strategy="quantile")
-        parts[arm] = pd.DataFrame({"stated": stated, "true": true})
+        parts[ARMS[arm]] = pd.DataFrame({"stated": stated, "true": true})
     return pd.concat(parts, names=["arm"]).droplevel(1).reset_index()
 
 
@@ -70,10 +81,10 @@ def groupings(records):
 def by_group(tested, arm="RS", other="R0"):
     """Accuracy of two arms and their difference in each group of SMALLEST images or more.
 
-    Mean of the classifiers. Columns group, n, the two arms, difference; empty where no group is large
-    enough.
+    Mean of the classifiers. Columns group, n, lesions or patients, the two arms, difference (intervals of
+    scores.difference); empty where no group is large enough.
     """
-    hits, rows = {a: tested.hits(a) for a in (other, arm)}, {}
+    each, rows = {a: tested.each(a) for a in (other, arm)}, {}
     for kind, values in groupings(tested.records).items():
         values = values.astype(object).reset_index(drop=True)
         for value in sorted(values.dropna().unique(), key=str):
@@ -81,7 +92,9 @@ def by_group(tested, arm="RS", other="R0"):
             if own.sum() < SMALLEST:
                 continue
             ids = tested.clusters[own]
-            found = {PAPER_COLUMNS[a]: stats.share_interval(x[own], ids) for a, x in hits.items()}
-            gain = stats.paired_difference(hits[arm][own], hits[other][own], "", ids)
-            rows[f"{kind}: {value}"] = found | {"difference": gain}
+            found = {
+                PAPER_COLUMNS[a]: stats.share_interval(x.mean(0)[own], ids) for a, x in each.items()
+            }
+            found["difference"] = difference((each[arm] - each[other])[:, own], ids)
+            rows[f"{kind}: {value}"] = {tested.drawn: len(set(ids))} | found
     return stats.frame("group", rows)

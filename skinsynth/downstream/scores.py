@@ -75,6 +75,30 @@ MEASURES = {  # name: function of (probabilities (N,7), class numbers (N,))
 }
 
 
+def difference(gap, clusters, label=""):
+    """Mean of gap (seeds, N) with the interval that decides, within -1 and 1: Estimate.
+
+    For other lesions (or patients) and classifiers trained again, where there are two seeds or more; with
+    one seed for other lesions alone. gap: of the same images for each seed; clusters: (N,) their ids.
+    """
+    if len(gap) > 1:
+        found = stats.nested_interval(gap, clusters, label)
+    else:
+        found = stats.mean_interval(gap[0], label, clusters)
+    return stats.within(found, -1, 1)
+
+
+def worded(e):
+    """What a difference says, by its interval: "lower by 0.1 [0.05, 0.15]", or "not clearly different (...)"."""
+    size, low, high = f"{abs(e.value):.3f}", f"{e.low:.3f}", f"{e.high:.3f}"
+    if e.low > 0:
+        return f"higher by {size} [{low}, {high}]"
+    if e.high < 0:
+        return f"lower by {size} [{-e.high:.3f}, {-e.low:.3f}]"
+    zone = f"[{low}, {high}]" if e.low <= e.high else "without an interval"
+    return f"not clearly different ({e.value:.3f} {zone})"
+
+
 def score(measure, answers, truth, clusters, seed=0, label=""):
     """A measure's mean over seeds, with an interval over clusters that stays within 0 and 1: Estimate.
 

@@ -98,25 +98,72 @@ def contrast(image, mask):
     return np.linalg.norm(image[mask].astype(float).mean(0) - image[ring].astype(float).mean(0))
 
 
-def residues(walk):
-    """Of each path of a Walk the contrast of the lesion (alpha 1) and its residue (alpha 0), in grey levels."""
-    found = {"class": walk.labels, "seed": walk.ids}
-    for name, k in (("contrast", -1), ("residue", 0)):
-        found[name] = list(map(contrast, walk.path[:, k], walk.masks))
-    return pd.DataFrame(found)
+def residues(walk, normal=None):
+    """Of each path of a Walk the contrast of the lesion (alpha 1) and its residue (alpha 0), in grey levels.
+
+    normal: uint8 (N,H,W,3), other images at alpha 0 than the path's own. Both are nan without a usable mask, also
+    where it fills the image and nothing was painted: there the residue would be the lesion itself.
+    """
+    ends = {"contrast": walk.path[:, -1], "residue": walk.path[:, 0] if normal is None else normal}
+    found = {name: list(map(contrast, images, walk.masks)) for name, images in ends.items()}
+    painted = (walk.normal != walk.images).any((1, 2, 3))
+    found = {name: np.where(painted, values, np.nan) for name, values in found.items()}
+    return pd.DataFrame({"class": walk.labels, "seed": walk.ids} | found)
 
 
-def residue_relation(found):
-    """Rank correlation of contrast and residue in `residues`: (Estimate, or [] where too few, a note)."""
+def ranks(values, classes):
+    """Rank of each value (N,) within its class (N,), on a scale on which every class has the mean 0."""
+    own = pd.Series(np.asarray(values)).groupby(np.asarray(classes))
+    return ((own.rank() - 0.5) / own.transform("size") - 0.5).to_numpy()
+
+
+def residue_relation(found, within=True):
+    """Spearman's correlation of contrast and residue in `residues`, an Estimate; None on too few paths.
+
+    within: of ranks within each class. Else of ranks over all classes together, where classes that differ
+    in both make a correlation of their own, the class mixture.
+    """
     usable = found.dropna()
     if len(usable) < FEWEST:
-        return [], "too few usable masks"
+        return None
+    classes = usable["class"].to_numpy() if within else np.zeros(len(usable))
+    pair = usable[["contrast", "residue"]].to_numpy()
 
     def statistic(keep):
-        return spearmanr(usable.contrast[keep], usable.residue[keep]).statistic
+        x, y = (ranks(values, classes[keep]) for values in pair[keep].T)
+        size = np.sqrt((x**2).sum() * (y**2).sum())
+        return (x * y).sum() / size if size > 0 else np.nan
 
-    note = f"{len(found) - len(usable)} of {len(found)} without a usable mask"
-    return stats.jackknife(statistic, stats.make_groups(usable.seed)), note
+    return stats.jackknife(statistic, stats.make_groups(usable.seed))
+
+
+def residue_said(within, pooled):
+    """What `residue_relation` found, in words: within classes first, then pooled; either may be None."""
+    if within is None or not np.isfinite(within.low + within.high):
+        return "whether a lesion of more contrast leaves more residue could not be tested on so few paths"
+    zone = "r = {0.value:.2f} [{0.low:.2f}, {0.high:.2f}]"
+    how = "leaves neither clearly more nor clearly less residue"
+    if within.low > 0 or within.high < 0:
+        how = "leaves more residue" if within.low > 0 else "leaves less residue, not more"
+    found = f"within its class a lesion of more contrast {how} ({zone.format(within)}"
+    return f"{found}; pooled over the classes, with their mixture, {zone.format(pooled)})"
+
+
+def residue_table(walk, fillings):
+    """A row for each filling: mean residue, and its correlation with the contrast within classes and pooled.
+
+    fillings: {name: uint8 (N,H,W,3)}, other images at alpha 0 of a Walk.
+    """
+    rows = {}
+    for name, normal in fillings.items():
+        found = residues(walk, normal)
+        rows[name] = {
+            "residue (grey levels)": stats.mean_interval(found.residue, clusters=found.seed)
+        }
+        for column, within in (("within classes", True), ("pooled", False)):
+            if related := residue_relation(found, within):
+                rows[name][column] = related
+    return stats.frame("filling", rows)
 
 
 def truth_table(walks):

@@ -64,6 +64,18 @@ class Compared:
         return self._matched[1]
 
     @property
+    def references(self):
+        """(M,) rows of the train images that samples of 8ch+ML were shown; None where it samples without."""
+        names = self.meta.reference
+        if names.isna().any():
+            return None
+        return self.records.set_index("image_id").index.get_indexer(names)
+
+    def lesions(self, rows):
+        """Number of lesions of some rows of the originals."""
+        return self.records.lesion_id.iloc[rows].nunique()
+
+    @property
     def groups(self):
         """Jackknife groups: (of `target`, by lesion; of `take`, by seed)."""
         lesions = self.records.lesion_id.to_numpy()[self.target]

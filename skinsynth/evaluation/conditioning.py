@@ -55,16 +55,20 @@ def gain(probe, strong, weak):
     return stats.paired_difference(*pair, clusters=seeds)
 
 
-def class_share_difference(embed, first, second):
-    """Share of the variance of embed(images) between the classes asked for: first set minus second (Estimate)."""
-    wanted, seeds = _wanted(first)
-    features = [embed(images) for images in (first, second)]
+def without_class(embed, told):
+    """Share of the variance of embed(images) that lies between the classes asked for, without the class minus with it.
 
-    def difference(keep):
-        a, b = (metrics.between_class_share(x[keep], wanted[keep]) for x in features)
-        return a - b
+    told: images drawn with the class and without reference images. Without either nothing tells the class: a
+    seed gives one image for all classes, whose share is zero. So this is minus the share of `told`
+    (metrics.between_class_share, which is zero in the mean for classes that look alike). Returns an Estimate.
+    """
+    wanted, seeds = _wanted(told)
+    features = embed(told)
 
-    return stats.jackknife(difference, stats.make_groups(seeds))
+    def minus_share(keep):
+        return -metrics.between_class_share(features[keep], wanted[keep])
+
+    return stats.jackknife(minus_share, stats.make_groups(seeds))
 
 
 def utility(answers, table):
@@ -85,8 +89,8 @@ def utility(answers, table):
 def price(compared, sets):
     """The price of guidance, a row for each scale: kernel distance, precision, recall, coverage, utility.
 
-    sets: {guidance scale: (uint8 samples (M,H,W,3) of compared's plan, probabilities (N,7) that a
-    classifier trained on them gives to the validation images)}.
+    sets: {guidance scale: (uint8 samples (M,H,W,3) of compared's plan, probabilities (N,7) that a classifier
+    trained on them gives to the validation images, None where there is none: then without utility)}.
     """
     rows, valid = {}, compared.records.iloc[compared.rows("val")]
     for scale, (images, answers) in sets.items():
@@ -94,7 +98,8 @@ def price(compared, sets):
         distance = {compared.judge.names[1]: metrics.with_interval(metrics.kid, *args)}
         shares = metrics.prdc_with_interval(*args)
         del shares["density"]
-        rows[scale] = distance | shares | {"utility": utility(answers, valid)}
+        use = {} if answers is None else {"utility": utility(answers, valid)}
+        rows[scale] = distance | shares | use
     return stats.frame("guidance", rows)
 
 
@@ -105,7 +110,7 @@ def _directions(judge, images):
 
 
 def adapters(judge, pixels, references, seeds, trained):
-    """One row a setting of the adapters: how near the samples are to their references, and what moved.
+    """{setting of the adapters: {column: Estimate}}: how near the samples are to their references, and what moved.
 
     judge: a panel.Judge; pixels: {setting: uint8 (M,H,W,3)}, samples of the same M seeds and classes;
     references: uint8 (M,H,W,3), what each was shown; trained: the setting that the others are compared with.
@@ -122,4 +127,4 @@ def adapters(judge, pixels, references, seeds, trained):
             moved = np.abs(np.asarray(pixels[setting], int) - pixels[trained]).mean((1, 2, 3))
             row["minus as trained"] = farther
             row["change (grey levels)"] = stats.mean_interval(moved, clusters=seeds)
-    return stats.frame("adapters", rows)
+    return rows

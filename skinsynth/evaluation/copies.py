@@ -161,12 +161,14 @@ class Checker:
     def __str__(self):
         auc, pairs = (f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" for e in (self.auc, self.pairs))
         said = (
-            f"The score tells {self.lesions} originals with a sibling in the gallery from originals without one "
-            f"with an AUC of {auc} and finds {self.found:.0%} of them; pair by pair the similarity tells one "
-            f"lesion from two with an AUC of {pairs}. On unseen lesions the thresholds let "
-            f"{self.thresholds.fpr:.1%} pass at most."
+            f"{self.lesions} originals with a sibling in the gallery, one of each lesion, were asked for it. The "
+            f"score tells them from originals without one with an AUC of {auc}; {self.found:.0%} of them are "
+            f"found. Pair by pair the similarity tells one lesion from two with an AUC of {pairs}. The "
+            f"thresholds let {self.thresholds.fpr:.1%} of unseen lesions pass at most."
         )
-        more = " So it finds repeated images; a new view of a known lesion it would mostly miss."
+        more = (
+            " So the search finds repeated images; it would miss most new views of a known lesion."
+        )
         return said + more * (self.found < 0.5)
 
 

@@ -1,5 +1,7 @@
 """Tables 2 and 5: how far sets of samples lie from the original test images, and what the numbers are held against."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +9,11 @@ from ..numerics import stats
 from . import metrics, panel
 
 FEW = 10  # images of one class, too few to be compared as a set
+UNSHOWN = "8ch+ML, references: none"  # as recipe.reference_modes names it
+BOTH = {
+    "with reference images": "8ch+ML",
+    "without reference images": UNSHOWN,
+}  # the proposed method, {label: set}
 
 
 def of_features(metric, least=-np.inf):
@@ -48,11 +55,20 @@ def rows(compared, sets):
     return pd.DataFrame([row(name, *pair) for name, pair in pairs.items()])
 
 
-def table(compared, sets):
-    """`rows` in two tables that fit a page: distances and scores; precision to coverage."""
-    found = rows(compared, sets)
-    shares = [c for c in found if c.startswith(("precision", "recall", "density", "coverage"))]
-    return found.drop(columns=shares), found[["model", "n", *shares]]
+def both(how, features, other, *real):
+    """The proposed method against another set: [Estimate with reference images shown to it, without].
+
+    An image shown to one of two models is an aid, so a claim about the model needs both to agree.
+    how: a difference of panel.py, how(*real, a, b); features: {name: Features}, which hold those of BOTH.
+    """
+    pairs = {label: how(*real, features[name], features[other]) for label, name in BOTH.items()}
+    return [replace(e, label=label) for label, e in pairs.items()]
+
+
+def in_words(estimate, less="nearer", more="farther"):
+    """A difference with its interval after what its sign means: "nearer (-2 [-3, -1])"."""
+    sign = less if estimate.high < 0 else more if estimate.low > 0 else f"neither {less} nor {more}"
+    return f"{sign} ({estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}])"
 
 
 def melanoma_only(compared):
@@ -71,10 +87,9 @@ def shown_references(compared, model="8ch+ML"):
 
     Empty where the model samples without.
     """
-    names = compared.meta.reference
-    if names.isna().any():
+    if compared.references is None:
         return {}
-    rows = compared.records.set_index("image_id").index.get_indexer(names)[compared.take]
+    rows = compared.references[compared.take]
     lesions = compared.records.lesion_id[rows]
     shown = compared.judge(compared.images[rows], compared.labels[compared.take], lesions)
     return {f"train images shown to {model}": shown}

@@ -1,16 +1,14 @@
-"""Failures (Fig 13): a score for samples that reflect hair or colour excessively, and how often it is high."""
+"""Failures (Fig 13): samples that reflect hair or colour of their own reference image more than chance does."""
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist, mahalanobis
 
 from ..data import hair
 from ..numerics import stats
 from . import measures
 from .panel import matched
 
-PARTS = ("hair", "colour", "features")
-NEIGHBOURS = 3
+PARTS = ("hair", "colour")
 PASS = 0.99  # share of the train images below the threshold
 
 
@@ -19,107 +17,127 @@ def hair_cover(images):
     return np.array([hair.dullrazor(np.asarray(x)).mask.mean() for x in images])
 
 
-class ExcessScore:
-    """How far an image lies outside the gamut of the original images of its class.
+def hair_effect(first, second, seeds):
+    """Hair cover of the first samples minus that of the second, of the same seeds (Estimate).
 
-    Fitted to original images (N,H,W,3) uint8 and their classes (N,). Three parts, each in standard
-    deviations above the originals' mean. hair: share of pixels that the hair detector marks. colour:
-    Mahalanobis distance of CIELAB means and deviations to the class's originals. features: distance
-    of `embed`(images) (N,D) to the third nearest original of the class. The score is the largest.
-    `fitted` (3, N): the parts of the originals themselves, none of which is its own neighbour.
+    None where no hair is found in either: then nothing tells what hair in the training images does to samples.
+    """
+    covers = [hair_cover(images) for images in (first, second)]
+    return stats.paired_difference(*covers, clusters=seeds) if np.any(covers) else None
+
+
+class Reflection:
+    """How much an image resembles one reference image in what is unusual for its class.
+
+    Fitted to original images (N,H,W,3) uint8 and their classes (N,). hair: the smaller of the shares of
+    pixels that the hair detector marks in the image and in its reference. colour: how much nearer the image
+    is to its reference than to the mean of its class, both Mahalanobis distances of CIELAB means and
+    deviations by the class's spread: large only where the reference is unusual and the image follows it.
     """
 
-    def __init__(self, images, classes, embed):
-        self.embed, classes = embed, np.asarray(classes)
-        colour, features = measures.colour_statistics(images), np.asarray(embed(images), float)
-        self.colour, self.features = {}, {c: features[classes == c] for c in np.unique(classes)}
-        for c in self.features:
+    def __init__(self, images, classes):
+        self.spread, classes = {}, np.asarray(classes)
+        colour = measures.colour_statistics(images)
+        for c in np.unique(classes):
             x = colour[classes == c]
             cov = np.cov(x.T) + 0.05 * np.diag(colour.var(0))  # few images of rare classes
-            self.colour[c] = x.mean(0), np.linalg.inv(cov)
-        raw = self._raw(images, classes, itself=1)
-        self.mean, self.sd = raw.mean(1)[:, None], np.maximum(raw.std(1), 1e-4)[:, None]
-        self.fitted = (raw - self.mean) / self.sd
+            self.spread[c] = x.mean(0), np.linalg.inv(cov)
 
-    def _raw(self, images, classes, itself=0):
-        """(3, N). itself: 1 where the images are the originals, whose nearest neighbour they are."""
-        far, alone = [], []
-        colour, features = measures.colour_statistics(images), np.asarray(self.embed(images), float)
-        for c, x, f in zip(classes, colour, features, strict=True):
-            far.append(mahalanobis(x, *self.colour[c]))
-            near = np.sort(cdist(f[None], self.features[c])[0])
-            alone.append(near[min(NEIGHBOURS - 1 + itself, len(near) - 1)])
-        return np.array([hair_cover(images), far, alone])
+    def __call__(self, images, references, classes):
+        """(2, N) in the order of PARTS; references: uint8 (N,H,W,3), the reference image of each."""
+        covers = np.minimum(hair_cover(images), hair_cover(references))
+        nearer = []
+        pair = (measures.colour_statistics(x) for x in (images, references))
+        for c, own, shown in zip(classes, *pair, strict=True):
+            mean, inverse = self.spread[c]
+            far, near = (np.sqrt(x @ inverse @ x) for x in (own - mean, own - shown))
+            nearer.append(far - near)
+        return np.array([covers, nearer])
 
-    def parts(self, images, classes):
-        """(3, N) in the order of PARTS, in standard deviations above the originals."""
-        return (self._raw(images, classes) - self.mean) / self.sd
+
+def partners(classes, rng):
+    """(N,) for each of some images another one of its class (N,), itself where it is the only one."""
+    out = np.empty(len(classes), int)
+    for c in np.unique(classes):
+        own = rng.permutation(np.flatnonzero(classes == c))
+        out[own] = np.roll(own, 1)
+    return out
 
 
 class Search:
-    """Scores of a model's samples against the train images, and of held-out originals for what passes by chance.
+    """Reflection of samples with their own reference images, and what of it is chance.
 
-    treated: the original images as the models saw them, hair removed, uint8 (N,H,W,3). Held-out images
-    (validation and test) are as many of each class as samples.
+    treated: the original images as the models saw them, hair removed, uint8 (N,H,W,3). References have
+    their hair left in. Chance is measured on held-out images (validation and test, treated alike), as many
+    of each class as samples, each beside a train image of its class; the threshold on train images, each
+    beside another. As a control the samples stand beside the reference image of another sample of the class:
+    what they pass then their own reference image does not explain.
     """
 
     def __init__(self, compared, treated, model="8ch+ML"):
         classes, lesions = (compared.records[k].to_numpy() for k in ("dx", "lesion_id"))
-        train = compared.rows("train")
+        train, rng = compared.rows("train"), np.random.default_rng([compared.seed, 13])
         rest = np.flatnonzero(compared.records.split != "train")
         rows, self.alike = matched(classes[rest], compared.labels, compared.seed)
-        held = rest[rows]
-        self.compared, self.lesions = compared, lesions[held]
-        self.score = ExcessScore(treated[train], classes[train], compared.judge.embed)
-        # (3, M) of all samples; (3, K) of held-out originals, as many of each class as samples `alike`
-        self.parts = self.score.parts(compared.pixels[model], compared.labels)
-        self.held = self.score.parts(treated[held], classes[held])
+        held, self.compared, images = rest[rows], compared, compared.images
+        self.lesions, self.own = lesions[held], compared.references
+        if self.own is None:  # shown none: what stands for them is drawn as for the held-out images
+            self.own = self._drawn(compared.labels, train, classes, rng)
+        drawn = self._drawn(classes[held], train, classes, rng)
+        score, other = Reflection(treated[train], classes[train]), partners(classes[train], rng)
+        fitted = score(treated[train], images[train[other]], classes[train])
+        parts = score(compared.pixels[model], images[self.own], compared.labels)
+        others = images[self.own[partners(compared.labels, rng)]]
+        swapped = score(compared.pixels[model], others, compared.labels)
+        beside = score(treated[held], images[drawn], classes[held])
+        self.hair_found = bool(hair_cover(compared.pixels[model]).any())
+        # (2, M) of all samples; (2, K) of held-out originals, as many of each class as samples `alike`
+        mean, sd = fitted.mean(1)[:, None], np.maximum(fitted.std(1), 1e-4)[:, None]
+        self.parts, self.held, self.swapped = ((x - mean) / sd for x in (parts, beside, swapped))
+        self.limit = np.quantile(((fitted - mean) / sd).max(0), PASS)
+
+    @staticmethod
+    def _drawn(wanted, train, classes, rng):
+        pools = {c: train[classes[train] == c] for c in np.unique(wanted)}
+        return np.array([rng.choice(pools[c]) for c in wanted])
 
     @property
     def scores(self):
-        """A row for each sample: file, class, the three parts, the score."""
+        """A row for each sample: file, class, reference, the two parts, the score."""
+        names = self.compared.records.image_id.to_numpy()[self.own]
         about = {"file": self.compared.meta.file_name, "class": self.compared.labels}
         parts = dict(zip(PARTS, self.parts, strict=True))
-        return pd.DataFrame(about | parts | {"score": self.parts.max(0)})
+        score = {"score": self.parts.max(0)}
+        return pd.DataFrame(about | {"reference": names} | parts | score)
 
-    @property
-    def shown(self):
-        """Rows of the samples of Fig 13: (the seven of the highest score, seven of median score)."""
-        order = np.argsort(-self.parts.max(0))
-        middle = len(order) // 2
-        return order[:7], order[middle - 3 : middle + 4]
+    def highest(self, n=7):
+        """Rows of the n samples of the highest score."""
+        return np.argsort(-self.parts.max(0), kind="stable")[:n]
 
     def heading(self, row):
         """Class and score of a sample, and the part that decides it."""
         parts = self.parts[:, row]
         return f"{self.compared.labels[row]} {parts.max():.1f}\n{PARTS[parts.argmax()]}"
 
-    def _above(self, parts, ids, first=3):
-        """Share of images above the threshold, by the first of their parts (3, K) alone; ids: (K,) of clusters."""
-        limit = np.quantile(self.score.fitted[:first].max(0), PASS)
-        return stats.share_interval(parts[:first].max(0) > limit, ids)
+    def shares(self):
+        """Shares above the threshold by hair, by colour, by either: of held-out originals, samples, the control.
 
-    def hair_and_colour(self):
-        """Shares above the threshold by hair and colour alone: (samples, held-out originals, their difference)."""
-        a = self._above(self.parts[:, self.alike], self.compared.seeds[self.alike], first=2)
-        b = self._above(self.held, self.lesions, first=2)
-        gap, half = a.value - b.value, np.hypot(a.high - a.low, b.high - b.low) / 2
-        return a, b, stats.Estimate(gap, gap - half, gap + half, a.n)
-
-    def table(self, others):
-        """Share above the threshold and mean score of held-out originals, the samples, and other models' samples.
-
-        others: {name: uint8 images (M,H,W,3) of the same plan}. Intervals over lesions or seeds.
+        {row: {column: Estimate}}, as stats.frame takes it; intervals over lesions or seeds.
         """
-        labels, seeds = self.compared.labels, self.compared.seeds[self.alike]
-        found = {"8ch+ML": self.parts} | {k: self.score.parts(x, labels) for k, x in others.items()}
-        sets = {"held-out originals": (self.held, self.lesions)}
-        sets |= {name: (parts[:, self.alike], seeds) for name, parts in found.items()}
-        rows = {
-            name: {
-                "share above the threshold": self._above(parts, ids),
-                "mean score": stats.mean_interval(parts.max(0), clusters=ids),
-            }
-            for name, (parts, ids) in sets.items()
+        seeds = self.compared.seeds[self.alike]
+        sets = {
+            "held-out originals": (self.held, self.lesions),
+            "samples of 8ch+ML": (self.parts[:, self.alike], seeds),
+            "the same beside another's reference image": (self.swapped[:, self.alike], seeds),
         }
-        return stats.frame("images", rows)
+        rows = {}
+        for name, (parts, ids) in sets.items():
+            above = dict(zip(PARTS, parts > self.limit, strict=True))
+            above["either"] = (parts > self.limit).any(0)
+            rows[name] = {k: stats.share_interval(x, ids) for k, x in above.items()}
+        return rows
+
+    def excess(self):
+        """Share of the samples above the threshold minus that of held-out originals (Estimate)."""
+        chance, samples, _ = (row["either"] for row in self.shares().values())
+        return stats.apart(samples, chance)

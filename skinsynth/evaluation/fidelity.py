@@ -1,5 +1,6 @@
 """Do samples show their class? What a classifier of originals names them, and which originals lie nearest."""
 
+import numpy as np
 import pandas as pd
 
 from ..core.config import CLASSES
@@ -8,41 +9,64 @@ from ..networks.classifiers import probabilities
 from ..numerics import stats
 from . import metrics
 
+CHANCE = "said of other samples"  # how often the probe says a class of samples of all others
+CHANCE_TEST = "said of other test images"
+
+
+def named(probe, images):
+    """(N,) class codes that the probe gives to uint8 images (N,H,W,3)."""
+    return np.array(CLASSES)[probabilities(probe, images).argmax(1)]
+
 
 def named_right(probe, images, classes):
     """(N,) whether the probe names the class code (N,) of each of the uint8 images (N,H,W,3)."""
-    return probabilities(probe, images).argmax(1) == [CLASSES.index(c) for c in classes]
+    return named(probe, images) == np.asarray(classes)
 
 
 def table(compared, probe, vae, model="8ch+ML"):
     """Label fidelity: the share of each class's images that the probe names right, a row a class.
 
-    Columns: samples of a model (Wilson's interval), and all test images, as they are and through a
-    VAE stage (intervals over lesions).
+    Columns: samples of a model and all test images, as they are and through a VAE stage, then how often
+    the probe says the class of images of the other classes, which is what chance gives (CHANCE,
+    CHANCE_TEST). Intervals over seeds or lesions, Wilson's for the samples of one class.
     """
     test = compared.rows("test")
     classes, lesions = (compared.records[k].to_numpy()[test] for k in ("dx", "lesion_id"))
-    originals = {
-        "test images": compared.images[test],
-        "test images through the 8ch VAE": round_trip(vae, compared.images[test]),
-    }
-    right = {name: named_right(probe, x, classes) for name, x in originals.items()}
-    samples = named_right(probe, compared.pixels[model], compared.labels)
-    rows = {}
+    answers, labels = named(probe, compared.images[test]), compared.labels
+    again = named(probe, round_trip(vae, compared.images[test]))
+    given, rows = named(probe, compared.pixels[model]), {}
     for c in CLASSES:
-        own, fake = classes == c, samples[compared.labels == c]
-        shares = {name: stats.share_interval(x[own], lesions[own]) for name, x in right.items()}
-        shares["samples"] = stats.wilson(int(fake.sum()), len(fake))
-        rows[c] = {"n": len(fake), "n test": int(own.sum())} | shares
+        own, fake = classes == c, labels == c
+        rows[c] = {
+            "n": int(fake.sum()),
+            "n test": int(own.sum()),
+            "lesions": len(np.unique(lesions[own])),
+            "samples": stats.wilson(int((given[fake] == c).sum()), int(fake.sum())),
+            CHANCE: stats.share_interval(given[~fake] == c, compared.seeds[~fake]),
+            "test images": stats.share_interval(answers[own] == c, lesions[own]),
+            CHANCE_TEST: stats.share_interval(answers[~own] == c, lesions[~own]),
+            "test images through the 8ch VAE": stats.share_interval(again[own] == c, lesions[own]),
+        }
     return stats.frame("class", rows)
 
 
+def unknown(fidelity):
+    """Classes of `table` whose original test images the probe does not know: the interval of the share named
+    right is not above how often it says the class of other test images. Samples of these cannot be judged."""
+    return fidelity["class"][~(fidelity["test images low"] > fidelity[CHANCE_TEST])].tolist()
+
+
 def above_chance(fidelity):
-    """Share of the samples named right minus what guessing gives, an Estimate for each row of `table`."""
-    found, chance = [], 1 / len(CLASSES)
+    """Share of a class's samples named so minus how often samples of other classes are: an Estimate for each
+    row of `table` that can be judged."""
+    found, blind = [], unknown(fidelity)
     for row in fidelity.to_dict("records"):
-        value, low, high = (row[f"samples{end}"] - chance for end in ("", " low", " high"))
-        found.append(stats.Estimate(value, low, high, row["n"], row["class"]))
+        own, other = (
+            stats.Estimate(row[k], row[f"{k} low"], row[f"{k} high"], row["n"], row["class"])
+            for k in ("samples", CHANCE)
+        )
+        if row["class"] not in blind:
+            found.append(stats.apart(own, other))
     return found
 
 

@@ -15,6 +15,7 @@ METHODS = {  # what hairtest.score and hairtest.erased are given
     "textbook": {"how": hair.textbook},
     "with light hair": {"light": True},
 }
+COSTS = ("share changed", "share of labels flipped", "share of fine structure lost")
 PSNR = ("PSNR before", "PSNR after", "PSNR ceiling")  # what hairtest.score calls them
 DARKNESS = {  # of hair against the skin under it, in grey levels: (from, below)
     "25 grey levels or more darker": (25, 300),
@@ -25,46 +26,52 @@ DARKNESS = {  # of hair against the skin under it, in grey levels: (from, below)
 
 
 def draw_kinds(images, seed=0):
-    """Hair of every kind drawn on the same images: {"dark, thin, few": hairtest.Hairy, ...}.
+    """Much hair of six kinds drawn on the same images: {"dark, thin": hairtest.Hairy, ...}.
 
     images: uint8 (N, S, S, 3) without hair; with none of them the answer is empty.
     """
     if not len(images):
         return {}
+    kinds = product(hairtest.TONES, hairtest.WIDTHS)
     return {
-        f"{tone}, {width}, {number}": hairtest.draw(images, tone, number, width, seed)
-        for tone, width, number in product(hairtest.TONES, hairtest.WIDTHS, hairtest.NUMBERS)
+        f"{tone}, {width}": hairtest.draw(images, tone, width=width, seed=seed)
+        for tone, width in kinds
     }
 
 
-def _medians(hairy, method):
-    """{what hairtest.score says of a method: its median over the images where it is known}."""
-    return pd.DataFrame(hairtest.score(hairy, **method)).median().to_dict()
+def scored(drawn, methods=METHODS):
+    """{kind of hair: {method: what hairtest.score says, arrays (N,)}} of drawn hair, {kind: hairtest.Hairy}."""
+    return {
+        kind: {name: hairtest.score(hairy, **method) for name, method in methods.items()}
+        for kind, hairy in drawn.items()
+    }
 
 
-def restored(drawn, **method):
-    """How well a method finds and fills drawn hair: one row a kind, medians over its images.
+def medians(scores):
+    """One row a kind of hair and method: n and the medians over images of what `scored` gives."""
+    rows = []
+    for kind, own in scores.items():
+        for method, found in own.items():
+            middle = pd.DataFrame(found).median().to_dict()
+            rows.append({"hair": kind, "method": method, "n": len(found["F1"])} | middle)
+    return pd.DataFrame(rows)
 
-    drawn: {kind: hairtest.Hairy}; method: what hairtest.score takes (how, and options of it).
-    Columns: hair, n, F1, Dice, PSNR before (dB), after, ceiling; all PSNR inside the true hair.
+
+def gains(scores, lesions):
+    """What the filling of drawn hair restores, {row of a table: {method: Estimate over lesions (N,)}}.
+
+    PSNR after minus before, in dB, inside the true hair: above zero is better than leaving the hair. The
+    last column is the ceiling: the same filling given the true mask.
     """
-    rows = {k: {"n": len(hairy.images)} | _medians(hairy, method) for k, hairy in drawn.items()}
-    heads = ("PSNR before (dB)", "after", "ceiling")
-    return stats.frame("hair", rows).rename(columns=dict(zip(PSNR, heads, strict=True)))
-
-
-def restored_by(drawn, methods):
-    """The same by several methods side by side: of each the columns F1 and PSNR after (dB).
-
-    methods: {name: what hairtest.score takes}.
-    """
-    rows = {kind: {"n": len(hairy.images)} for kind, hairy in drawn.items()}
-    for name, method in methods.items():
-        for kind, hairy in drawn.items():
-            found = _medians(hairy, method)
-            rows[kind][f"F1, {name}"] = found["F1"]
-            rows[kind][f"PSNR after (dB), {name}"] = found["PSNR after"]
-    return stats.frame("hair", rows)
+    rows = {}
+    for kind, own in scores.items():
+        before, ceiling = (own["DullRazor"][f"PSNR {when}"] for when in ("before", "ceiling"))
+        after = {name: found["PSNR after"] for name, found in own.items()}
+        rows[f"hair restored (dB): {kind}"] = {
+            name: stats.paired_difference(x, before, clusters=lesions)
+            for name, x in (after | {"true mask given": ceiling}).items()
+        }
+    return rows
 
 
 def pictures(hairy, k=0):
@@ -76,22 +83,43 @@ def pictures(hairy, k=0):
 
 
 def cost(images, masks, lesions, classifier, methods=METHODS):
-    """What hair removal does to images without hair: one row a method, intervals over lesions.
+    """What hair removal does to images without hair, {row of a table: {method: Estimate over lesions}}.
 
-    images: uint8 (N, S, S, 3); masks: (N, S, S) bool, the lesions; lesions: (N,) ids. Columns: method, n
-    and the shares images changed, labels flipped (the classifier changes its answer), fine structure lost.
+    images: uint8 (N, S, S, 3); masks: (N, S, S) bool, the lesions; lesions: (N,) ids. Rows, all shares: images
+    changed, labels flipped (the classifier changes its answer), fine structure of the lesions lost.
     """
     before = classifiers.probabilities(classifier, images).argmax(1)
-    rows = {}
+    changed, flipped, thinner = {}, {}, {}
     for name, method in methods.items():
         after, lost = hairtest.erased(images, masks, **method)
         answers = classifiers.probabilities(classifier, after).argmax(1)
-        rows[name] = {
-            "images changed": stats.share_interval((after != images).any((1, 2, 3)), lesions),
-            "labels flipped": stats.share_interval(answers != before, lesions),
-            "fine structure lost": stats.mean_interval(lost, clusters=lesions),
-        }
-    return stats.frame("method", rows)
+        changed[name] = stats.share_interval((after != images).any((1, 2, 3)), lesions)
+        flipped[name] = stats.share_interval(answers != before, lesions)
+        thinner[name] = stats.mean_interval(lost, clusters=lesions)
+    shares = dict(zip(COSTS, (changed, flipped, thinner), strict=True))
+    return {f"hairless images: {what}": row for what, row in shares.items()}
+
+
+def in_words(rows):
+    """What the rows of `gains` and `cost` say, as sentences."""
+    found = {name.partition(": ")[2]: row for name, row in rows.items() if "restored" in name}
+    if not found:
+        return "There was no validation image without hair to draw hair on."
+    own = {kind: row["DullRazor"] for kind, row in found.items()}
+    works = [kind for kind, e in own.items() if e.low > 0]
+    fails = [kind for kind in own if kind not in works]
+    better = sum(row["textbook"].value > own[kind].value for kind, row in found.items())
+    said = (
+        f"DullRazor with our values brings back skin under {len(works)} of {len(own)} kinds of hair"
+    )
+    said += f", not under: {'; '.join(fails)}. " if works and fails else ". "
+    said += f"The textbook's values bring back more under {better} of {len(own)}."
+    shares = [rows.get(f"hairless images: {what}") for what in COSTS[:2]]
+    if all(shares):
+        ours, theirs = ([row[k].value for row in shares] for k in ("DullRazor", "textbook"))
+        said += f" Of images without hair, ours change {ours[0]:.1%} and flip the label of {ours[1]:.1%};"
+        said += f" the textbook's change {theirs[0]:.1%} and flip {theirs[1]:.1%}."
+    return said
 
 
 def darkness(images, clean, masks):

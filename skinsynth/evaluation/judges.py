@@ -46,16 +46,22 @@ def smallest(table, measure, fault):
     return rows["size"][~(rows["size"] <= blind)].min(), blind
 
 
+def _asked(table, measure, property):
+    """(fault, smallest size seen, largest not seen) of the deciding faults that a measure was tested on."""
+    for fault in DECIDES[property]:
+        if found := smallest(table, measure, fault):
+            yield fault, *found
+
+
 def sees(table, measure, property):
     """(whether a measure sees a property, one sentence that says how large a fault it sees)."""
     missed = []
-    for fault in DECIDES[property]:
-        if found := smallest(table, measure, fault):
-            (least, blind), words = found, FAULTS[fault].words
-            if pd.notna(least):
-                but = "" if pd.isna(blind) else f", not {blind:g}"
-                return True, f"{measure} sees {words.format(least)}{but}."
-            missed.append(words.format(blind))
+    for fault, least, blind in _asked(table, measure, property):
+        words = FAULTS[fault].words
+        if pd.notna(least):
+            but = "" if pd.isna(blind) else f", not {blind:g}"
+            return True, f"{measure} sees {words.format(least)}{but}."
+        missed.append(words.format(blind))
     if not missed:
         return False, f"{measure} was not tested on {property}."
     return False, f"{measure} does not see {' nor '.join(missed)}."
@@ -79,6 +85,24 @@ def summary(table, pairs=False):
         {"measure": m} | {head: _cell(smallest(own, m, f)) for f, head in heads.items()}
         for m in own.measure.unique()
     ]
+    return pd.DataFrame(rows)
+
+
+def properties(table):
+    """A row for each measure, a column for each property: the smallest deciding fault that it sees.
+
+    "no" where it sees none, a dash where it was not asked.
+    """
+    several = {p for p, faults in DECIDES.items() if len(faults) > 1}
+    heads = {p: p if p in (*several, f[0]) else f"{p} ({f[0]})" for p, f in DECIDES.items()}
+    rows = []
+    for measure in table.measure.unique():
+        rows.append({"measure": measure})
+        for p, head in heads.items():
+            asked = list(_asked(table, measure, p))
+            seen = [(f, f"{least:g} {FAULTS[f].unit}") for f, least, _ in asked if pd.notna(least)]
+            name = f"{seen[0][0]}, " if seen and p in several else ""
+            rows[-1][head] = f"{name}{seen[0][1]}" if seen else "no" if asked else "–"
     return pd.DataFrame(rows)
 
 

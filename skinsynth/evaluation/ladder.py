@@ -22,6 +22,14 @@ def left_out(longest):
     return [f"{name} ({how.steps} sampling steps)" for name, how in rungs if how.steps > longest]
 
 
+def costs(steps):
+    """What a sample costs at each rung, before any is made: columns model, evaluations."""
+    rows = [
+        {"model": name, "evaluations": evaluations(how, steps)} for name, how in versions.ladder()
+    ]
+    return pd.DataFrame(rows)
+
+
 def table(compared, rungs, probe, steps, near=None):
     """A row for each rung: distances to original test images, evaluations, label fidelity, copies.
 

@@ -9,63 +9,81 @@ import pandas as pd
 from ..interpolation import segment
 from ..numerics import stats
 from . import metrics
+from .distances import BOTH, UNSHOWN
 from .judges import LOOKS
 
 INSIDE = ("boundary", "colour", "texture")  # measures inside a lesion mask
-ENERGY = "log10 energy of the fine band"
+FINE = "fine structure, share of the originals'"
 
 
-def lesion_gaps(compared, segmenter, classes=("vasc", "df")):
+def lesion_gaps(compared, segmenter, unshown, classes=("vasc", "df")):
     """How far samples of 8ch+ML lie from the test images, minus how far those of the baseline do.
 
-    Returns {measure: [Estimate of each class]}, in standard deviations of the originals
+    unshown: samples of 8ch+ML of the same plan without reference images. Returns {measure: [Estimate of
+    each class, with reference images and without]}, in standard deviations of the originals
     (measures.measure_distance). segmenter: a stage, which finds lesions in originals and samples alike.
     """
     find, lesions = segment.load_segmenter(segmenter), compared.records.lesion_id.to_numpy()
     gaps = {name: [] for name in INSIDE}
     for c in classes:
         own, fake = compared.rows("test", c), compared.labels == c
-        samples = (compared.pixels[name][fake] for name in ("8ch+ML", "baseline"))
-        sets = [compared.images[own], *samples]
+        pixels = compared.pixels["baseline"], compared.pixels["8ch+ML"], unshown
+        sets = [compared.images[own], *(x[fake] for x in pixels)]
         masks = [segment.segment(find, x) for x in sets]
-        groups = [stats.make_groups(x) for x in (lesions[own], *[compared.seeds[fake]] * 2)]
+        real, seeds = stats.make_groups(lesions[own]), stats.make_groups(compared.seeds[fake])
         for name in INSIDE:
             distance, look = LOOKS[name]
-            seen = [look(x, mask) for x, mask in zip(sets, masks, strict=True)]
-            gap = metrics.difference_with_interval(distance, *seen, *groups, label=c)
-            gaps[name].append(gap)
+            original, base, *proposed = (look(*pair) for pair in zip(sets, masks, strict=True))
+            for label, seen in zip(BOTH, proposed, strict=True):
+                given = original, seen, base, real, seeds, seeds, f"{c}, {label}"
+                gaps[name].append(metrics.difference_with_interval(distance, *given))
     return gaps
 
 
 def gap_table(gaps):
-    """A row for each measure and class of `lesion_gaps`."""
+    """A row for each measure, class and way of `lesion_gaps`."""
     columns = ["measure", "class", "proposed minus baseline", "low", "high", "n"]
     rows = [(name, e.label, e.value, e.low, e.high, e.n) for name, v in gaps.items() for e in v]
     return pd.DataFrame(rows, columns=columns)
 
 
-def fine_detail(compared):
-    """log10 energy of the fine structure (0.25 to 0.5 cycles a pixel): of the target, of each model's samples.
+def _fine(compared, images):
+    """What LOOKS sees of the fine structure of the compared ones among samples (M,H,W,3)."""
+    return LOOKS["fine structure"][1](np.asarray(images)[compared.take], None)
 
-    A row for each set, the originals first.
+
+def fine_detail(compared, unshown):
+    """Energy of the fine structure (0.25 to 0.5 cycles a pixel) of each model's samples as a share of the target's.
+
+    A row for each model and, last, for the samples of 8ch+ML without reference images.
     """
-    _, look = LOOKS["fine structure"]
-    sets = {"original": compared.images[compared.target]}
-    sets |= {name: np.asarray(x)[compared.take] for name, x in compared.pixels.items()}
-    rows = {name: {ENERGY: look(x, None).mean(), "n": len(x)} for name, x in sets.items()}
+    rows, original = {}, LOOKS["fine structure"][1](compared.images[compared.target], None)
+    for name, images in {**compared.pixels, UNSHOWN: unshown}.items():
+        seen = _fine(compared, images)
+        log = metrics.with_interval(
+            lambda real, fake: fake.mean() - real.mean(), original, seen, *compared.groups
+        )
+        ends = (10.0**x for x in (log.value, log.low, log.high))
+        rows[name] = {FINE: stats.Estimate(*ends, log.n)}
     return stats.frame("set", rows)
 
 
-def share_of_energy(detail):
-    """{model: its energy of fine structure as a share of the originals'} of the table `fine_detail`."""
-    logs = detail.set_index("set")[ENERGY]
-    return {name: 10 ** (x - logs["original"]) for name, x in logs.items() if name != "original"}
+def fine_gap(compared, first, second, label=""):
+    """How far the fine structure of some samples lies from the target's, minus how far that of others does.
 
-
-def fine_gap(compared, a, b):
-    """How far the fine structure of model a lies from the target's, minus how far that of b does (Estimate)."""
+    first, second: uint8 images (M,H,W,3) of compared's plan. Returns an Estimate.
+    """
     distance, look = LOOKS["fine structure"]
-    fakes = [np.asarray(compared.pixels[name])[compared.take] for name in (a, b)]
-    seen = [look(x, None) for x in (compared.images[compared.target], *fakes)]
+    seen = look(compared.images[compared.target], None)
+    fakes = (_fine(compared, images) for images in (first, second))
     real, fake = compared.groups
-    return metrics.difference_with_interval(distance, *seen, real, fake, fake, f"{b} to {a}")
+    return metrics.difference_with_interval(distance, seen, *fakes, real, fake, fake, label)
+
+
+def fine_steps(compared, unshown):
+    """`fine_gap` of each step of the ablation, the last with reference images shown to 8ch+ML and without."""
+    x = compared.pixels
+    found = [fine_gap(compared, x["8ch"], x["4ch"], "4ch to 8ch")]
+    for label, images in zip(BOTH, (x["8ch+ML"], unshown), strict=True):
+        found.append(fine_gap(compared, images, x["8ch"], f"8ch to 8ch+ML, {label}"))
+    return found

@@ -118,6 +118,19 @@ def recall_difference(real, a, b):
     return metrics.prdc_difference(*real.beside(a, b))["recall"]
 
 
+def margin_of_score(real, seed=0):
+    """How far ln(score) of two halves of the same originals may lie apart by chance: half its 95 % interval.
+
+    A difference of two models inside it is none that originals would not show. real: Features; whole
+    groups, and so whole lesions, go into one half, and both are cut to equal numbers.
+    """
+    even = real.groups % 2 == 0
+    halves, rng = (real[even], real[~even]), np.random.default_rng([seed, 2])
+    n = min(len(half.labels) for half in halves)
+    e = is_ratio(*(half[rng.permutation(len(half.labels))[:n]] for half in halves))
+    return (e.high - e.low) / 2
+
+
 def is_ratio(a, b):
     """ln(IS of a / IS of b), jackknife over seed groups."""
     return metrics.inception_score_ratio(a.probabilities, b.probabilities, a.groups, b.groups)

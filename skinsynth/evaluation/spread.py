@@ -67,24 +67,38 @@ def gains(before, after, labels, seeds):
     }
 
 
-def by_class(embedded, labels, seeds, seed=0):
-    """Table 6. embedded: {"A", "AI", "control": (N,D)} of the same seeds; seed: of the permutations."""
+def sides(estimates):
+    """How many of some Estimates lie wholly above zero, and how many wholly below: (above, below)."""
+    found = list(estimates)
+    return sum(e.low > 0 for e in found), sum(e.high < 0 for e in found)
+
+
+def by_class(embedded, right, labels, seeds):
+    """Table 6: variance of A and AI, what was gained, and the share of images that still show their class.
+
+    embedded: {"A", "AI", "control": (N,D)} of the same seeds; right: {"A", "AI": (N,) whether of their class}.
+    """
     a, b = embedded["A"], embedded["AI"]
     gain, drift = (gains(a, embedded[n], labels, seeds) for n in ("AI", "control"))
-    rows, p = {}, []
+    rows = {}
     for c, own, groups in _of_class(labels, seeds):
         rows[c] = {n: _interval(variance, groups, x[own]) for n, x in (("A", a), ("AI", b))}
         rows[c] |= {"AI minus A": gain[c], "control minus A": drift[c]}
-        p.append(variance_test(a[own], b[own], seed=seed)[1])
-    return stats.frame("class", rows).assign(**{"p (Holm)": stats.holm(p)})
+        rows[c] |= {f"{n} named right": _share(hit[own]) for n, hit in right.items()}
+    return stats.frame("class", rows)
 
 
-def fidelity(right, labels):
-    """Share of images of their own class, of each class. right: {set: (N,) bool}."""
+def _share(hit):
+    return stats.wilson(int(hit.sum()), len(hit))
+
+
+def permutations(embedded, labels, seed=0):
+    """`variance_test` of AI against A in each class alone: columns class, n, AI minus A, p (not corrected)."""
     rows = {}
     for c in CLASSES:
         own = labels == c
-        rows[c] = {n: stats.wilson(int(hit[own].sum()), int(own.sum())) for n, hit in right.items()}
+        found = variance_test(embedded["A"][own], embedded["AI"][own], seed=seed)
+        rows[c] = {"n": int(own.sum())} | dict(zip(("AI minus A", "p"), found, strict=True))
     return stats.frame("class", rows)
 
 
@@ -105,15 +119,36 @@ def plane(features):
 
 
 def by_component(basis, embedded, labels, seeds):
-    """Variance of sets along the two components of a `plane`, of each class. embedded: {set: (N,D)}."""
-    seen, rows = {n: basis.transform(x) for n, x in embedded.items()}, {}
+    """Fig 12: variance of A and AI along the two components of a `plane`, and ln(AI / A) of both together, of each class.
+
+    embedded: {"A", "AI": (N,D)} of the same seeds.
+    """
+    seen, rows = {n: basis.transform(embedded[n]) for n in ("A", "AI")}, {}
     for c, own, groups in _of_class(labels, seeds):
         rows[c] = {
             f"{n}, component {k + 1}": _interval(variance, groups, x[own, k])
             for k in (0, 1)
             for n, x in seen.items()
         }
+        rows[c]["ln(AI / A)"] = _interval(_log_ratio, groups, seen["A"][own], seen["AI"][own])
     return stats.frame("class", rows)
+
+
+def _log_ratio(before, after):
+    return np.log(variance(after) / variance(before))
+
+
+def typical_widening(basis, before, after, labels, seeds):
+    """Median over the classes of ln(variance of `after` / of `before`) in a `plane` (Estimate over seeds).
+
+    It lies above zero where more than half of the classes spread wider. before, after: (N,D), same seeds.
+    """
+
+    def median(a, b, classes):
+        return np.median([_log_ratio(a[classes == c], b[classes == c]) for c in CLASSES])
+
+    pair = basis.transform(before), basis.transform(after)
+    return _interval(median, stats.make_groups(seeds), *pair, labels)
 
 
 def points(basis, sets):
@@ -138,7 +173,7 @@ def sensitivity(before, tried, labels, seeds):
     for choice, (after, right) in tried.items():
         gain = _interval(mean_gain, groups, before, after, labels)
         rows[choice] = {"AI minus A": gain}
-        rows[choice]["named right"] = stats.wilson(int(right.sum()), len(right))
+        rows[choice]["named right"] = _share(right)
     table = stats.frame("share interpolated", rows)
     table.insert(1, "alpha", [alphas for _, alphas in rows])
     return table.assign(**{"share interpolated": [share for share, _ in rows]})

@@ -72,9 +72,11 @@ def draw(folder, name, function=None):
     given = dict(recipe["words"])
     if shape := recipe.get("tiles"):
         given["images"] = [list(row) for row in tiles(folder, name)]
-        for key, sign in (("gaps", None), ("withheld", grids.WITHHELD)):
-            for r, c in shape[key]:
-                given["images"][r][c] = sign
+        for r, c in shape["gaps"]:
+            given["images"][r][c] = None
+        for r, c in shape["withheld"]:
+            flagged = [r, c] in shape["photographs"]
+            given["images"][r][c] = grids.WITHHELD if flagged else grids.TOO_LIKE
     if "data" in inspect.signature(function).parameters:
         given["data"] = pd.read_csv(folder / f"{name}.csv", keep_default_na=False, na_values=[""])
     return function(**given)

@@ -31,7 +31,9 @@ CLASS_COLORS = {  # Okabe and Ito: told apart by colour-blind readers
 }
 DPI = 300  # of the files, as in style.mplstyle; pages show a third of it
 PAGE = 7.6  # inches a page is wide
-WITHHELD = "withheld"  # stands for a photograph that may not be published
+WITHHELD = "photograph,\nor made from one:\nnot published"  # stand for an image, and say why
+TOO_LIKE = "too like a\nphotograph:\nnot published"
+EMPTY = 238  # grey of a frame in whose place an image would be
 HERE = Path(__file__).parent
 SLIDER = jinja2.Template((HERE / "slider.html").read_text(), autoescape=True)
 
@@ -55,12 +57,12 @@ def grid(images, rows=(), columns=(), cell=1.1, circles=()):
     """Figure of images, each pixel enlarged by one whole number and its colour untouched.
 
     images: sequence of rows, each a sequence of uint8 images (H, W, 3) or (H, W), None for a gap,
-    WITHHELD for a photograph that may not be shown.
+    WITHHELD or TOO_LIKE for one that may not be shown.
     rows, columns: labels (a line break is kept); cell: wanted side in inches; circles: regions to
     mark, each (row, column, x, y, radius) in pixels of the image. Returns a Figure.
     """
     wide = max(map(len, images))
-    seen = [im for row in images for im in row if im is not None and im is not WITHHELD]
+    seen = [im for row in images for im in row if im is not None and not isinstance(im, str)]
     height, width = np.shape(seen[0])[:2] if seen else (64, 64)
     left = 18 + 20 * max((len(line) for r in rows for line in str(r).split("\n")), default=-1)
     top, gap = 51 * max((str(c).count("\n") + 1 for c in columns), default=0), 12
@@ -86,12 +88,12 @@ def grid(images, rows=(), columns=(), cell=1.1, circles=()):
 def _cell(axes, image, marks):
     """Draw an image of a grid, with circles (x, y, radius) around the marked regions, or an empty frame."""
     axes.axis("off")
-    if image is WITHHELD:
+    if isinstance(image, str):
         place = axes.transAxes
         look = dict(facecolor="#EEEEEE", edgecolor="#888888", linewidth=0.6, transform=place)
         axes.add_patch(Rectangle((0, 0), 1, 1, **look))
-        words = dict(ha="center", va="center", fontsize=4.5, color="#444444", transform=place)
-        axes.text(0.5, 0.5, "photograph,\nnot published", **words)
+        words = dict(ha="center", va="center", fontsize=4.2, color="#444444", transform=place)
+        axes.text(0.5, 0.5, image, **words)
         return
     if image is not None:
         axes.imshow(frame(image), interpolation="none", aspect="auto")
@@ -101,10 +103,13 @@ def _cell(axes, image, marks):
 
 
 def slider(images, label, values, alt, start=0):
-    """FrameSlider over a row of frames; a grid with empty frames where photographs are withheld."""
-    if any(frame is WITHHELD for frame in images[0]):
+    """FrameSlider over a row of frames, some of which may be withheld; where all are, a grid of empty frames."""
+    seen = [image for image in images[0] if not isinstance(image, str)]
+    if not seen:
         return grid(images, columns=values)
-    return FrameSlider(images[0], label, values, alt, start)
+    blank = np.full_like(seen[0], EMPTY)
+    frames = [blank if isinstance(image, str) else image for image in images[0]]
+    return FrameSlider(frames, label, values, alt, start)
 
 
 def png(image):

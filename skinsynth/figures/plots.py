@@ -84,16 +84,17 @@ def heatmaps(
     return figure
 
 
-def scatter(data, x, y, by, xlabel=None, ylabel=None):
-    """Points of two sets in one plane: all classes together, then one small panel for each.
+def scatter(data, x, y, by=None, xlabel=None, ylabel=None):
+    """Points of one or two sets in one plane: all classes together, then one small panel for each.
 
-    data: columns x, y, "class" and `by`, whose first value is drawn as dots, the other as triangles.
+    data: columns x, y, "class" and `by`, whose first value is drawn as dots, the other as triangles; without
+    `by` all are dots.
     """
     figure = plt.figure(figsize=(PAGE, 3.8))
     shape = figure.add_gridspec(2, 6)
     wide = figure.add_subplot(shape[:, :2])
     small = [figure.add_subplot(shape[k // 4, 2 + k % 4]) for k in range(7)]
-    first = data[by] == data[by].iloc[0]
+    first = data[by] == data[by].iloc[0] if by else data[x].notna()
     dots = dict(s=9, marker="o", alpha=0.7, linewidths=0)
     triangles = dict(s=11, marker="^", facecolors="none", linewidths=0.7)
     for c, own in zip(CLASSES, small, strict=True):
@@ -104,6 +105,30 @@ def scatter(data, x, y, by, xlabel=None, ylabel=None):
         own.set_title(c, fontsize=8)
     for axes in small:
         axes.set(xlim=wide.get_xlim(), ylim=wide.get_ylim(), xticks=[], yticks=[])
-    title = f"all classes, n = {first.sum()} and {(~first).sum()}"
+    second = f" and {(~first).sum()}" if by else ""
+    title = f"all classes, n = {first.sum()}{second}"
     wide.set(xlabel=xlabel or x, ylabel=ylabel or y, title=title)
+    return figure
+
+
+def verdicts(data, colours, xlabel, reach=6):
+    """Intervals of many claims on one scale, the claimed side to the right of zero: columns label, value, low, high,
+    verdict, and equivalence, where the scale is the margin, drawn as a grey field.
+
+    colours: {verdict: colour}; reach: beyond it a triangle at the edge stands for the interval.
+    """
+    figure, axes = plt.subplots(figsize=(PAGE, 0.9 + 0.24 * len(data)))
+    axes.axvline(0, color="#444444", linewidth=0.8)
+    for y, e in enumerate(data.itertuples()):
+        colour = colours[e.verdict]
+        if e.equivalence:
+            axes.fill_between([-1, 1], y - 0.42, y + 0.42, color="#DDDDDD", linewidth=0)
+        axes.plot([max(e.low, -reach), min(e.high, reach)], [y, y], color=colour)
+        mark = "o" if abs(e.value) < reach else "<>"[e.value > 0]
+        axes.plot(max(min(e.value, reach), -reach), y, mark, color=colour, clip_on=False)
+    for verdict, colour in colours.items():
+        axes.plot([], [], "o-", color=colour, label=verdict)
+    axes.set_yticks(range(len(data)), data.label)
+    axes.set(xlim=(-reach, reach), ylim=(len(data) - 0.5, -0.5), xlabel=xlabel)
+    figure.legend(loc="outside upper right", ncols=len(colours))
     return figure

@@ -98,23 +98,23 @@ def available():
     return [name for name in INPAINTERS if name != "lama" or best() == "lama"]
 
 
-def inpaint(image, mask, method="telea"):
+def inpaint(image, mask, method="telea", widen=True):
     """Pseudo-normal skin: `image` with the lesion under `mask` painted over.
 
-    image: uint8 (H,W,3); mask: bool (H,W), the lesion; method: a name of INPAINTERS. Where there is no
-    lesion, or no skin left to copy from, the image comes back unchanged. Raises UserError on another method.
+    image: uint8 (H,W,3); mask: bool (H,W), the lesion; method: a name of INPAINTERS; widen: whether the
+    mask is dilated, which the paper does not do. Where there is no lesion, or no skin left to copy from, the image comes back unchanged. Raises UserError on another method.
     """
     if method not in INPAINTERS:
         raise UserError(f"unknown inpainter {method!r}; choose one of: {', '.join(INPAINTERS)}")
-    area, rim = dilate(mask), vignette(image)
+    area, rim = dilate(mask) if widen else mask, vignette(image)
     if not mask.any() or (area | rim).mean() > FULL:
         return image.copy()
     return blend(image, INPAINTERS[method](image, area | rim), area & ~rim)
 
 
-def inpaint_all(images, masks, method):
+def inpaint_all(images, masks, method, widen=True):
     """`inpaint` of each of some images (N,H,W,3) under its own mask (N,H,W)."""
-    return np.stack([inpaint(x, m, method) for x, m in zip(images, masks, strict=True)])
+    return np.stack([inpaint(x, m, method, widen) for x, m in zip(images, masks, strict=True)])
 
 
 def vignette(image):

@@ -4,16 +4,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ..core.errors import UserError
 
+TRUTH = ("hair", "clean", "normal")  # kinds of truth that a phantom image has
+ORIENTATION = 0x0112  # EXIF: how a camera was held
+
+
+def _turn(image):
+    """The orientation that an opened image's header tells, 1 (upright) to 8; reads no pixel."""
+    return image.getexif().get(ORIENTATION, 1) if "exif" in image.info else 1
+
+
+def upright_size(image):
+    """(width, height) of an opened image as `read_rgb` returns it."""
+    return image.size[:: -1 if _turn(image) in (5, 6, 7, 8) else 1]
+
 
 def _decode(path, convert):
-    """What `convert` makes of an opened image; a fault of the file becomes a UserError."""
+    """What `convert` makes of an opened image, turned upright; a fault of the file becomes a UserError."""
     try:
         with Image.open(path) as image:
-            return convert(image)
+            return convert(image if _turn(image) == 1 else ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; add it or remove its row") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -32,7 +45,7 @@ def _to_rgb(image):
 
 
 def read_rgb(path):
-    """Pixels of one image file: uint8 RGB (H, W, 3); alpha is dropped, 16 bits become 8.
+    """Pixels of one image file: uint8 RGB (H, W, 3), upright; alpha is dropped, 16 bits become 8.
 
     Raises UserError on a file that is absent, not an image, or cut short.
     """
@@ -64,12 +77,29 @@ def _read_squares(paths, size, read=read_rgb, channels=(3,)):
     return np.array(found, np.uint8).reshape(-1, size, size, *channels)
 
 
+def read_levels(path):
+    """Grey levels (H, W) of a mask's file as they are stored, a palette's colours in grey.
+
+    Raises UserError as `read_rgb`.
+    """
+    deep = ("I", "F")
+    return _decode(path, lambda x: np.asarray(x if x.mode.startswith(deep) else x.convert("L")))
+
+
+def read_mask(path):
+    """A mask (H, W) bool from a file: what has half of the file's largest grey level or more.
+
+    So masks of 0 and 1 mean what those of 0 and 255 mean. Raises UserError as `read_rgb`.
+    """
+    grey = read_levels(path)
+    return (grey > 0) & (grey >= grey.max() / 2)
+
+
 def _read_masks(paths, size):
     """Masks (N, size, size) bool: a pixel counts when at least half of it is covered."""
 
     def read(path):
-        grey = _decode(path, lambda image: np.asarray(image.convert("L")))
-        return np.where(grey > 127, np.uint8(254), np.uint8(0))
+        return np.where(read_mask(path), np.uint8(254), np.uint8(0))
 
     return _read_squares(paths, size, read, ()) >= 127
 
@@ -99,8 +129,8 @@ def read_truth(records, kind, size):
 
     Raises UserError on another kind, and for records that have no truth (real images).
     """
-    if kind not in ("hair", "clean", "normal"):
-        raise UserError(f"unknown truth {kind!r}; choose one of: hair, clean, normal")
+    if kind not in TRUTH:
+        raise UserError(f"unknown truth {kind!r}; choose one of: {', '.join(TRUTH)}")
     real = records.image_id[records.truth_dir == ""]
     if len(real):
         raise UserError(f"{real.iloc[0]}: real images have no ground truth; use phantom records")

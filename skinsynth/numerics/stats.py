@@ -104,6 +104,17 @@ def paired_difference(a, b, label="", clusters=None):
     return mean_interval(a - b, label, clusters)
 
 
+def apart(a, b, label=""):
+    """a minus b of two Estimates of different items, by squares of the interval's sides (Newcombe 1998).
+
+    Unlike a symmetrical interval it stays within what two shares can differ by.
+    """
+    gap = a.value - b.value
+    low = gap - np.hypot(a.value - a.low, b.high - b.value)
+    high = gap + np.hypot(a.high - a.value, b.value - b.low)
+    return Estimate(float(gap), float(low), float(high), a.n, label or a.label, "Newcombe")
+
+
 def make_groups(ids, k=20, seed=0):
     """Group number (0 ... k-1) of each item: whole ids stay together, groups are of even size.
 

@@ -11,6 +11,7 @@ import nbformat
 from ..core import store
 from ..core.config import PROFILES, check, choose, configure
 from ..core.errors import UserError
+from ..data import layouts
 
 NOTEBOOKS = (
     "01_data",
@@ -120,7 +121,7 @@ def data_folder(data, profile):
         remedy = "name its folder (--data, or SKINSYNTH_DATA)"
         raise UserError(f"profile {profile} reads HAM10000: {remedy}")
     for path in (Path(data).expanduser(), project_root() / data):
-        if (path / "ham10000").is_dir():
+        if layouts.has(path, "ham10000"):
             return str(path.resolve())
     raise UserError(f"{data}: no such data folder with ham10000/ in it; see `skinsynth data fetch`")
 

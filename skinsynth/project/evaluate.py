@@ -3,61 +3,42 @@
 from itertools import product
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pandas as pd
 
 from .. import recipe
-from ..core.config import CLASSES
 from ..core.errors import UserError
-from ..core.store import Stage
+from ..core.store import Stage, read_json
 from ..diffusion.pipeline import provenance_check
 from ..evaluation import copies, distances, judges
 from ..evaluation.fidelity import named_right
 from ..networks import classifiers
 from ..numerics import stats
 from ..recipe.samples import beside_originals
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
-
-
-def read_folder(folder, size):
-    """A folder of samples: (uint8 images (N,size,size,3), table of their class codes and seeds or names).
-
-    Either metadata.csv with file_name and class, or one subfolder for each class code. Images of
-    another size are resized by area. Raises UserError on a missing folder, an unknown class, an
-    unreadable file, or no image at all.
-    """
-    folder, known = Path(folder), ", ".join(CLASSES)
-    if (folder / "metadata.csv").exists():
-        table = pd.read_csv(folder / "metadata.csv")
-        if not {"file_name", "class"} <= set(table):
-            raise UserError(f"{folder / 'metadata.csv'}: needs the columns file_name and class")
-    else:
-        found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES)
-        named = [(f"{p.parent.name}/{p.name}", p.parent.name) for p in found]
-        table = pd.DataFrame(named, columns=["file_name", "class"])
-    if table.empty:
-        remedy = f"give metadata.csv, or a subfolder for each of {known}"
-        raise UserError(f"{folder}: no images found; {remedy}")
-    if wrong := sorted(set(table["class"]) - set(CLASSES)):
-        raise UserError(f"{folder}: unknown class {wrong[0]!r}; known: {known}")
-    images = np.empty((len(table), size, size, 3), np.uint8)
-    for i, name in enumerate(table.file_name):
-        image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
-        if image is None:
-            raise UserError(f"{folder / name}: not a readable image; remove it or mend it")
-        images[i] = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[..., ::-1]
-    return images, table[["class"]].assign(seed=table.get("seed", table.file_name))
+from .sample_folder import read_folder
 
 
-def _compared(run, cfg, folder):
+def _knows_split(folder):
+    """Whether a folder of samples says what its generator was trained on; raises UserError where it cannot be read."""
+    path = Path(folder) / "provenance.json"
+    if not path.exists():
+        return False
+    try:
+        facts = read_json(path)
+    except ValueError as error:
+        raise UserError(
+            f"{path}: not readable JSON; remove it, or copy the folder again"
+        ) from error
+    return isinstance(facts, dict) and "manifest" in facts
+
+
+def _compared(run, cfg, folder, say):
     """A folder of samples beside the originals of a profile (Compared); its name is that of the folder.
 
     Raises UserError where its generator may have seen test lesions, or too few images can be compared.
     """
-    samples, meta = read_folder(folder, cfg.size)
-    if (Path(folder) / "provenance.json").exists():
+    samples, meta, words = read_folder(folder, cfg.size)
+    say(words)
+    if _knows_split(folder):
         provenance_check(Stage(Path(folder), ""), recipe.records(run, cfg))
     compared = beside_originals(run, cfg, {str(folder): samples}, meta)
     if (n := len(compared.take)) < 10:
@@ -71,8 +52,7 @@ def _distances(compared, vae):
     (name,) = compared.pixels
     floors = compared.floors(vae)
     table = distances.rows(compared, floors | {name: compared.samples(name)})
-    known = (Path(name) / "provenance.json").exists()
-    said = "this one" if known else "unknown: it may have seen test lesions"
+    said = "this one" if _knows_split(name) else "unknown: it may have seen test lesions"
     return table.assign(**{"generator's split": [*[""] * len(floors), said]})
 
 
@@ -110,12 +90,13 @@ def _copies(compared):
     return stats.frame("images", {k: auc | {copies.SHARE: x.share} for k, x in found.items()})
 
 
-def evaluate(run, cfg, folder):
+def evaluate(run, cfg, folder, say=print):
     """{name: DataFrame} of a folder of samples against the originals of a profile: "distances", what they
     can see ("judges"), "fidelity", "copies". Models that no run has made yet are trained first.
 
+    say: is given one line first, on the files that were read and those that were not (`read_folder`).
     Raises UserError as `read_folder`, and where samples and originals cannot be compared."""
-    compared = _compared(run, cfg, folder)
+    compared = _compared(run, cfg, folder, say)
     probe = classifiers.load_classifier(recipe.probe(run, cfg))
     sight = pd.read_csv(recipe.judged(run, cfg) / "judges.csv")
     return {

@@ -11,6 +11,12 @@ def title(item):
     return re.sub(r"^(fig|table)", lambda kind: kind[0].capitalize() + "\u00a0", item)
 
 
+def paper_address(item):
+    """Address of the paper's own figure or table: fig5 -> https://doi.org/10.1371/journal.pone.0331404.g005."""
+    kind, number = re.fullmatch(r"(fig|table)(\d+)", item).groups()
+    return f"https://doi.org/10.1371/journal.pone.0331404.{kind.replace('fig', 'g')[0]}{int(number):03d}"
+
+
 def typeset(text):
     """-9.02e-05 -> \u22129.02 \u00d7 10<sup>\u22125</sup>, other hyphens as they are; "n = 7" stays on one line."""
     text = re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", text)

@@ -25,7 +25,7 @@ class Memory:
     """What an open notebook has shown so far, for its footer. Cells that run again change nothing in it."""
 
     started: float
-    files: dict  # data of figures that are no item, as keys in the order of their figures
+    files: dict  # of figures that are no item, and of what is not shown, as keys in their order
     numbers: dict  # in sentences, {what: row of their file}
     seconds: float = 0.0  # from the first cell to the first footer
 
@@ -76,11 +76,11 @@ def start(notebook, namespace):
     return session
 
 
-def show(myst, plain=None):
-    """Display Markdown: MyST for the book, HTML for JupyterLab, which does not know MyST."""
+def show(myst, plain=None, mark=""):
+    """Display Markdown: MyST for the book, HTML for JupyterLab, which does not know MyST; mark: what a page knows it by."""
     html = MarkdownIt().enable("table").render(plain or myst)
     bundle = {"text/markdown": myst, "text/html": html, "text/plain": plain or myst}
-    display.display(bundle, raw=True)
+    display.display(bundle, metadata={"skinsynth": {mark: True}} if mark else None, raw=True)
 
 
 def link(files, said="File: "):
@@ -108,29 +108,38 @@ class Session:
         """What the images are, as a reader should read it."""
         return "HAM10000 (real images)" if self.cfg.real else "phantom (drawn images)"
 
-    def figure(self, name, draw, *, data=None, photographs=False, **words):
+    def figure(self, name, draw, *, data=None, photographs=False, shown=True, **words):
         """Draw a figure from what is written to disk, as figures/<name>.png, and show exactly that file.
 
         draw: a function that returns a Figure (closed afterwards) or a figures.FrameSlider (its strip is
         the file). data: DataFrame that the figure shows, kept as <name>.csv, None for pictures;
-        photographs: which images show photographs, see drawings.keep; words: what `draw` takes.
+        photographs: which images show photographs, see drawings.keep; shown: False for a file alone, which
+        the footer links; words: what `draw` takes.
         """
         folder, flags = self.run.figures, photographs if self.cfg.real else False
         drawings.keep(folder, name, draw, data, photographs=flags, **words)
-        bundle, about = drawings.shown(folder, name, drawings.save(folder, name, draw))
-        display.display(bundle, metadata=about, raw=True)
+        figure = drawings.save(folder, name, draw)
+        if shown:
+            bundle, about = drawings.shown(folder, name, figure)
+            display.display(bundle, metadata=about, raw=True)
+        else:
+            self.memory.files[folder / f"{name}.png"] = True
         # items have `results`; a figure's cell shows nothing else
         if data is not None and not re.match(r"fig\d", name):
             self.memory.files[folder / f"{name}.csv"] = True
 
-    def table(self, name, frame, caption, fmt=None):
+    def table(self, name, frame, caption, fmt=None, *, shown=True):
         """Write tables/<name>.csv and show it as a labelled, captioned table.
 
         name: table1 ... table6 get the paper's number and the label of that name.
         fmt: {column: format} for the shown table; the file keeps six significant digits.
+        shown: False for a file alone, which the footer links.
         """
         body, file = markdown.of_frame(frame, fmt), self.run.tables / f"{name}.csv"
         store.write_csv(file, frame)
+        if not shown:
+            self.memory.files[file] = True
+            return
         if {f"{c} low" for c in frame} & set(frame) and "interval" not in f"{caption} {[*frame]}":
             caption = f"{caption} Brackets: 95 % intervals."
         number = re.fullmatch(r"table(\d\w*)", name)
@@ -151,27 +160,38 @@ class Session:
         columns, rows = ["what", "value", "low", "high", "n"], self.memory.numbers.values()
         store.write_csv(self.numbers_file, pd.DataFrame(rows, columns=columns, dtype=object))
 
-    def evidence(self, claim, parts, note="", measure=""):
+    def findings(self, found, sure, limits):
+        """Say in a sentence each what a chapter found, how sure that is and what limits it; the page has it under its title."""
+        parts = {"Found": found, "How sure": sure, "Limits": limits}
+        said = "\n\n".join(f"**{head}.** {markdown.typeset(text)}" for head, text in parts.items())
+        show(f"::::{{div}} findings\n{said}\n::::\n", said, mark="findings")
+
+    def evidence(self, claim, parts, note="", measure="", margin=None, seeds=None):
         """Record what this run measured for a claim of the paper; see ledger.record.
 
-        measure: the name in judges.csv of what the numbers rest on, where the claim names a property.
+        measure: the name in judges.csv of what the numbers rest on, where the claim names a property;
+        margin: the smallest difference that matters, where the run derives it; seeds: training runs of each model.
         """
         sight = None
         if measure:
             made = pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
             sight = judges.sees(made, measure, ledger.load()[claim]["property"])
-        ledger.record(self.run, claim, parts, self.cfg.profile, note, sight)
+        ledger.record(self.run, claim, parts, self.cfg.profile, note, sight, margin, seeds)
 
     def results(self, item):
         """Say what the paper claims of an item, what this run found, and link the files behind.
 
         item: fig1 ... fig14, table1 ... table6. Its files: fig5 has fig05.png, fig05a.png, fig05a.csv ...
+        Or the id of a question of our own, which has neither files nor a place in the paper.
         """
-        kind, number = re.fullmatch(r"(fig|table)(\d+)", item).groups()
+        said = ledger.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
+        if not (named := re.fullmatch(r"(fig|table)(\d+)", item)):
+            return show(said)
+        kind, number = named.groups()
         pattern = f"figures/fig{int(number):02d}*.*" if kind == "fig" else f"tables/{item}*.*"
         files = [f for f in self.run.root.glob(pattern) if f.suffix in (".png", ".csv")]
-        said = ledger.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
-        origin = f"Images: {self.source}, {self.cfg.size} pixels. Files: "
+        paper = f"[{markdown.title(item)} in the paper]({markdown.paper_address(item)})"
+        origin = f"{paper}. Images: {self.source}, {self.cfg.size} pixels. Files: "
         link(sorted(files), f"{said}\n{origin}")
 
     def footer(self):
@@ -190,7 +210,7 @@ class Session:
             "seconds": f"{self.memory.seconds:.0f} (finished stages are not computed again)",
         }
         if self.memory.files:
-            link(self.memory.files, "Data behind the other figures of this chapter: ")
+            link(self.memory.files, "Further tables, figures and their data: ")
         if self.memory.numbers:
             link([self.numbers_file], "Numbers in the sentences of this chapter: ")
         show("**Provenance.** " + "; ".join(f"{k}: {v}" for k, v in rows.items()) + ".\n")

@@ -5,6 +5,7 @@ import subprocess
 import nbformat
 
 from ..core import code, store
+from ..data import layouts
 from . import chapters
 
 
@@ -27,8 +28,8 @@ def manifest(run):
 
 
 def identity(data):
-    """What the images are: a hash of a data folder's tables, names and sizes."""
-    return {"files": store.folder_identity(data)} if data else {"phantom": "drawn from the seed"}
+    """What the images are: hashes of a data folder's sets, as layouts.identity has them."""
+    return layouts.identity(data) if data else {"phantom": "drawn from the seed"}
 
 
 def keys(notebooks, parameters, profile, inputs):

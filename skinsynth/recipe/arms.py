@@ -1,11 +1,12 @@
 """The arms of chapter 6: what each adds to the originals, and its classifiers."""
 
 from ..core.errors import UserError
-from ..data import sets
+from ..data import layouts, sets
 from ..diffusion import pipeline
 from ..downstream import classify
 from ..evaluation import panel
 from ..networks import weights
+from ..networks.table import NETWORKS
 from .images import others, records
 from .models import autoencoder, classifying
 from .paths import partly_interpolated
@@ -60,6 +61,21 @@ def seeds_of_arm(run, cfg, arm, network=None, dose=1.0):
     return [classifier(run, cfg, arm, k, added, network) for k in range(cfg.classifier_seeds)]
 
 
+def listed(run, cfg):
+    """(clinical images that the data folder's table lists, those of them that have a file)."""
+    folder = cfg.data if cfg.real else sets.data_folder(run, cfg)[0]
+    found, _ = layouts.scan_pad(folder)
+    return len(found) + found.attrs["missing"], len(found)
+
+
+def start_of(network):
+    """What a timm network starts from, in words: whose weights, or none."""
+    if not weights.backbone(network):
+        return "random start"
+    known = network in NETWORKS or network == "tf_efficientnet_lite0"
+    return "ImageNet weights" if known else f"weights of timm/{network}"
+
+
 def trained(run, cfg):
     """All classifiers of chapter 6: {name in the tables: {arm: [stage of each seed]}}.
 
@@ -67,9 +83,9 @@ def trained(run, cfg):
     """
     found, columns = {}, classify.PAPER_COLUMNS
     for network in cfg.backbones:
-        start = "pre-trained" if weights.backbone(network) else "from scratch"
-        name = f"{network} ({start}), {cfg.classifier_seeds} seeds"
+        runs = f"{cfg.classifier_seeds} training run{'s' * (cfg.classifier_seeds > 1)}"
+        name = f"{network} ({start_of(network)}), {runs}"
         which = columns if found else arms(cfg)
         found[name] = {arm: seeds_of_arm(run, cfg, arm, network) for arm in which}
     linear = {arm: [linear_probe(run, cfg, arm, synthetic(run, cfg, arm))] for arm in columns}
-    return found | {"linear on frozen EfficientNet-Lite0": linear}
+    return found | {"linear on frozen EfficientNet-Lite0 (ImageNet weights)": linear}

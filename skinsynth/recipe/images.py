@@ -1,8 +1,6 @@
 """The sets of images that are read, and what CLIP sees in them."""
 
-from pathlib import Path
-
-from ..data import sets
+from ..data import layouts, sets
 from ..diffusion import clip
 from ..networks import bundled
 
@@ -18,7 +16,7 @@ def clinical(run, cfg):
 
 def others(run, cfg):
     """Sets that classifiers are tested on without training: {name: stage}; isic where the user has it."""
-    isic = cfg.real and (Path(cfg.data) / "isic2018_test").is_dir()
+    isic = cfg.real and layouts.has(cfg.data, "isic2018_test")
     return {name: sets.load_set(run, cfg, name) for name in ("pad", *["isic"] * isic)}
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..diffusion import pipeline, vae
 from ..evaluation import fillings
-from ..interpolation import paths, walks
+from ..interpolation import inpaint, paths, walks
 from ..interpolation.paths import ALPHAS
 from ..numerics.arrays import load_array
 from .images import records
@@ -61,6 +61,19 @@ def all_walks(run, cfg):
         sets["phantom test images"] = true_walk
     kinds = {"linear": False, "spherical": True}
     return {(n, k): make(run, cfg, how) for n, make in sets.items() for k, how in kinds.items()}
+
+
+def normal_ends(run, cfg, walk):
+    """Alpha 0 of a Walk by each filling, through the autoencoder: {"telea, mask widened": uint8 (N,H,W,3), ...}.
+
+    That of the Walk's own method on the widened mask is its path at alpha 0.
+    """
+    own, masks, found = autoencoder(run, cfg, "8ch"), {"widened": True, "as found": False}, {}
+    for method in inpaint.available():
+        for words, widen in masks.items():
+            normal = inpaint.inpaint_all(walk.images, walk.masks, method, widen)
+            found[f"{method}, mask {words}"] = vae.round_trip(own, normal)
+    return found
 
 
 def filled(run, cfg):

@@ -78,14 +78,15 @@ def rungs(run, cfg):
 def guidance_rows(run, cfg, scales):
     """Fewer samples of 8ch+ML from the same seeds (Fig 10): without class, and with it at scales of guidance.
 
-    Returns {row: folder}; "no class" drops the class token and keeps the references, "unconditional"
-    drops both.
+    Returns {row: folder}; "no class" drops the class token and keeps the references, "guidance 3, no
+    reference" the reverse, "unconditional" drops both.
     """
     few = max(2, cfg.samples // 3)
     no_class = ["none"] * (few * len(CLASSES))
     rows = {
         "unconditional": dict(labels=no_class, mode="none", guidance=1),
         "no class": dict(labels=no_class, guidance=3),
+        "guidance 3, no reference": dict(mode="none", guidance=3),
         **{f"guidance {scale:g}": dict(guidance=scale) for scale in scales},
     }
     return {row: samples(run, cfg, "8ch+ML", n=few, **how) for row, how in rows.items()}

@@ -63,7 +63,12 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
     assert np.array_equal(tiles[0, 0], own[0]) and all(
         (tiles[r, c] == 255).all() for r, c in shape["withheld"]
     )
-    assert store.read_json(tmp_path / "out/source/frames.json")["tiles"]["withheld"] == [[0, 1]]
+    shape = store.read_json(tmp_path / "out/source/frames.json")["tiles"]
+    assert (shape["withheld"], shape["parts"]) == ([], [[0, 1, 1]]), (
+        "only the one image of the frame"
+    )
+    frames = drawings.tiles(tmp_path / "out", "frames")
+    assert np.array_equal(frames[0, 1][:, :64], own[0]) and (frames[0, 1][:, 64:] == 238).all()
     drawings.keep(
         tmp_path / "run",
         "two",
@@ -95,6 +100,25 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
     assert whole == round(before.shape[1] / 3) and width() == whole // 2, "nothing but empty frames"
 
 
+def test_a_withheld_image_says_why_and_leaves_the_slider(tmp_path):
+    images = np.random.default_rng(3).integers(0, 200, (3, 8, 16, 3), dtype=np.uint8)
+    words = dict(label="x", values=["a", "b", "c"], alt="Three")
+    drawings.keep(tmp_path, "slider", grids.slider, images=[list(images)], **words)
+    drawings.keep(tmp_path, "grid", grids.grid, images=[list(images)], photographs=[[1, 0, 0]])
+    for name, withheld in (("slider", [[0, 1]]), ("grid", [[0, 0], [0, 2]])):
+        path = tmp_path / f"source/{name}.json"
+        recipe = store.read_json(path)
+        recipe["tiles"]["withheld"] = withheld
+        store.write_json(path, recipe)
+        drawings.save(tmp_path, name)
+    html = reference._shown(tmp_path, "slider")[0]["text/html"]
+    assert html.count("<img") == 3 and "range" in html and html.endswith(f"<p>{reference.GREY}</p>")
+    frames = drawings.draw(tmp_path, "slider").frames
+    assert (frames[1] == 238).all() and np.array_equal(frames[2], images[2])
+    said = [text.get_text() for axes in drawings.draw(tmp_path, "grid").axes for text in axes.texts]
+    assert said == [grids.WITHHELD, grids.TOO_LIKE]
+
+
 def test_gate_finds_planted_photographs(project):
     run = reference.Published("ham64")
     images = [[np.full((8, 8, 3), k, np.uint8) for k in (10, 20)]]
@@ -108,6 +132,15 @@ def test_gate_finds_planted_photographs(project):
     store.write_json(path, recipe)
     assert sum("withheld tile" in p for p in reference.picture_problems(run)) == 2
     drawings.write_tiles(run.figures, "fig02", np.full((1, 2, 8, 8, 3), 255, np.uint8))
+    assert list(reference.picture_problems(run)) == []
+    pair = np.full((1, 1, 8, 16, 3), 20, np.uint8)
+    drawings.keep(run.figures, "fig10a", grids.slider, images=[list(pair[0])])
+    recipe = store.read_json(run.figures / "source/fig10a.json")
+    recipe["tiles"]["parts"] = [[0, 0, 1]]
+    store.write_json(run.figures / "source/fig10a.json", recipe)
+    assert ["image 1 of [0, 0]" in p for p in reference.picture_problems(run)] == [True]
+    pair[0, 0, :, 8:] = grids.EMPTY
+    drawings.write_tiles(run.figures, "fig10a", pair)
     assert list(reference.picture_problems(run)) == []
     page = nbformat.v4.new_notebook(
         cells=[

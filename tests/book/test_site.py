@@ -5,10 +5,12 @@ import io
 import re
 import shutil
 import time
+import zipfile
 from importlib.metadata import version
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, write_notebook
@@ -124,8 +126,17 @@ def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(built_
         and f", {gates.total(html):.0f} MB;" in said[-1]
     )
     front = (html / "index.html").read_text()
-    assert "phantom" in front and front.count("book/executed/04_generation.html#") == 2 * 8 + 7
-    assert "stale" in (html / "book" / "status.html").read_text()
+    links = {"items": 8, "verdicts": 7, "the answer on samples": 1, "the picture": 1}
+    assert front.count("book/executed/04_generation.html#") == sum(links.values())
+    assert "phantom" in front and front.count("sd-tab-label") == 2 and "draws the phantom" in front
+    assert "Our own questions" in (html / "book/claims.html").read_text()
+    assert "stale" in (status := (html / "book" / "status.html").read_text())
+    packed = html / "book" / re.search(r'href="([^"]*tables-smoke\.zip)"', status)[1]
+    names = {f"smoke/tables/table{n}.csv" for n in gates.TABLES}
+    assert names <= set(zipfile.ZipFile(packed).namelist())
+    assert "do not lie on this machine" in (html / "book/tell.html").read_text()
+    assert not re.search(r'toctree-l1"><a[^>]*tell\.html', front), "left out of the menu"
+    assert "Run smoke: the phantom, 32 × 32 pixels" in page
     assert (
         front.count(', small"') >= 14
         and len(list((built_in / "book" / "generated").glob("fig*.png"))) == 14
@@ -133,8 +144,9 @@ def test_strict_build_is_clean_then_up_to_date_then_catches_a_broken_link(built_
     for old, new in site.MOVED.items():  # old addresses lead on
         page = (html / f"book/executed/{old}.html").read_text()
         assert page.count(f'"{new}.html"') == 2 and f"0; url={new}.html" in page
-    found = re.search(r"not testable here</span>.*?<strong>(\d+)</strong>", front, re.S)
-    assert int(found[1]) == len(ledger.load()), "a run without evidence gives no verdict"
+    found = re.search(r"not testable here</span></p></td>.*?<strong>(\d+)</strong>", front, re.S)
+    said_by_the_paper = [c for c in ledger.load().values() if c["kind"] == "paper"]
+    assert int(found[1]) == len(said_by_the_paper), "a run without evidence gives no verdict"
 
     start = time.perf_counter()
     assert site.build(say=said.append) == []
@@ -275,51 +287,151 @@ def test_page_gate(tmp_path):
     assert len(problems) == 7
 
 
-def test_ledger_shows_published_runs_first_and_as_a_column():
-    row = {
-        "id": "table1-mse",
-        "item": "table1",
-        "statement": "Eight is better.",
-        "paper_value": "not available",
-        "note": "",
-        "why": "The interval includes zero.",
-        "verdict": "inconclusive",
-        "value": None,
+def claim(name="table1-mse", verdict="inconclusive", **given):
+    """A row of a ledger, without a number unless it is given one."""
+    row = {"id": name, "item": name.split("-")[0], "statement": "Eight is better.", "note": ""}
+    row |= {"paper_value": "not available", "why": "The interval includes zero.", "value": None}
+    row |= {"verdict": verdict, "low": None, "high": None, "parts": [], "quantity": "8ch minus 4ch"}
+    row |= {
+        "kind": "paper",
+        "answer": "",
+        "trained": "",
+        "short": "MSE",
+        "seeds": None,
+        "margin": 0,
     }
-    here, there = (
-        {"run": n, "data": d, "commit": "0123456789abcdef", "dirty": False, "device": "CPU"}
-        for n, d in (("micro", "phantom"), ("ham64", "data"))
+    return row | {"direction": "less", "property": "", "smallest_detectable": None} | given
+
+
+def measured(value, low, high, **given):
+    """What a row has that was measured."""
+    part = {"value": value, "low": low, "high": high, "method": "t"}
+    return (
+        dict(value=value, low=low, high=high, n=770, parts=[part], smallest_detectable=1e-5) | given
     )
-    found = {"value": -9.02e-5, "low": -9.45e-5, "high": -8.59e-5, "n": 770, "n_parts": 1}
-    found |= {"parts": [], "quantity": "8ch minus 4ch"}
-    rows = [row, row | {"id": "other"} | found]
-    here["notebooks"] = {"01_data": {"seconds": 90}}
-    runs = [
-        pages.Shown(
-            reference.Published("ham64"), [row | {"verdict": "reproduced"}], there, published=True
-        ),
-        pages.Shown(store.Run("micro"), rows, here),
+
+
+def shown_runs(there=(), here=()):
+    """A published run and this build's, with these rows."""
+    manifests = (
+        {"run": n, "profile": n, "data": d, "commit": "0123456789abcdef", "dirty": False}
+        | {"device": "CPU", "notebooks": {"01_data": {"seconds": 90}}, "platform": "Linux"}
+        for n, d in (("ham64", "data"), ("micro", "phantom"))
+    )
+    first = reference.Published("ham64"), list(there), next(manifests) | {"stage_seconds": 11060}
+    return [
+        pages.Shown(*first, published=True),
+        pages.Shown(store.Run("micro"), list(here), next(manifests)),
     ]
-    first, second = pages.page("claims", runs).split("## Run micro: the phantom")
-    assert (
-        "## Run ham64: HAM10000" in first
-        and "Published; made at commit 0123456789ab. File" in first
+
+
+def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
+    found = measured(-9.02e-5, -9.45e-5, -8.59e-5, trained="generators", verdict="reproduced")
+    own = claim(
+        "dose", "yes", kind="ours", named="computed since May", source="notebooks/06_x.ipynb"
     )
-    assert "[Table\u00a01](#ham64-table1)" in first and "| Run" not in first
-    assert first.count("reproduced") == 1
-    head, _, line, without = [x for x in second.splitlines() if x.startswith("|")]
-    assert head.endswith("| Verdict | Run ham64 |")
-    assert "(#table1)" in line and line.count("reproduced") == 1
-    assert without.endswith("| – |")
+    runs = shown_runs([claim(verdict="reproduced")], [claim(**found), own])
+    text = pages.page("claims", runs)
+    first, second = text.split("{tab-item} Phantom: run micro")
+    assert "{tab-item} HAM10000: run ham64" in first and "older than the questions" in first
+    assert "Published; made at commit 0123456789ab. File" in first
+    assert "[Table\u00a01](#ham64-table1)" in first and first.count("`reproduced`") == 1
     number = "**−9.02\u00a0×\u00a010<sup>−5</sup> [−9.45\u00a0×\u00a010<sup>−5</sup>, −8.59\u00a0×\u00a010<sup>−5</sup>]**"
-    assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>The interval" in without
-    assert "Run ham64" not in pages.page("claims", runs[1:])
-    runs[1] = pages.Shown(store.Run("micro"), [row, row], here)
+    lines = [x for x in second.splitlines() if x.startswith("|") and "[" in x]
+    assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>The interval" in lines[1]
+    assert "One training run of each generator" in lines[1]
+    assert lines[1].endswith("`reproduced`<br>one training run |") and "(#table1)" in lines[1]
+    assert lines[0].startswith("| [Chapter\u00a06](/book/executed/06_x.ipynb) | Eight is better.")
+    assert "*Computed since May.*" in lines[0] and lines[0].endswith("{bdg-success}`yes` |")
+
+
+def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do():
+    low = measured(-0.2, -0.3, -0.1)
+    rows = [
+        claim("table1-mse", "reproduced", answer="reconstruction", property="detail", **low),
+        claim("fig13-hair", "not reproduced", answer="hair", **low),
+        claim("fig14-hair", "not testable here", answer="hair"),
+        claim("table2-is", **low | {"direction": "equivalent", "margin": 0.1}),
+    ]
+    runs = shown_runs([claim(answer="hair", **low)], rows)
     page = pages.page("summary", runs)
-    assert "| 2 statements | On HAM10000, run ham64 | On the phantom, run micro |" in page
-    assert "in 2 minutes" in page and "drawn by a program" in page
-    assert "`reproduced` | **1**: [Table\u00a01](#ham64-table1) | **0** |" in page
-    assert "`inconclusive` | **0** | **2**: [Table\u00a01](#table1)\u00a0×\u00a02 |" in page
+    assert "| The paper's statements | On HAM10000, run ham64 | On the phantom, run micro |" in page
+    assert "`reproduced` | **0** | **1**: [Table\u00a01](#table1) |" in page
+    first, second = page.split("{tab-item} Phantom")
+    assert "184 minutes" in first and "2 minutes" in second and "drawn by a program" in second
+    assert "**Reconstruction.** The paper: Eight" in second and "**−0.2 [−0.3, −0.1]**" in second
+    assert "[Fig\u00a013](#fig13)" in second.split("**Hair.**")[1].split("\n**")[0], (
+        "14 is not testable"
+    )
+    assert "**Samples.** This run has no number" in second
+    assert "2 verdicts are on a difference" in second and "0.05 of them" in second
+    assert "1 statement depends on what a measure sees. For 1 it saw" in second
+    rule = pages.page("rule", runs)
+    assert "In run micro, with 2 such verdicts, 0.05 false ones" in rule and "Bonferroni" in rule
+    assert "`ham64` | HAM10000, PAD-UFES-20 | 64 | 184 minutes" in pages.page("profiles", runs)
+
+
+def test_every_interval_has_its_claimed_side_to_the_right():
+    rows = [
+        claim("table1-mse", **measured(-0.2, -0.3, -0.1)),
+        claim("table3-up", **measured(0.3, 0.2, 0.4), direction="greater", margin=0.1),
+        claim("table4-down", **measured(0.2, 0.1, 0.3)),
+        claim("table2-is", **measured(0.1, -0.1, 0.3), direction="equivalent", margin=0.1),
+        claim("fig11-alpha", **measured(0.1, 0, 0.2), direction="none"),
+        claim("fig14-hair"),
+    ]
+    table = pages.intervals(shown_runs(here=rows)[1])
+    by = table.set_index("label")[["value", "low", "high"]].round(6).T.to_dict("list")
+    assert by == {
+        "Table\u00a01: MSE": [2, 1, 3],
+        "Table\u00a02: MSE": [1, -1, 3],
+        "Table\u00a03: MSE": [2, 1, 3],
+        "Table\u00a04: MSE": [-2, -3, -1],
+    }
+    assert table.equivalence.sum() == 1
+
+
+def test_front_page_s_pictures_are_a_run_s_own(project):
+    runs = shown_runs([claim(**measured(-90, -91, -89))], [claim(), claim(**measured(-2, -3, 1))])
+    for shown, grey in zip(runs, (0, 1), strict=True):
+        shown.run.figures.mkdir(parents=True, exist_ok=True)
+        plt.imsave(shown.run.figures / "fig09.png", np.full((9, 9), grey), vmin=0, vmax=1)
+    folder = project / "made"
+    files = pages.pictures(runs, folder)
+    assert files["ham64"] == {
+        "fig9": "ham64-fig9.png",
+        "front": "front-ham64.png",
+        "intervals": "intervals-ham64.png",
+    }
+    assert files["micro"]["fig9"] == "fig9.png" and {p.name for p in folder.iterdir()} == {
+        name for own in files.values() for name in own.values()
+    }
+    page = pages.page("summary", runs, files)
+    assert "their frames are empty" in page.split("Phantom")[0] and page.count("empty") == 1
+    assert "ham64-fig9.png" in pages.page("items", runs, files)
+
+
+def test_minutes_have_one_source(project):
+    runs = shown_runs()
+    assert "From nothing" not in pages.page(
+        "command", runs
+    ) and "`micro` of this copy took 2 minutes" in (pages.page("command", runs))
+    (project / "bench/results").mkdir(parents=True)
+    head = "processor,instructions,precision,threads,cold\n"
+    (project / "bench/results/book.csv").write_text(
+        head + "a,AVX2,float32,2,884\nb,AMX,bfloat16,2,740\n"
+    )
+    said = "12 minutes with AMX and bfloat16 on 2 threads; 15 minutes with AVX2"
+    assert said in pages.page("command", runs) and said in pages.page("profiles", runs)
+    typed = [
+        f"{path.name}: {found[0]}"
+        for path in (ROOT / "index.md", *(ROOT / "book").glob("*.md"))
+        for found in re.finditer(r"\b\d+ (minutes|hours)\b", path.read_text())
+    ]
+    assert typed == [], "a page's minutes come from a manifest or from bench/results/book.csv"
+    measured = pd.read_csv(ROOT / "bench/results/book.csv").cold.sort_values() / 60
+    line = " | ".join(f"{n:.0f} minutes" for n in measured)
+    assert f"everything from nothing | {line} |" in (ROOT / "README.md").read_text()
 
 
 def test_every_measured_table_is_on_the_status_page(monkeypatch):

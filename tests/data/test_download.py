@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from skinsynth import cli
 from skinsynth.core.errors import UserError
 from skinsynth.core.store import read_json
 from skinsynth.data import download
@@ -245,3 +246,43 @@ def test_loose_files_join_a_folder(tmp_path, server, offer, monkeypatch):
     (tmp_path / "isic2018_test").mkdir()
     fetch(tmp_path, server)
     assert files_of(tmp_path) == ["downloads.json", "isic2018_test/truth.csv"]
+
+
+def test_archives_that_lie_in_a_folder_are_checked_and_unpacked(tmp_path, server, offer):
+    archive = zipped({"top/ISIC_1.jpg": CONTENT})
+    files = {"meta.csv": ("ham10000/meta.csv", b"a"), "Im.zip": ("ham10000/images", archive)}
+    offer(files)
+    (tmp_path / "hand/deep").mkdir(parents=True)
+    (tmp_path / "hand/meta.csv").write_bytes(b"a")
+    data = tmp_path / "data"
+    with pytest.raises(UserError, match=r"hand: no Im\.zip; get it from http://none, or name with"):
+        download.fetch(data, ("ham10000",), str(tmp_path / "hand"), progress=False)
+    assert not data.exists()
+    (tmp_path / "hand/deep/im.zip").write_bytes(archive)
+    before = files_of(tmp_path / "hand")
+    got = download.fetch(data, ("ham10000",), str(tmp_path / "hand"), progress=False)
+    assert files_of(data) == ["downloads.json", "ham10000/images/ISIC_1.jpg", "ham10000/meta.csv"]
+    assert got["Im.zip"]["checked"] and server.asked == []
+    assert files_of(tmp_path / "hand") == before
+
+
+def test_another_file_in_a_folder_is_refused_and_stays(tmp_path, offer):
+    offer({"meta.csv": ("ham10000/meta.csv", b"a")})
+    (tmp_path / "hand").mkdir()
+    (tmp_path / "hand/meta.csv").write_bytes(b"b")
+    with pytest.raises(UserError, match=r"hand/meta\.csv has md5:.*, published is md5:.*; down"):
+        download.fetch(tmp_path / "data", ("ham10000",), str(tmp_path / "hand"), progress=False)
+    assert files_of(tmp_path) == ["hand/meta.csv"]
+
+
+def test_the_command_takes_a_folder_or_a_mirror(tmp_path, server, offer, capsys):
+    offer({"meta.csv": ("ham10000/meta.csv", CONTENT)})
+    order = ["data", "fetch", str(tmp_path / "a"), "--only", "ham10000", "--from"]
+    assert cli.main([*order, server.base]) == 0
+    assert (tmp_path / "a/ham10000/meta.csv").read_bytes() == CONTENT
+    order[2] = str(tmp_path / "b")
+    assert cli.main([*order, str(tmp_path / "a")]) == 0
+    assert (tmp_path / "b/ham10000/meta.csv").read_bytes() == CONTENT
+    order[2] = str(tmp_path / "c")
+    assert cli.main([*order, "nowhere"]) == 1
+    assert "nowhere/meta.csv: not a web address; give one" in capsys.readouterr().err

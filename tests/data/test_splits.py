@@ -111,3 +111,24 @@ def test_near_duplicates_over_flips_and_rotations():
     assert pairs.similarity.is_monotonic_decreasing and pairs.similarity.iloc[0] <= 1.0001
     assert len(splits.near_duplicates(a[10:20], a[20:])) == 0
     assert len(splits.near_duplicates(a[:0], b)) == 0
+
+
+def test_lesions_are_counted_once_and_images_as_they_are(records):
+    records["split"] = splits.grouped_split(records)
+    table = splits.counts(records).set_index("class")
+    assert list(table.index)[-1] == "all" and table.loc["mel"].sum() == 0
+    assert (
+        table.loc["nv", "images"] == (records.dx == "nv").sum()
+        and table.loc["nv", "lesions"] == 300
+    )
+    for what in ("images", "lesions"):
+        parts = table[[f"{split} {what}" for split in splits.SPLITS]].sum(axis=1)
+        assert (parts == table[what]).all() and table[what]["all"] == table[what][:-1].sum()
+
+
+def test_what_leaks_are_held_out_images_with_a_sibling_in_train():
+    table = pd.DataFrame(
+        {"lesion_id": list("aabbcc"), "split": ["train", "test", "val", "val", "train", "train"]}
+    )
+    assert splits.leaked(table).to_dict() == {1: True, 2: False, 3: False}
+    assert splits.leakage(table) == pytest.approx(1 / 3)

@@ -31,10 +31,18 @@ def test_every_layer_is_looked_at_and_shown_as_large_as_the_image():
     assert list(table.layer) == list(range(8)) and (table.n == 6).all()
 
 
-def test_deep_minus_shallow_is_paired_by_image():
-    shallow = np.random.default_rng(0).random((9, 4))
-    found = layers.deep_minus_shallow(np.concatenate([shallow, shallow + 0.5], 1))
-    assert np.allclose([found.value, found.low, found.high], 0.5) and found.n == 9
+def test_the_trend_over_the_layers_tells_a_rise_from_a_rise_that_is_lost_again():
+    noise = np.random.default_rng(0).normal(0, 1e-3, (9, 8))
+    lesions = list("aabbccdde")
+    rising = layers.depth_trend(np.arange(8) / 10 + noise, lesions)
+    falling = layers.depth_trend(-np.arange(8) / 10 + noise, lesions)
+    assert rising.value == rising.low == 1 and falling.value == falling.high == -1
+    assert rising.n == 9 and rising.method == "t over clusters"
+    bump = np.array(
+        [1, 2, 3, 4, 4.1, 3.1, 2.1, 1.1]
+    )  # the deeper half is larger, and there is no rise
+    found = layers.depth_trend(bump + noise, lesions)
+    assert bump[4:].mean() > bump[:4].mean() and abs(found.value) < 0.2
 
 
 def test_rows_are_of_the_validation_split_and_drawn_once():

@@ -7,6 +7,7 @@ import pytest
 from skinsynth.core.config import CLASSES
 from skinsynth.downstream import accuracy, classify, endpoint, groups, scores
 from skinsynth.numerics.arrays import save_array
+from skinsynth.numerics.stats import Estimate
 
 PAPER = ("R0", "S", "M", "RS")
 
@@ -117,14 +118,66 @@ def test_a_carcinoma_without_a_counterpart_is_left_out_or_read_as_told(trained):
     assert hits["akiec"].tolist() == [1, 0, 1, 0] and hits["any"].tolist() == [1, 1, 1, 0]
     assert accuracy.clinical(records, made).clusters.tolist() == ["p0", "p3"]
     assert [CLASSES[k] for k in accuracy.FIVE] == ["akiec", "bcc", "bkl", "mel", "nv"]
-    table = accuracy.clinical_table(accuracy.clinical(records, made, "any"), "mel")
-    assert list(table.columns[:3]) == ["classes", "classifier", "n"]
-    assert table.classes.tolist() == [7, 7, 7, 5, 5] and table.original[2] == 0.5
+    table = accuracy.clinical_table(records, made, "mel")
+    assert list(table.columns[:5]) == ["SCC", "names", "classifier", "n", "patients"]
+    last = table[table.SCC == accuracy.READINGS["any"]]
+    assert last.names.tolist() == [7, 7, 7, 5, 5] and last.original.iloc[2] == 0.5
     # df cannot be right: without it the next best answer counts, here the first of equals
-    assert table.original[3] == 0.75
+    assert last.original.iloc[3] == 0.75
+    short = accuracy.in_short(table)
+    assert short.reading.tolist()[:4] == ["SCC left out, 7 names"] * 3 + ["SCC left out, 5 names"]
+    assert short.n.tolist() == [2] * 4 + [4] * 4 and set(short.classifier[3:]) == {"average"}
 
 
-def test_the_endpoint_is_a_difference_of_balanced_accuracies(trained):
+def test_it_is_said_which_clinical_images_are_left_out():
+    records = records_of(["ack", "scc", "scc", "nev"], patient_id=["a", "a", "b", "a"])
+    said = accuracy.left_out(records, 9, 6)
+    assert "lists 9 images. 3 of them are not in the data folder of this run. 2 are left" in said
+    assert "Used are 4, not a random part of the set: ACK 1, NEV 1, SCC 2." in said
+    assert said.endswith("2 images of 1 patients are left.")
+    whole = accuracy.left_out(records, 4, 4)
+    assert "folder" not in whole and "profile" not in whole and "random" not in whole
+
+
+def test_a_verdict_covers_training_where_there_are_two_seeds(trained):
+    """One seed of RS names all right, the other no more than R0: over lesions alone that is clear."""
+    nv, mel = 5, 4
+    records, right, half = records_of(["nv"] * 60), [nv] * 60, [nv] * 30 + [mel] * 30
+    arms = {arm: [half, half] for arm in PAPER} | {"RS": [right, half]}
+    two = accuracy.dermatoscopic(records, trained("test", {"two": arms}))
+    found = two.lead("RS", "R0")
+    assert found.value == pytest.approx(0.25) and found.low < 0, "an interval of two seeds is wide"
+    assert "over 2 seeds" in found.method and two.covered.startswith("2 training runs of each")
+    one = accuracy.dermatoscopic(
+        records, trained("test", {"one": {arm: seeds[:1] for arm, seeds in arms.items()}})
+    )
+    assert one.lead("RS", "R0").low > 0 and one.covered == (
+        "one training run; intervals for other lesions alone"
+    )
+    assert one.counted() == "60 images of 60 lesions"
+    assert one.counted(np.arange(60) < 7) == "7 images of 7 lesions"
+
+
+def test_a_share_cannot_change_by_more_than_one():
+    seeds = np.array([[1.0] * 20, [-0.9] * 20])
+    found = scores.difference(seeds, np.arange(20))
+    assert found.value == pytest.approx(0.05) and (found.low, found.high) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.1, 0.3, "higher by 0.200 [0.100, 0.300]"),
+        (-0.3, -0.1, "lower by 0.200 [0.100, 0.300]"),
+        (-0.1, 0.3, "not clearly different (0.100 [-0.100, 0.300])"),
+        (np.nan, np.nan, "not clearly different (nan without an interval)"),
+    ],
+)
+def test_the_words_of_a_difference_follow_its_interval(low, high, said):
+    assert scores.worded(Estimate((low + high) / 2, low, high, 9)) == said
+
+
+def test_the_endpoint_is_a_difference_of_balanced_accuracies(trained, monkeypatch):
     rng = np.random.default_rng(0)
     truth = np.concatenate([np.arange(7), rng.choice(7, 150, p=[0.05] * 5 + [0.7, 0.05])])
     records = records_of([CLASSES[k] for k in truth])
@@ -135,15 +188,38 @@ def test_the_endpoint_is_a_difference_of_balanced_accuracies(trained):
     shares = dict(a=0.2, b=0.5, c=0.8)
     arms = {arm: [named(share), named(share)] for arm, share in shares.items()}
     tested = accuracy.dermatoscopic(records, trained("test", {"network": arms}))
-    table = endpoint.endpoint(tested, [("c", "a"), ("b", "a")])
+    named_so = {arm: f"arm {arm}" for arm in shares}
+    monkeypatch.setattr(endpoint, "ARMS", named_so)
+    table = endpoint.compared(tested, [("c", "a"), ("b", "a"), ("c", "a")])
     one = {
         arm: np.mean([scores.balanced_accuracy(answering(x), truth) for x in seeds])
         for arm, seeds in arms.items()
     }
-    assert table.comparison.tolist() == ["c minus a", "b minus a"]
-    for column in ("balanced accuracy, other lesions", "other lesions and other seeds"):
+    assert table.comparison.tolist() == ["arm c minus arm a", "arm b minus arm a"]
+    for column in ("difference", "other lesions alone"):
         assert table[column].to_list() == pytest.approx([one["c"] - one["a"], one["b"] - one["a"]])
+    assert (table["difference low"] != table["other lesions alone low"]).all()
     assert endpoint.best_arm(tested, ("a", "c", "b")) == "c"
+    lines = endpoint.by_arm(tested)
+    assert lines.label.tolist() == ["arm c", "arm b", "arm a"], "the largest first"
+    assert lines.value.tolist() == pytest.approx([one[arm] for arm in "cba"])
+    assert lines[["seed 0", "seed 1"]].mean(1).tolist() == pytest.approx(lines.value.tolist())
+
+
+def test_a_rise_with_dose_is_the_highest_minus_the_lowest(trained):
+    truth = np.tile([4, 5], 20)
+    wrong = np.where(np.arange(40) < 20, 0, truth)
+    arms = {arm: [truth, truth] for arm in PAPER}
+    doses = {5: arms | {"RS": [wrong, wrong]}, 0.25: arms | {"R3": [wrong, wrong]}}
+    for dose in doses.values():
+        dose.setdefault("R3", [truth, truth])
+    records = records_of([CLASSES[k] for k in truth])
+    dosed = accuracy.dermatoscopic(records, trained("test", doses))
+    assert endpoint.rise(dosed, "RS").value == -0.5 and endpoint.rise(dosed, "R3").value == 0.5
+    table = endpoint.dose_curve(dosed, {5: 50, 0.25: 2}).set_index("dose")
+    assert table["images added"].to_dict() == {5: 50, 0.25: 2}
+    assert table["originals + synthetic"].to_dict() == {5: 0.5, 0.25: 1}
+    assert table.difference.to_dict() == {5: -0.5, 0.25: 0.5}, "synthetic minus repeats"
 
 
 def test_a_score_stays_within_its_range_and_says_how_it_was_drawn():
@@ -183,14 +259,21 @@ def test_small_groups_are_left_out(trained):
 def test_classes_confusion_and_calibration(trained):
     truth = np.repeat(np.arange(7), 4)
     wrong = np.where(np.arange(28) % 4 == 0, (truth + 1) % 7, truth)
+    blind = np.where(truth == 4, wrong, truth)  # in melanoma like `wrong`, else right
     arms = {arm: [truth, wrong] for arm in PAPER}
+    arms["RS"] = [blind, wrong]
     records = records_of([CLASSES[k] for k in truth])
     tested = accuracy.dermatoscopic(records, trained("test", {"network": arms}))
-    table = groups.sensitivity(tested, 0)
-    assert table["class"].tolist()[:7] == list(CLASSES) and table["mixed"][:7].eq(0.875).all()
-    assert table.n.tolist() == [4] * 7 + [28] * 2
+    table = groups.sensitivity(tested, ("R0", "RS"), 0)
+    assert table["class"].tolist()[:7] == list(CLASSES) and table["originals"][:7].eq(0.875).all()
+    assert table.n.tolist() == [4] * 7 + [28] * 2 and table.lesions.tolist() == [4] * 7 + [28] * 2
+    assert table["originals + synthetic"][CLASSES.index("mel")] == 0.75
+    assert groups.change(tested, "mel").value == pytest.approx(-0.125), "RS minus R0"
+    assert table.change[:7].tolist() == pytest.approx([0] * 4 + [-0.125] + [0] * 2)
+    assert table.change[7:].isna().all()
     named = groups.confusion(tested, ("R0", "RS"))
     assert list(named) == ["arm", "truth", *CLASSES] and len(named) == 14
+    assert list(named.arm.unique()) == ["originals", "originals + synthetic"]
     assert named.loc[0, ["akiec", "bcc"]].tolist() == [0.875, 0.125]
     curve = groups.calibration(tested, ("R0",), bins=1)
     assert curve.true.tolist() == [0.875] and curve.stated[0] == pytest.approx(0.88)

@@ -8,6 +8,7 @@ from skinsynth.core.config import CLASSES
 from skinsynth.evaluation import along, fillings, spread
 from skinsynth.interpolation.paths import ALPHAS
 from skinsynth.interpolation.walks import Walk
+from skinsynth.numerics import stats
 
 
 class Means:
@@ -79,11 +80,45 @@ def test_a_true_path_agrees_with_the_truth_and_one_with_a_residue_less_so():
 def test_residue_grows_with_contrast_where_a_share_of_it_is_left():
     found = along.residues(faded(leave=0.2))
     assert found.residue.to_numpy() == pytest.approx(0.2 * found.contrast, abs=1.5)
-    related, note = along.residue_relation(found)
-    assert related.value > 0.9 and note == "0 of 14 without a usable mask"
+    assert along.residue_relation(found).value == 1
+    assert along.residue_relation(found, within=False).value > 0.9
     empty = found.assign(residue=np.where(found.index < 6, np.nan, found.residue))
-    assert along.residue_relation(empty) == ([], "too few usable masks")
+    assert along.residue_relation(empty) is None
+    unpainted = faded()
+    unpainted.normal[3] = unpainted.images[3]
+    assert along.residues(unpainted).isna().any(axis=1).to_numpy().nonzero()[0].tolist() == [3]
     assert np.isnan(along.contrast(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)))
+
+
+def test_a_class_mixture_is_no_relation_within_the_classes():
+    """Within each class the residue rises with the contrast; the class of more contrast has less of it."""
+    rng = np.random.default_rng(0)
+    contrast = rng.uniform(0, 1, 60) + np.repeat([0, 10], 30)
+    residue = contrast - np.repeat([0, 20], 30)
+    found = pd.DataFrame({"class": np.repeat(["nv", "mel"], 30), "seed": np.tile(np.arange(30), 2)})
+    found = found.assign(contrast=contrast, residue=residue)
+    within, pooled = (along.residue_relation(found, own) for own in (True, False))
+    assert within.value == pytest.approx(1) and pooled.value < -0.3
+    said = along.residue_said(within, pooled)
+    assert "leaves more residue (r = 1.00" in said and f"{pooled.value:.2f}" in said
+    mirrored = along.residue_relation(found.assign(residue=-residue))
+    assert "less residue, not more" in along.residue_said(mirrored, pooled)
+    unclear = stats.Estimate(0.1, -0.2, 0.4, 60)
+    assert "neither clearly" in along.residue_said(unclear, pooled)
+    assert "so few paths" in along.residue_said(None, None)
+    # unequal classes count by their images, and ranks have the mean 0 in each
+    ranks = along.ranks([5, 1, 3, 9, 7], ["a", "a", "a", "b", "b"])
+    assert ranks == pytest.approx([1 / 3, -1 / 3, 0, 0.25, -0.25])
+
+
+def test_each_filling_has_its_own_residue():
+    walk = faded(28, leave=0.2)
+    table = along.residue_table(walk, {"path": walk.path[:, 0], "truth": walk.skin})
+    first, truth = (table.iloc[k] for k in (0, 1))
+    own = along.residues(walk)
+    assert first["residue (grey levels)"] == pytest.approx(own.residue.mean())
+    assert first["within classes"] == pytest.approx(along.residue_relation(own).value)
+    assert truth["residue (grey levels)"] == 0 and np.isnan(truth["within classes"])
 
 
 def test_fillings_rank_the_truth_above_the_lesion():
@@ -149,13 +184,20 @@ def sets():
     return embedded, np.repeat(CLASSES, 12), np.tile(np.arange(12), 7)
 
 
-def test_table_6_has_the_gain_the_control_and_corrected_p(sets):
+def test_table_6_has_the_gain_the_control_and_the_fidelity(sets):
     embedded, labels, seeds = sets
-    table = spread.by_class(embedded, labels, seeds)
+    right = {"A": np.arange(84) % 4 == 0, "AI": np.arange(84) % 2 == 0}
+    table = spread.by_class(embedded, right, labels, seeds)
     assert list(table["class"]) == list(CLASSES) and (table.n == 12).all()
     assert (table["AI minus A"] > 0).all() and (table["control minus A"] == 0).all()
     assert np.allclose(table.AI - table.A, table["AI minus A"])
-    assert list(table)[-1] == "p (Holm)" and table["p (Holm)"].between(0, 1).all()
+    assert table["A named right"].to_numpy() == pytest.approx(0.25)
+    assert table["AI named right"].to_numpy() == pytest.approx(0.5)
+    alone = spread.permutations(embedded, labels)
+    assert np.allclose(alone["AI minus A"], table["AI minus A"]) and alone.p.between(0, 1).all()
+    own = labels == "nv"  # one class alone, not corrected for seven
+    p = spread.variance_test(embedded["A"][own], embedded["AI"][own])[1]
+    assert alone.set_index("class").p["nv"] == p
     gains = spread.gains(embedded["A"], embedded["AI"], labels, seeds)
     assert [e.label for e in gains.values()] == list(CLASSES)
     assert gains["mel"].value == pytest.approx(table.set_index("class").loc["mel", "AI minus A"])
@@ -168,11 +210,29 @@ def test_other_shares_are_measured_as_table_6_is(sets):
     table = spread.sensitivity(embedded["A"], tried, labels, seeds)
     assert list(table)[:4] == ["share interpolated", "alpha", "n", "AI minus A"]
     assert list(table["share interpolated"]) == [0.5, 0.25] and list(table.alpha) == ["all", "none"]
-    expected = spread.by_class(embedded, labels, seeds)["AI minus A"].mean()
+    gains = spread.gains(embedded["A"], embedded["AI"], labels, seeds).values()
+    expected = np.mean([e.value for e in gains])
     assert table["AI minus A"].to_numpy() == pytest.approx([expected, 0])
     assert list(table["named right"]) == [0.25, 0.75]
-    fidelity = spread.fidelity({"A": right}, labels)
-    assert fidelity.A.to_numpy() == pytest.approx(0.25) and (fidelity.n == 12).all()
+
+
+@pytest.mark.parametrize("wider", [3, 4])
+def test_most_classes_means_more_than_half_of_them(sets, wider):
+    """The median over seven classes is above zero where four of them spread wider, below it where three do."""
+    embedded, labels, seeds = sets
+    factor = np.where(np.isin(labels, CLASSES[:wider]), 3.0, 0.5)[:, None]
+    after = embedded["A"] * factor
+    plane = spread.plane(embedded["A"])
+    found = spread.typical_widening(plane, embedded["A"], after, labels, seeds)
+    assert found.value == pytest.approx(np.log(9 if wider == 4 else 0.25))
+    assert found.low <= found.value <= found.high and found.n == 84
+    own = spread.by_component(plane, {"A": embedded["A"], "AI": after}, labels, seeds)
+    assert (own["ln(AI / A)"] > 0).sum() == wider
+
+
+def test_sides_count_whole_intervals_only():
+    ends = ((0.1, 0.3), (-0.1, 0.3), (-0.3, -0.1), (0.0, 0.2))
+    assert spread.sides(stats.Estimate(0, low, high, 9) for low, high in ends) == (1, 1)
 
 
 def test_the_plane_is_that_of_a_and_points_say_which_set_they_are_of(sets):

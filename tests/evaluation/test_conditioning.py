@@ -8,6 +8,7 @@ import torch
 from skinsynth.core.config import CLASSES
 from skinsynth.core.machine import device
 from skinsynth.evaluation import conditioning, fidelity, panel
+from skinsynth.evaluation.compared import Compared
 
 
 class Grey(torch.nn.Module):
@@ -33,11 +34,33 @@ def test_the_probe_names_what_it_sees(probe):
     assert right.tolist() == [True] * 6 + [False]
 
 
-def test_chance_is_taken_from_every_class():
-    table = pd.DataFrame({"class": ["mel"], "n": [7], "samples": [0.5], "samples low": [0.2]})
-    (e,) = fidelity.above_chance(table.assign(**{"samples high": 0.8}))
-    assert (e.label, e.n) == ("mel", 7) and e.value == pytest.approx(0.5 - 1 / 7)
-    assert (e.low, e.high) == pytest.approx((0.2 - 1 / 7, 0.8 - 1 / 7))
+def fidelity_table(probe, monkeypatch, originals, samples):
+    """Label fidelity of three images a class; originals, samples: the class number that each image shows."""
+    monkeypatch.setattr(fidelity, "round_trip", lambda stage, images: images)
+    classes, n = np.repeat(CLASSES, 3), np.arange(21)
+    records = pd.DataFrame({"dx": classes, "split": "test", "lesion_id": n})
+    meta = pd.DataFrame({"class": classes, "seed": n % 3})
+    compared = Compared(None, records, grey(originals), {"8ch+ML": grey(samples)}, meta)
+    return fidelity.table(compared, probe, None)
+
+
+def test_chance_is_what_the_probe_says_of_other_classes(probe, monkeypatch):
+    right = np.repeat(range(7), 3)
+    always = np.full(21, 5)  # every sample looks like nv
+    table = fidelity_table(probe, monkeypatch, right, always).set_index("class")
+    assert table.loc["nv", "samples"] == table.loc["nv", fidelity.CHANCE] == 1
+    above = {e.label: e for e in fidelity.above_chance(table.reset_index())}
+    assert above["nv"].value == 0 and above["nv"].low < 0, "more than one in seven, yet chance"
+    assert above["mel"].value == 0 and table.lesions.tolist() == [3] * 7
+    good = fidelity.above_chance(fidelity_table(probe, monkeypatch, right, right))
+    assert len(good) == 7 and all(e.value == 1 and e.low > 0 for e in good)
+
+
+def test_a_class_whose_originals_the_probe_does_not_know_is_not_judged(probe, monkeypatch):
+    blind = np.repeat([0, 1, 2, 5, 4, 5, 6], 3)  # originals of df are taken for nv
+    table = fidelity_table(probe, monkeypatch, blind, np.repeat(range(7), 3))
+    assert fidelity.unknown(table) == ["df"]
+    assert [e.label for e in fidelity.above_chance(table)] == [c for c in CLASSES if c != "df"]
 
 
 def test_the_matrix_has_samples_by_row_and_originals_by_column():
@@ -64,9 +87,10 @@ def test_strength_and_gain_follow_the_class(probe):
     assert np.array_equal(conditioning.one_each(told), grey(range(7)))
 
 
-def test_without_class_the_classes_look_alike():
+def test_the_class_token_alone_makes_classes_differ_or_not():
     rng = np.random.default_rng(0)
     told = np.repeat(rng.normal(size=(7, 5)), 6, 0) + rng.normal(size=(42, 5)) / 9
-    untold = rng.normal(size=(42, 5))
-    less = conditioning.class_share_difference(lambda x: x, untold, told)
+    less = conditioning.without_class(lambda x: x, told)
     assert less.value < -0.7 and less.high < 0
+    none = conditioning.without_class(lambda x: x, rng.normal(size=(42, 5)))
+    assert none.low < 0 < none.high, "a token that does nothing"

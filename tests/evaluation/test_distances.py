@@ -45,12 +45,30 @@ def test_one_line_adds_a_metric_to_the_table(monkeypatch):
     monkeypatch.setitem(distances.METRICS, "shift of the mean", ("unused", shift))
     compared = small(["i0"] * 24)
     compared.__dict__["real"] = cloud(0, 0)
-    table, shares = distances.table(compared, {"near": cloud(1, 0), "far": cloud(2, 4)})
+    table = distances.rows(compared, {"near": cloud(1, 0), "far": cloud(2, 4)})
     assert table.model.tolist() == ["near", "far"] and table.n.tolist() == [200, 200]
     near, far = table["shift of the mean"]
     assert near < 0.2 < 3.5 < far and table[panel.NAMES[0]][0] < table[panel.NAMES[0]][1]
-    assert not {"precision", "coverage"} & set(table) and {"precision", "coverage"} <= set(shares)
-    assert shares.precision[0] > 0.8 and shares.precision[1] == 0
+    assert table.precision[0] > 0.8 and table.precision[1] == 0
+
+
+def test_a_claim_on_the_proposed_method_has_a_part_with_and_one_without_reference_images():
+    features = {"8ch+ML": cloud(1, 0), distances.UNSHOWN: cloud(2, 3), "4ch": cloud(3, 1)}
+    shown, unshown = distances.both(panel.fd_difference, features, "4ch", cloud(0, 0))
+    assert (shown.label, unshown.label) == ("with reference images", "without reference images")
+    assert shown.high < 0 < unshown.low
+    assert distances.in_words(shown).startswith("nearer (-")
+    assert distances.in_words(unshown).startswith("farther (")
+    alike = panel.fd_difference(cloud(0, 0), cloud(1, 0), cloud(4, 0))
+    assert distances.in_words(alike).startswith("neither nearer")
+
+
+def test_the_margin_of_the_score_is_what_halves_of_the_originals_show():
+    few, many = (panel.margin_of_score(cloud(0, 0, n)) for n in (100, 1600))
+    assert 0 < many < few, "more images, less chance"
+    surer = cloud(0, 0, 400)
+    surer.probabilities[:] = [0.25] * 4  # every image says the same
+    assert panel.margin_of_score(surer) == pytest.approx(0, abs=1e-9)
 
 
 def test_what_stands_beside_the_samples():

@@ -1,11 +1,11 @@
-"""Failures: planted hair and colour score high, and chance is measured on held-out originals."""
+"""Failures: what a sample shares with its own reference image scores high, and chance is measured on originals."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from skinsynth import phantom
-from skinsynth.evaluation import failures, panel
+from skinsynth.evaluation import failures
 from skinsynth.evaluation.compared import Compared
 
 
@@ -17,47 +17,78 @@ def skin():
     ), classes
 
 
-def test_failure_score_finds_planted_hair_and_colour(skin):
-    images, classes = skin
-    score = failures.ExcessScore(images[::2], classes[::2], panel.Judge().embed)
-    plain = images[1::2][:10]
-    usual = score.parts(plain, classes[1::2][:10]).max(0)
-    striped = plain.copy()
+def stripes(images):
+    out = images.copy()
     for x in range(4, 60, 9):
-        striped[:, 3:61, x] = (striped[:, 3:61, x] * 0.2).astype(np.uint8)
-    green = plain.copy()
-    green[..., 1] = np.minimum(255, green[..., 1].astype(int) + 90)
-    hair, _, features = score.parts(striped, classes[1::2][:10])
-    _, colour, _ = score.parts(green, classes[1::2][:10])
-    assert np.median(hair) > np.max(score.parts(plain, classes[1::2][:10])[0])
-    assert colour.min() > np.median(usual) and np.median(colour) > 2 * np.median(usual)
-    assert np.median(features) > np.median(score.parts(plain, classes[1::2][:10])[2])
+        out[:, 3:61, x] = (out[:, 3:61, x] * 0.2).astype(np.uint8)
+    return out
 
 
-def test_search_ranks_the_samples_and_tells_how_often_chance_passes(skin):
+def greener(images):
+    out = images.astype(int)
+    out[..., 1] += 60
+    return out.clip(0, 255).astype(np.uint8)
+
+
+def test_only_what_image_and_reference_share_counts(skin):
     images, classes = skin
-    rows = np.random.default_rng(0).permutation(80)
-    split = np.where(np.isin(np.arange(80), rows[:50]), "train", "test")
+    score = failures.Reflection(images[::2], classes[::2])
+    plain, other, kinds = images[1::2][:10], images[1::2][10:20], classes[1::2][:10]
+    usual = score(plain, other, kinds)
+    hair, _ = score(stripes(plain), stripes(other), kinds)
+    assert hair.min() > usual[0].max()
+    one_side = score(stripes(plain), other, kinds)[0], score(plain, stripes(other), kinds)[0]
+    for found, bare in zip(one_side, (other, plain), strict=True):
+        assert (found <= failures.hair_cover(bare)).all(), "hair on one side alone is none shared"
+    _, colour = score(greener(plain), greener(other), kinds)
+    assert np.median(colour) > usual[1].max()
+    alone = [score(greener(plain), other, kinds)[1], score(plain, greener(other), kinds)[1]]
+    assert (alone[0] < colour).all(), "its reference is not green"
+    assert np.median(alone[1]) < 0, "nearer to its class than to a green reference"
+
+
+def test_partners_are_others_of_the_class():
+    classes = np.array(["nv", "mel", "nv", "nv", "df"])
+    found = failures.partners(classes, np.random.default_rng(0))
+    assert (classes[found] == classes).all() and found[4] == 4
+    assert (found[:4] != np.arange(4))[[0, 2, 3]].all() and sorted(found) == [*range(5)]
+
+
+def searched(skin, reflect):
+    """A search over samples of which, if `reflect`, a tenth repeat their own reference image, which is green."""
+    images, classes = (x.copy() for x in skin)
+    split = np.where(np.arange(80) % 2, "train", "test")
+    green = np.flatnonzero(split == "train")[::10]
+    images[green] = greener(images[green])
+    fakes, own = images[split == "test"].copy(), np.arange(1, 80, 2)
+    follows = np.isin(own, green) if reflect else np.zeros(40, bool)
+    fakes[follows] = images[own[follows]]
     about = {"dx": classes, "split": split, "lesion_id": np.arange(80)}
-    fakes = images[split == "test"].copy()
-    fakes[3, :, ::5] = 0  # dark stripes
-    names = [f"{k}.png" for k in range(len(fakes))]
-    meta = {"file_name": names, "class": classes[split == "test"], "seed": np.arange(len(fakes))}
-    models = {"8ch": images[split == "test"], "8ch+ML": fakes}
-    compared = Compared(panel.Judge(), pd.DataFrame(about), images, models, pd.DataFrame(meta))
-    search = failures.Search(compared, images)
-    highest, median = search.shown
-    assert highest[0] == 3 and len(highest) == len(median) == 7
-    assert search.heading(3).startswith(f"{meta['class'][3]} ") and "\n" in search.heading(3)
-    assert search.scores.score.idxmax() == 3
-    samples, chance, excess = search.hair_and_colour()
-    assert excess.value == pytest.approx(samples.value - chance.value) and excess.value >= 0
-    table = search.table({"8ch": models["8ch"]}).set_index("images")
-    assert table.index.tolist() == ["held-out originals", "8ch+ML", "8ch"]
-    assert table.loc["8ch", "mean score"] == pytest.approx(
-        table.loc["held-out originals", "mean score"]
-    ), "the same images, the same scores"
-    assert table.loc["8ch+ML", "mean score"] > table.loc["8ch", "mean score"]
+    about["image_id"] = [f"i{k}" for k in range(80)]
+    meta = {"file_name": [f"{k}.png" for k in range(40)], "class": classes[split == "test"]}
+    meta |= {"seed": np.arange(40), "reference": [f"i{k}" for k in own]}
+    models = {"8ch+ML": fakes}
+    compared = Compared(None, pd.DataFrame(about), images, models, pd.DataFrame(meta))
+    return failures.Search(compared, images), np.flatnonzero(follows)
+
+
+def test_search_finds_samples_that_follow_their_own_reference(skin):
+    search, follows = searched(skin, reflect=True)
+    assert set(search.highest(4)) == set(follows) and len(follows) == 4
+    assert search.heading(follows[0]).endswith("colour")
+    assert search.scores.reference[3] == "i7" and search.scores.score.idxmax() in follows
+    chance, samples, swapped = (row["either"] for row in search.shares().values())
+    assert samples.value == pytest.approx(0.1) and swapped.value < samples.value
+    assert search.excess().value == pytest.approx(samples.value - chance.value)
+    nothing, _ = searched(skin, reflect=False)
+    assert nothing.excess().low <= 0
+
+
+def test_hair_that_nobody_finds_tells_nothing_of_its_removal(skin):
+    images, _ = skin
+    assert failures.hair_effect(images[:8], images[8:16], np.arange(8)) is None
+    more = failures.hair_effect(images[:8], stripes(images[:8]), np.arange(8))
+    assert more.high < 0, "first minus second"
 
 
 def test_hair_cover_counts_marked_pixels(skin):

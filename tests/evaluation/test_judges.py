@@ -135,6 +135,20 @@ def test_the_summary_says_how_large_a_fault_each_measure_sees():
     assert pairs.to_dict("records") == [{"measure": "MSE", "blur (px)": "0.5"}]
 
 
+def test_properties_show_the_smallest_deciding_fault_or_no(sight):
+    table = judges.properties(sight).set_index("measure")
+    assert list(table)[:3] == ["detail (blur)", "colour (colour shift)", "hair"]
+    for measure, row in table.iterrows():
+        for head, said in row.items():
+            seen = judges.sees(sight, measure, head.split(" (")[0])
+            assert (said not in ("no", "–")) == seen[0], (measure, head)
+            assert (said == "–") == ("was not tested" in seen[1])
+    least = judges.smallest(sight, "coverage", "blur")[0]
+    assert table.loc["coverage", "detail (blur)"] == f"{least:g} px"
+    assert table.loc["label fidelity", "variety"] == "–"
+    assert "variance (CLIP, plane)" in table.index, "Fig 12 rests on a measure that was tested"
+
+
 def test_movements_stand_in_one_row_for_each_fault_and_size(sight):
     names = (*panel.NAMES, "coverage")
     table = judges.movements(sight, names)
@@ -159,7 +173,7 @@ def test_examples_show_each_fault_of_the_pixels_that_can_be_planted(run):
 def test_a_verdict_needs_a_measure_that_sees(run):
     claim = ledger.load()["fig9-sharper"]
     assert claim["property"] == "detail"
-    parts = [stats.Estimate(-1.0, -1.2, -0.8, 50, label) for label in ("a", "b")]
+    parts = [stats.Estimate(-1.0, -1.2, -0.8, 50, str(k)) for k in range(claim["n_parts"])]
     for sight, wanted in (
         ((True, "It sees a blur of 1 px."), "reproduced"),
         ((False, "It does not see a blur of 2 px."), "the judge cannot see it"),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from skinsynth.evaluation import conditioning, learning
+from skinsynth.numerics import stats
 
 LOG = pd.DataFrame(
     [
@@ -43,8 +44,8 @@ def test_a_setting_that_loses_the_reference_is_farther_from_it():
     references = rng.integers(0, 200, (12, 1, 1, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
     near = references + rng.integers(0, 9, references.shape, np.uint8)
     pixels = {"off": np.full_like(references, 100), "on": near, "half": near + np.uint8(10)}
-    table = conditioning.adapters(Colours(), pixels, references, np.tile([0, 1, 2, 3], 3), "on")
-    rows = table.set_index("adapters")
+    rows = conditioning.adapters(Colours(), pixels, references, np.tile([0, 1, 2, 3], 3), "on")
+    rows = stats.frame("adapters", rows).set_index("adapters")
     assert list(rows.index) == ["off", "on", "half"] and (rows.n == 12).all()
     assert rows["minus as trained"]["off"] > 0 and np.isnan(rows["minus as trained"]["on"])
     assert rows["to the reference"]["off"] > rows["to the reference"]["on"]

@@ -24,13 +24,14 @@ def compared():
 
 
 def test_blur_lies_further_from_the_originals(compared):
-    gap = looks.fine_gap(compared, "8ch+ML", "baseline")
-    assert gap.label == "baseline to 8ch+ML" and gap.high < 0 and gap.n == 24
-    assert looks.fine_gap(compared, "baseline", "8ch+ML").value == pytest.approx(-gap.value)
-    detail = looks.fine_detail(compared)
-    assert detail["set"].tolist() == ["original", "baseline", "8ch+ML"]
-    shares = looks.share_of_energy(detail)
-    assert abs(np.log10(shares["8ch+ML"])) < abs(np.log10(shares["baseline"]))
+    sharp, blurred = compared.pixels["8ch+ML"], compared.pixels["baseline"]
+    gap = looks.fine_gap(compared, sharp, blurred, "sharper")
+    assert gap.label == "sharper" and gap.high < 0 and gap.n == 24
+    assert looks.fine_gap(compared, blurred, sharp).value == pytest.approx(-gap.value)
+    detail = looks.fine_detail(compared, blurred).set_index("set")[looks.FINE]
+    assert detail.index.tolist() == ["baseline", "8ch+ML", "8ch+ML, references: none"]
+    assert abs(np.log10(detail["8ch+ML"])) < abs(np.log10(detail["baseline"]))
+    assert detail.iloc[2] == detail.iloc[0], "the samples without reference images are those given"
 
 
 def test_lesions_are_compared_by_class_inside_their_mask(compared, monkeypatch):
@@ -43,9 +44,13 @@ def test_lesions_are_compared_by_class_inside_their_mask(compared, monkeypatch):
         return masks
 
     monkeypatch.setattr(segment, "segment", middle)
-    gaps = looks.lesion_gaps(compared, None)
+    gaps = looks.lesion_gaps(compared, None, unshown=compared.pixels["baseline"])
     assert list(gaps) == ["boundary", "colour", "texture"]
-    assert all([e.label for e in v] == ["vasc", "df"] for v in gaps.values())
-    assert max(e.value for e in gaps["texture"]) < 0  # the unblurred samples are nearer
+    ways = ("with reference images", "without reference images")
+    labels = [f"{c}, {way}" for c in ("vasc", "df") for way in ways]
+    assert all([e.label for e in v] == labels for v in gaps.values())
+    shown, unshown = gaps["texture"][::2], gaps["texture"][1::2]
+    assert max(e.value for e in shown) < 0  # the unblurred samples are nearer
+    assert all(e.value == 0 for e in unshown), "without reference images they are the baseline's"
     table = looks.gap_table(gaps)
-    assert table.shape == (6, 6) and table["measure"].tolist()[::2] == list(gaps)
+    assert table.shape == (12, 6) and table["measure"].tolist()[::4] == list(gaps)

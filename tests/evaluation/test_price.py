@@ -47,3 +47,4 @@ def test_a_set_without_variety_loses_recall_and_coverage():
     assert not {"density", panel.NAMES[0]} & set(table)
     assert table.recall[1] < table.recall[0] and table.coverage[1] < table.coverage[0]
     assert table.utility.tolist() == [1, 1]
+    assert "utility" not in conditioning.price(compared, {1: (varied, None)})

@@ -65,11 +65,14 @@ def test_scores_of_the_same_and_of_a_worse_image(originals):
 
 
 def test_table_1_has_means_over_images_and_intervals_over_lesions():
-    x = np.array([1.0, 1.0, 3.0, 3.0])
-    table = reconstruction.means({"a": {"MSE": x}, "b": {"MSE": 2 * x}}, list("ppqq"))
+    x, wilson = np.array([1.0, 1.0, 3.0, 3.0]), stats.wilson(2, 4)
+    sets = {"a": {"flips": wilson}, "b": {"flips": wilson}}
+    given = {"a": {"MSE": x}, "b": {"MSE": 2 * x}}, sets, {"MSE": wilson, "flips": wilson}
+    table = reconstruction.table(*given, list("ppqq"))
     wanted = stats.mean_interval(x, clusters=list("ppqq"))
-    assert list(table.columns) == ["model", "n", "MSE", "MSE low", "MSE high"]
-    assert list(table.MSE) == [2, 4] and list(table.n) == [4, 4]
+    assert list(table.model) == ["a", "b", reconstruction.DIFFERENCE]
+    assert list(table.columns[:5]) == ["model", "n", "MSE", "MSE low", "MSE high"]
+    assert list(table.MSE) == [2, 4, 0.5] and list(table.flips) == [0.5] * 3
     assert table["MSE high"][0] == wanted.high > stats.mean_interval(x).high
 
 
@@ -94,13 +97,17 @@ def test_copies_as_a_set(originals, bright):
     records = pd.DataFrame({"dx": ["nv", "mel"] * 4, "lesion_id": list("abcdefgh")})
     records.index += 100  # as rows cut from a larger table are
     light = (originals // 2) + 120
-    found = reconstruction.as_sets(
-        light, {"same": light, "dark": 255 - light}, records, panel.Judge(), bright, np.arange(6)
-    ).set_index("model")
+    copies, judge = {"same": light, "dark": 255 - light}, panel.Judge()
+    rows, gain = reconstruction.as_sets(
+        light, copies, records, judge, bright, np.arange(6), "dark", "same"
+    )
+    found = stats.frame("model", rows).set_index("model")
     distance = "rFD-EfficientNet"
     assert abs(found[distance]["same"]) < 1e-3 < found[distance]["dark"]
     assert (found[f"{distance} low"] >= 0).all()
-    assert list(found["labels flipped"]) == [0, 1] and list(found.n) == [8, 8]
+    assert list(found["labels flipped"]) == [0, 1] and rows["dark"]["labels flipped"].n == 8
+    assert gain["labels flipped"].value == 1 and gain[distance].low > 0, "new minus old"
+    assert gain[distance].value == pytest.approx(np.diff(found[distance])[0], rel=1e-3)
 
 
 def test_side_by_side_circles_the_first_models_worst_region(originals):
@@ -129,3 +136,68 @@ def test_only_a_channel_that_the_decoder_reads_costs_something(originals, stage)
     codes[:, 1] = 0
     without = measures.psnr(originals, vae.decode(model, latents, codes))
     assert lost[1] == pytest.approx((measures.psnr(originals, copies) - without).mean())
+
+
+def test_a_channel_that_is_not_read_needs_nothing(originals, stage):
+    need = reconstruction.needs(stage, originals)
+    assert need[1] > 0 or need.max() == 0
+    assert need[[0, 2, 3]] == pytest.approx(np.zeros(3), abs=1e-9)
+
+
+def test_rounded_latents_take_the_bits_they_are_given_where_they_are_needed():
+    torch.manual_seed(0)
+    codes = torch.randn(64, 4, 8, 8)
+    coarse, few = reconstruction.rounded(codes, np.ones(4), 256)
+    fine, many = reconstruction.rounded(codes, np.ones(4), 1024)
+    assert few == pytest.approx(256, rel=0.02) and many == pytest.approx(1024, rel=0.02)
+    assert (fine - codes).std() < 0.3 * (coarse - codes).std()
+    # with equal needs each of 4 channels has 4 bits a place: steps of sqrt(2 pi e) / 2**4
+    assert float((fine - codes).std()) == pytest.approx(4.13 / 16 / 12**0.5, rel=0.05)
+    some, bits = reconstruction.rounded(codes, np.array([1, 1, 0, 0.01]), 512)
+    error = (some - codes).std((0, 2, 3)).tolist()
+    assert bits == pytest.approx(512, rel=0.02) and not some[:, 2].any()
+    assert error[0] == pytest.approx(error[1], rel=0.05) and error[3] > 5 * error[0]
+    # so fine that nothing is lost
+    assert torch.allclose(reconstruction.rounded(codes, np.ones(4), 1e6)[0], codes, atol=1e-3)
+
+
+def test_at_equal_bits_a_channel_that_carries_nothing_costs_unless_rounded_by_need(
+    originals, monkeypatch
+):
+    """Two decoders that read the same picture; the latent of the second is doubled by noise."""
+    noise = torch.from_numpy(np.random.default_rng(2).normal(size=(8, 3, 32, 32))).float()
+    plain = torch.from_numpy(originals).permute(0, 3, 1, 2) / 64.0 - 2
+
+    def encode(channels, _, images):
+        return torch.cat([plain, noise], 1)[:, :channels]
+
+    def decode(channels, _, codes):
+        shown = (codes[:, :3] + 2) * 64 + 5
+        return shown.clamp(0, 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+    monkeypatch.setattr(reconstruction.vae, "load_vae", lambda channels: (channels, None))
+    monkeypatch.setattr(reconstruction.vae, "encode", encode)
+    monkeypatch.setattr(reconstruction.vae, "decode", decode)
+    need = {"4ch": np.ones(3), "8ch": np.array([1.0] * 3 + [0.0] * 3)}
+    given = originals, {"4ch": 3, "8ch": 6}, need, np.arange(8), (12,)
+    rows = reconstruction.at_equal_bits(*given)
+    whole, alike, fair = (row["MSE"].value for row in rows.values())
+    assert abs(whole) < 1e-9 and alike > 1e-5 and abs(fair) < 0.01 * alike
+    assert [row["bits an image"] for row in rows.values()][1:] == [12 * 32 * 32] * 2
+    assert rows["not rounded"]["MSE"].label == "MSE"
+
+
+def test_what_a_gain_is_owed_to_follows_the_intervals():
+    better, unclear = stats.Estimate(-2, -3, -1, 9), stats.Estimate(-2, -5, 1, 9)
+
+    def said(whole, *fair):
+        ways = {"not rounded": whole, "8 bits a place, all channels alike": better}
+        names = (f"{bits} bits a place, each channel by its need" for bits in (32, 16))
+        ways |= dict(zip(names, fair, strict=True))
+        return reconstruction.width_or_size({k: {"MSE": e} for k, e in ways.items()}, "MSE")
+
+    assert "no gain of 8 channels is clear" in said(unclear, better, better)
+    assert "stays at 32 and 16 bits" in said(better, better, better)
+    assert "not found at 32 and 16 bits" in said(better, unclear, unclear)
+    both = said(better, better, unclear)
+    assert "stays at 32 bits" in both and "not found at 16 bits" in both

@@ -52,6 +52,16 @@ def test_harmonic_continues_a_slope():
     )
 
 
+@pytest.mark.parametrize("method", ["telea", "harmonic"])
+def test_only_a_widened_mask_covers_the_rim(method):
+    """The paper takes the mask as it is: what lies around it stays, pixel by pixel."""
+    p = lesions()[0]
+    rim = inpaint.dilate(p.mask) & ~p.mask
+    wide, narrow = (inpaint.inpaint(p.clean, p.mask, method, widen) for widen in (True, False))
+    assert np.array_equal(narrow[~p.mask], p.clean[~p.mask])
+    assert (wide[rim] != p.clean[rim]).any() and (narrow[p.mask] != p.clean[p.mask]).any()
+
+
 def test_grain_of_the_skin_is_kept():
     rng = np.random.default_rng(0)
     image = np.clip(rng.normal(150, 6, (64, 64, 3)), 0, 255).astype(np.uint8)

@@ -5,23 +5,32 @@ import re
 import numpy as np
 import pytest
 
+from skinsynth.book import pages
+from skinsynth.core import store
 from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run, read_json, write_json
 from skinsynth.numerics import stats
 from skinsynth.numerics.stats import Estimate
 from skinsynth.project import ledger
+from skinsynth.project.ledger import UNTESTABLE
 from skinsynth.project.markdown import typeset
 
 IDS = """table1-mse table1-lpips table1-msssim table2-fid table2-is table5-fid-8ch table5-is-8ch
 table5-fid-ml table5-is-ml table5-is-ml-below-8ch table3-synthetic-below table3-combined-highest
 table4-combined-highest table6-variance fig3-depth fig6-boundary fig6-colour fig6-texture
-fig7-classes fig9-sharper fig9-diversity fig10-guidance fig10-noclass fig11-residue fig11-alpha
+fig7-classes fig9-sharper fig9-diversity fig10-guidance fig10-noclass fig11-residue fig11-alpha fig12-spread
 fig13-hair fig14-hair""".split()
+OURS = ["endpoint", "dose", "rsi", "mel-sensitivity"]  # questions of this project
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
+    """A run whose ledger has claims of a fixed number of parts, whatever the book's claims become."""
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path))
+    known, parts = ledger.load(), {"table6-variance": 7, "fig6-colour": 2}
+    for name, claim in known.items():
+        claim["n_parts"] = parts.get(name, 1)
+    monkeypatch.setattr(ledger, "load", lambda: known)
     return Run("micro")
 
 
@@ -39,8 +48,15 @@ def ruling(run, claim_id, *parts, **more):
 
 def test_every_claim_is_there_and_no_number_of_the_paper_but_two():
     known = ledger.load()
-    assert set(known) == set(IDS)
+    assert set(known) == {*IDS, *OURS}
+    assert {c["answer"] for c in known.values()} - {""} == set(pages.TOPICS)
+    for name in OURS:
+        claim = known.pop(name)
+        assert claim["kind"] == "ours" and claim["direction"] == "greater"
+        assert re.search(r"22 November 2026 \(commit [0-9a-f]{12}\)", claim["named"])
+        assert (store.ROOT / claim["source"]).exists()
     for name, claim in known.items():
+        assert claim["kind"] == "paper" and not claim["named"]
         assert claim["item"] == name.split("-")[0]
         assert re.fullmatch(r"fig([1-9]|1[0-4])|table[1-6]", claim["item"])
         assert "Kim et al. 2025" in claim["source"]
@@ -97,8 +113,7 @@ def test_all_seven_classes_need_all_seven_intervals(run):
     barely = ruling(run, "table6-variance", *good[:6], part(-0.2, -0.001, "g"))
     assert (
         barely["verdict"] == "inconclusive"
-        and "is contrary; widened for 7 looks at once (Bonferroni) it includes zero"
-        in barely["why"]
+        and "lies below zero, but widened for 7 parts (Bonferroni) to" in barely["why"]
     )
 
 
@@ -174,6 +189,130 @@ def test_what_a_later_chapter_tests_reads_the_same_before_and_after_it(run):
     assert "Chapter 4 tests it." in before
     row = ruling(run, "fig14-hair", part(-2, -1))
     assert row["verdict"] == "reproduced" and ledger.markdown(run, "fig14") == before
+
+
+OWN = "x: {kind: ours, statement: a, item: x, source: b, test: c, quantity: d, direction: less"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (OWN + "}", "`named` belongs"),
+        (OWN.replace("kind: ours", "named: today") + "}", "`named` belongs"),
+        (OWN + ", named: today, trained: generator}", "trained should be some of autoencoders"),
+    ],
+)
+def test_a_question_of_ours_says_when_it_was_named_and_what_was_trained(tmp_path, text, message):
+    (tmp_path / "claims.yml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        ledger.load(tmp_path / "claims.yml")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer", "why"),
+    [
+        (0.1, 0.2, "yes", "The interval [0.1, 0.2] lies above zero."),
+        (-0.2, -0.1, "no", "The interval [-0.2, -0.1] lies below zero."),
+        (-0.1, 0.2, "open", "The interval [-0.1, 0.2] includes zero."),
+    ],
+)
+def test_our_own_question_has_words_of_its_own_for_the_same_rule(run, low, high, answer, why):
+    row = ruling(run, "endpoint", part(low, high))
+    assert row["verdict"] == answer and row["why"] == why and "claim" not in row["why"]
+    assert ruling(run, "endpoint", part(low, high), profile="smoke")["verdict"] == UNTESTABLE
+    text = ledger.markdown(run, "endpoint")
+    assert text.startswith("- Our own question: Do synthetic") and "*The primary endpoint" in text
+    assert "endpoint" not in ledger.markdown(run, "table3"), "apart from the paper's statements"
+
+
+def test_a_margin_of_the_run_decides_and_the_file_s_stands_where_there_is_none(run):
+    row = ruling(run, "table2-is", part(-0.08, 0.06))
+    assert row["verdict"] == "inconclusive" and row["margin"] == 0.05
+    row = ruling(run, "table2-is", part(-0.08, 0.06), margin=np.float64(0.1))
+    assert row["verdict"] == "reproduced" and row["margin"] == 0.1 and "±0.1" in row["why"]
+    row = ruling(run, "table2-is", part(0.2, 0.3), margin=0.1)
+    assert row["verdict"] == "not reproduced" and "lies outside the margin" in row["why"]
+
+
+def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_five(run):
+    row = ruling(run, "table2-is", part(-0.01, 0.03))
+    assert "an interval of ±0.03 would be found" in ledger.power(row)
+    assert "±0.02: that is narrow enough" in ledger.power(row)
+    wide = ruling(run, "table2-is", part(-0.1, 0.1))
+    assert "that is too wide" in ledger.power(wide)
+    needed, se = 0.6046 * 0.05, 0.6046 * 0.05 / 1.95996
+    values = np.random.default_rng(0).normal(0, se, 20_000)
+    found = [
+        ledger.judge(Estimate(v, v - needed, v + needed, 9), "equivalent", 0.05) for v in values
+    ]
+    assert found.count("reproduced") / len(found) == pytest.approx(0.8, abs=0.01)
+    one = ruling(run, "table1-mse", part(-0.2, -0.1))
+    assert ledger.power(one).startswith("A true difference of 0.071 would")
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "method", "seeds", "text", "short"),
+    [
+        (
+            "table2-fid",
+            "jackknife",
+            None,
+            "One training run of each generator: the",
+            "one training run",
+        ),
+        (
+            "table2-fid",
+            "t over 3 seeds and 90 clusters",
+            None,
+            "3 training runs of each generator, which the interval covers.",
+            "3 training runs",
+        ),
+        (
+            "table2-fid",
+            "jackknife",
+            2,
+            "2 training runs of each generator, which the interval does not",
+            "2 training runs",
+        ),
+        (
+            "table3-synthetic-below",
+            "t over 2 seeds and 90 clusters",
+            None,
+            "which the interval covers; one training run of each generator: the",
+            "2 training runs",
+        ),
+        (
+            "table3-synthetic-below",
+            "t over clusters",
+            None,
+            "The interval does not cover training the classifiers again; one",
+            "",
+        ),
+        ("fig3-depth", "t", None, "", ""),
+        ("fig11-alpha", "t", None, "", ""),
+    ],
+)
+def test_a_verdict_says_how_often_its_models_were_trained(
+    run, claim_id, method, seeds, text, short
+):
+    low = Estimate(-0.2, -0.3, -0.1, 90, method=method)
+    row = ruling(run, claim_id, low, seeds=seeds)
+    said = ledger.trainings(row)
+    assert text in said[0] and said[1] == short and ledger.reason(row).endswith(said[0])
+    told = ruling(run, claim_id, low, note="each model had one training run")
+    assert ledger.reason(told).count("raining run") == 1, "a note that says it is not doubled"
+
+
+def test_a_run_of_an_older_version_is_read_with_the_fields_of_now(run, tmp_path):
+    row = ruling(run, "table3-synthetic-below", part(-0.3, -0.1))
+    gone = row | {"id": "table9-gone"}
+    new = ("kind", "named", "trained", "answer", "short", "seeds")
+    old = [{k: v for k, v in r.items() if k not in new} for r in (row, gone)]
+    write_json(tmp_path / "old.json", old)
+    first, second = ledger.recorded(tmp_path / "old.json")
+    assert first["trained"] == "classifiers, generators" and first["kind"] == "paper"
+    assert second["trained"] == "" and second["short"] == "table9-gone"
+    assert ledger.reason(first) and ledger.reason(second)
 
 
 def test_a_misspelt_field_is_named(tmp_path):

@@ -11,6 +11,7 @@ from conftest import ROOT, write_notebook
 from skinsynth.core.code import library_hash
 from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run
+from skinsynth.data import layouts
 from skinsynth.project import chapters, state
 from skinsynth.project import run as runner
 
@@ -147,13 +148,24 @@ def test_prose_does_not_reach_downstream_but_code_does(project):
 
 def test_data_identity_sees_tables_and_sizes(tmp_path):
     folder = tmp_path / "ham10000"
-    folder.mkdir()
-    (folder / "a.csv").write_text("dx\nnv\n")
-    (folder / "a.jpg").write_text("1")
+    (folder / "HAM10000_images").mkdir(parents=True)
+    table = folder / "HAM10000_metadata.csv"
+    table.write_text("image_id,lesion_id,dx\na,l,nv\n")
+    (folder / "HAM10000_images/a.jpg").write_text("1")
     first = state.identity(str(tmp_path))
     other = tmp_path.with_name("other")
     tmp_path.rename(other)
     assert state.identity(str(other)) == first  # where it lies does not matter
+    (other / "ham10000/notes.csv").write_text("dx\nnv\n")
+    for path, text, same in (
+        ("notes.txt", "x", True),
+        ("HAM10000_images/a.jpg", "12", False),
+        ("HAM10000_metadata.csv", "image_id,lesion_id,dx\na,l,mel\n", False),
+    ):
+        before = state.identity(str(other))
+        (other / "ham10000" / path).write_text(text)
+        layouts.identity.cache_clear()
+        assert (state.identity(str(other)) == before) == same, path
     tmp_path.mkdir()
 
 

@@ -196,6 +196,11 @@ def test_a_cell_run_again_in_any_order_writes_and_shows_the_same(project, shown,
         lambda: kept["s"].numbers({"a": 1}),
         lambda: kept["s"].numbers({"b": stats.wilson(3, 4)}),
         lambda: kept["s"].evidence("table1-mse", stats.Estimate(-0.2, -0.3, -0.1, 9), "again"),
+        lambda: kept["s"].table("hidden", drawn, "Not shown.", shown=False),
+        lambda: kept["s"].figure(
+            "dots", plots.curves, data=drawn, x="x", y="y", size=(3, 2), shown=False
+        ),
+        lambda: kept["s"].findings("Down by -2.", "One run.", "64 pixels."),
         lambda: kept["s"].results("fig5"),
         lambda: kept["s"].results("table1"),
         lambda: kept["s"].footer(),
@@ -210,9 +215,45 @@ def test_a_cell_run_again_in_any_order_writes_and_shows_the_same(project, shown,
         return {p: p.read_bytes() for p in project.rglob("*") if p.is_file()}
 
     first, written = [execute(cell) for cell in cells], files()
-    for order in (reversed(range(len(cells))), (0, 10, 6, 5, 0, 9, 7, 8, 1, 10, 4, 3, 2)):
+    for order in (
+        reversed(range(len(cells))),
+        (0, 13, 6, 5, 0, 9, 7, 8, 1, 13, 12, 11, 10, 4, 3, 2),
+    ):
         for i in order:
             assert execute(cells[i]) == first[i] and files() == written, i
+
+
+def test_what_is_not_shown_is_written_and_linked_in_the_footer(project, shown):
+    s, frame = session.start("02_vae", VAE), pd.DataFrame({"x": [0, 1], "y": [1, 2]})
+    s.table("table1a", frame, "Errors.", shown=False)
+    s.figure("fig05b", plots.curves, data=frame, x="x", y="y", size=(3, 2), shown=False)
+    assert shown == [] and (s.run.tables / "table1a.csv").exists()
+    assert (s.run.figures / "fig05b.png").exists() and (s.run.figures / "fig05b.csv").exists()
+    s.footer()
+    assert "table1a.csv" in (said := shown[0][0]["text/markdown"]) and "fig05b.png" in said
+
+
+def test_findings_are_three_sentences_that_a_page_knows(project, shown):
+    session.start("02_vae", VAE).findings("Down by -2e-05.", "n = 7 of 5 lesions.", "64 pixels.")
+    (data, about) = shown[0]
+    said = data["text/markdown"]
+    heads = [said.index(f"**{head}.**") for head in ("Found", "How sure", "Limits")]
+    assert heads == sorted(heads) and about == {"skinsynth": {"findings": True}}
+    assert (
+        "\u22122" in said and "n\u00a0=\u00a07" in said and "<p><strong>Found" in data["text/html"]
+    )
+
+
+def test_evidence_hands_on_margin_and_trainings(project):
+    s = session.start("02_vae", VAE)
+    s.evidence("table1-mse", stats.Estimate(-0.2, -0.3, -0.1, 9), margin=0.01, seeds=3)
+    found = store.read_json(s.run.root / "evidence/table1-mse.json")
+    assert (found["margin"], found["seeds"]) == (0.01, 3)
+
+
+def test_results_of_a_question_of_our_own_have_no_place_in_the_paper(project, shown):
+    session.start("02_vae", VAE).results("endpoint")
+    assert "Our own question" in (said := shown[0][0]["text/markdown"]) and "doi" not in said
 
 
 def test_results_link_every_file_of_the_item_and_no_other(project, shown):
@@ -223,7 +264,8 @@ def test_results_link_every_file_of_the_item_and_no_other(project, shown):
     myst = shown[0][0]["text/markdown"]
     for name in ("fig10.png", "fig10.csv", "fig10a.png"):
         assert f"{{download}}`{name} <../../results/{opened.run.name}/figures/{name}>`" in myst
-    assert "fig01" not in myst and "paper" in myst
+    assert "fig01" not in myst and "(https://doi.org/10.1371/journal.pone.0331404.g010)" in myst
+    assert markdown.paper_address("table6").endswith("0331404.t006")
 
 
 def test_quiet_silences_every_bar(monkeypatch, capsys):

@@ -23,6 +23,7 @@ from skinsynth.evaluation import panel
 from skinsynth.networks import classifiers, weights
 from skinsynth.numerics import arrays
 from skinsynth.project import evaluate
+from skinsynth.recipe.arms import listed, start_of
 
 TINY = replace(
     config.PROFILES["smoke"],
@@ -226,6 +227,15 @@ def test_doses_are_nested(run):
     assert a < b and len(b) == 2 * len(a)
 
 
+def test_clinical_images_are_counted_in_the_table_and_in_the_folder(run, tmp_path):
+    assert listed(run, TINY) == (60, 60)
+    source = sets.data_folder(run, TINY)[0] / "pad_ufes_20"
+    shutil.copytree(source, tmp_path / "pad_ufes_20")
+    for path in sorted((tmp_path / "pad_ufes_20" / "images").rglob("*.png"))[:4]:
+        path.unlink()
+    assert listed(run, replace(TINY, data=str(tmp_path))) == (60, 56)
+
+
 def test_no_classifier_sees_file_names(run, folder, tmp_path):
     """Names and ids that give the diagnosis away change nothing: the answers are bitwise the same."""
     honest = recipe.records(run, TINY)
@@ -255,23 +265,15 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
             (tmp_path / name / c).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(tmp_path / name / c / f"{i}.png"), x[..., ::-1])
     cfg = replace(TINY, n_train=220)  # enough lesions with a second photograph
-    good, bad = (evaluate.evaluate(run, cfg, tmp_path / n) for n in ("fresh", "noise"))
+    said = []
+    good, bad = (evaluate.evaluate(run, cfg, tmp_path / n, said.append) for n in ("fresh", "noise"))
+    assert len(said) == 2 and f"fresh: {len(pixels)} of {len(pixels)} files read: akiec" in said[0]
     assert (
         good["distances"]["FD-EfficientNet"].iloc[-1]
         < bad["distances"]["FD-EfficientNet"].iloc[-1] / 2
     )
     assert good["distances"]["generator's split"].iloc[-1].startswith("unknown")
     assert set(good) == {"distances", "judges", "fidelity", "copies"} and len(good["fidelity"]) == 7
-    read, _ = evaluate.read_folder(tmp_path / "fresh", TINY.size)
-    assert sorted(map(bytes, read)) == sorted(map(bytes, np.ascontiguousarray(pixels))), (
-        "RGB, not BGR"
-    )
-    (tmp_path / "noise" / "melanoma").mkdir()
-    cv2.imwrite(str(tmp_path / "noise" / "melanoma" / "a.png"), pixels[0])
-    with pytest.raises(UserError, match="unknown class 'melanoma'"):
-        evaluate.read_folder(tmp_path / "noise", 32)
-    with pytest.raises(UserError, match="no images found"):
-        evaluate.read_folder(tmp_path / "nothing", 32)
 
 
 def test_a_classifier_starts_from_what_its_network_knows(monkeypatch, tmp_path):
@@ -392,3 +394,14 @@ def test_a_users_image_walks_to_normal_skin(run, tmp_path):
         go("lesion.png", "full.png")
     with pytest.raises(UserError, match="alpha 2 lies outside"):
         go("lesion.png", alphas=(2,))
+
+
+def test_a_network_is_named_by_what_it_starts_from(monkeypatch):
+    tiny = "test_resnet.r160_in1k"
+    monkeypatch.setattr(weights, "backbone", lambda name: None)
+    assert start_of(tiny) == "random start"
+    monkeypatch.setattr(weights, "backbone", lambda name: "a stage")
+    for known in ("tf_efficientnet_lite0", "resnet18.a1_in1k"):
+        assert start_of(known) == "ImageNet weights"
+    # a file that is not in networks/table.py is not called ImageNet's
+    assert start_of(tiny) == f"weights of timm/{tiny}"
