@@ -278,12 +278,12 @@ def trainings(row):
 
 
 def power(row):
-    """How small a difference this n could have shown, as a sentence; "" where there is no interval.
+    """How small a difference this n could have shown, as a sentence; "" where there is no interval, or one without width.
 
     For an equivalence: how narrow the interval would have to be, to lie inside the margin four times in
     five if the true difference is zero: m / SE - 1.96 = 1.28, so a half width of 0.60 m.
     """
-    if row["low"] is None or row["direction"] == "none":
+    if row["low"] is None or row["direction"] == "none" or row["low"] == row["high"]:
         return ""
     if row["direction"] != "equivalent":
         size = row["smallest_detectable"]
