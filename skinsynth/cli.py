@@ -13,8 +13,8 @@ import click
 from . import __version__
 from .core import machine
 from .core.config import PROFILES, configure
-from .core.errors import UserError
-from .core.store import Run, disk_full, results_root, write_csv
+from .core.errors import UserError, of_system
+from .core.store import Run, results_root, write_csv
 from .networks.table import NETWORKS
 
 PROFILE = click.option("--profile", default="micro", show_default=True, help=", ".join(PROFILES))
@@ -322,6 +322,7 @@ def join_processes():
 
 def main(arguments=None):
     """Entry point: returns the exit code; a command that finds something wrong returns True."""
+    machine.stop_softly()
     join_processes()
     try:
         return int(cli.main(arguments, prog_name="skinsynth", standalone_mode=False) or 0)
@@ -330,13 +331,10 @@ def main(arguments=None):
         return error.exit_code
     except click.Abort:
         said, code = "interrupted; run again to go on", 130
-    except UserError as error:
-        said, code = error, 1
     except Exception as error:
-        if not disk_full(error):
+        said, code = of_system(error, results_root()), 1
+        if said is None:
             raise
-        where = getattr(error, "filename", None) or results_root()
-        said, code = f"disk full ({where}); free space and run again", 1
     click.echo(f"skinsynth: {said}", err=True)
     return code
 

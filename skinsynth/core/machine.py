@@ -4,10 +4,11 @@ import functools
 import math
 import os
 import platform
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from threading import Barrier, current_thread
+from threading import Barrier, current_thread, main_thread
 
 from .errors import UserError
 
@@ -37,6 +38,13 @@ def prepare(variables=os.environ):
         variables["GOMP_SPINCOUNT"] = SPIN
     if "OMP_NUM_THREADS" not in variables and processors() < (os.cpu_count() or 1):
         variables["OMP_NUM_THREADS"] = str(processors())
+
+
+def stop_softly():
+    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end this program as Ctrl-C does: it tidies up."""
+    for kind in (signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ():
+        if signal.getsignal(kind) == signal.SIG_DFL:
+            signal.signal(kind, signal.default_int_handler)
 
 
 def device():

@@ -1,11 +1,11 @@
 """Where results live: atomic files, runs, and stages that are computed once for each content."""
 
-import errno
 import fcntl
 import functools
 import inspect
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import contextmanager, nullcontext
@@ -14,15 +14,10 @@ from pathlib import Path
 
 from . import machine
 from .code import PACKAGE, code_hash, digest
+from .errors import UserError
 
 ROOT = PACKAGE.parent
 FOLDERS = ("figures", "tables", "stages", "evidence", "parameters")  # of a run
-NO_SPACE = os.strerror(errno.ENOSPC)
-
-
-def disk_full(error):
-    """Whether an error says that no space is left (safetensors says so in its text only)."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or NO_SPACE in str(error)
 
 
 @contextmanager
@@ -38,13 +33,33 @@ def atomic(path):
         part.unlink(missing_ok=True)
 
 
+def _running(pid):
+    try:
+        os.kill(pid, 0)
+    except OSError as error:  # of another user: running all the same
+        return not isinstance(error, ProcessLookupError)
+    return True
+
+
+def sweep(folder):
+    """Remove what programs that were killed left half-written in a folder and those below it, see `atomic`."""
+    for part in Path(folder).rglob(".*"):
+        pid = re.fullmatch(r"\..+\.(\d+)(\.\w+)?", part.name)
+        if pid and not _running(int(pid[1])):
+            part.unlink(missing_ok=True)
+
+
 def write_json(path, value):
     with atomic(path) as part:
         part.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path):
-    return json.loads(Path(path).read_text())
+    """What a file of JSON holds; raises UserError where it is broken."""
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError as error:  # of letters, too
+        raise UserError(f"{path}: broken ({error}); remove it and run again") from error
 
 
 def write_csv(path, frame):
@@ -108,7 +123,26 @@ def processes():
 def _finished(name):
     """Folder of a finished stage in any run, or None."""
     found = sorted(results_root().glob(f"*/stages/{name}/stage.json"))
-    return found[0].parent if found else None
+    return _whole(found[0].parent) if found else None
+
+
+def _sizes(folder):
+    """{file of a stage: its bytes}, all that stays when it is finished."""
+    files = {p.relative_to(folder): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    gone = ("checkpoint", "stage.json")
+    return {str(n): p.stat().st_size for n, p in files.items() if n.parts[0] not in gone}
+
+
+@functools.cache
+def _whole(folder):
+    """The folder of a finished stage; raises UserError where a file is cut off or gone since."""
+    for name, size in read_json(folder / "stage.json").get("files", {}).items():
+        path = folder / name
+        found = path.stat().st_size if path.exists() else 0
+        if found != size:
+            wrong = f"{found} bytes of {size} are there"
+            raise UserError(f"{path}: {wrong}; remove {folder}, the next run makes it again")
+    return folder
 
 
 def _workplace(final, rank):
@@ -136,6 +170,8 @@ def _compute(final, function, inputs, about):
         wait()
         if not (final / "stage.json").exists():
             wait()
+            if rank == 0:
+                sweep(final)
             start = time.perf_counter()
             function(_workplace(final, rank), **inputs)
             seconds = round(time.perf_counter() - start, 2)
@@ -143,7 +179,7 @@ def _compute(final, function, inputs, about):
             if rank == 0:
                 for rest in final.glob(".rank*"):
                     shutil.rmtree(rest)
-                about |= dict(seconds=seconds, machine=machine.sentence())
+                about |= dict(seconds=seconds, machine=machine.sentence(), files=_sizes(final))
                 write_json(final / "stage.json", about)
                 shutil.rmtree(final / "checkpoint", ignore_errors=True)
         wait()

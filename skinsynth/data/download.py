@@ -15,8 +15,8 @@ import requests
 from tqdm.auto import tqdm
 
 from ..core.code import file_digest
-from ..core.errors import UserError
-from ..core.store import atomic, disk_full, read_json, write_json
+from ..core.errors import UserError, of_system
+from ..core.store import atomic, read_json, write_json
 from .tables import files_below
 
 CHUNK = 1 << 16  # what a cut connection loses at most
@@ -235,9 +235,7 @@ def _fetch_one(source, folder, place, local, progress):
         if not local:
             file.unlink()
     except OSError as error:
-        if not disk_full(error):
-            raise
-        raise UserError(f"{folder}: disk full while fetching {source.name}; free space") from error
+        raise of_system(error, folder / source.target) or error from error
     return {"url": url, "hash": seen, "checked": bool(source.digest)}
 
 

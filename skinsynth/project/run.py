@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -14,11 +15,10 @@ from unittest import mock
 import nbformat
 
 from ..core import code, machine, store
-from ..core.errors import UserError
+from ..core.errors import UserError, of_system
 from . import chapters, state
 
-# bars are off, and the kernel is this environment's, not one in the home folder
-KERNEL = {"SKINSYNTH_QUIET": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+QUIET = {"SKINSYNTH_QUIET": "1"}  # bars are off
 PACKAGES = ("torch", "diffusers", "open_clip_torch", "accelerate", "numpy", "jupyter-book")
 
 
@@ -49,9 +49,9 @@ def explain(name, error):
     if not hasattr(error, "cell_index"):
         return f"{where}: the kernel died, most often for want of memory; choose a smaller profile"
     where += f", cell {error.cell_index}"
-    if store.NO_SPACE in error.evalue:
-        return f"{where}: disk full ({store.results_root()}); free space and run again"
     said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
+    if error.ename != "UserError":
+        said = str(of_system(error.evalue, store.results_root()) or said)
     return f"{where}: {' '.join(said.split())}"
 
 
@@ -130,7 +130,7 @@ def run_notebooks(
     cfg, given = chapters.configured(profile, data, parameters or {}, needed)
     run, common = store.Run(cfg.run), facts(cfg)
     names = dict(SKINSYNTH_ROOT=str(root), SKINSYNTH_RUN=run.name, SKINSYNTH_DATA=cfg.data)
-    with store.locked(run.root / ".lock"), environment(**KERNEL, **names):
+    with store.locked(run.root / ".lock"), environment(**QUIET, **names):
         fresh = state.keys(needed, given, profile, common["inputs"])
         forced = wanted if force else ()
         left = [n for n in needed if n in forced or not _kept(n, run, fresh[n], common, say)]
