@@ -1,8 +1,9 @@
-"""Benchmarks: python bench/run.py [name ...] [--out folder]
+"""Benchmarks: python bench/run.py [name ...] [--out folder] [-n number]
 
 Each is the ratio of two things measured in one run, medians of interleaved repeats where they are short,
 and one table in bench/results/. Nothing else should run meanwhile. The book's status page shows the
-tables. All together take about an hour on two cores; the `micro` run has to be there (make book).
+tables. All together take about an hour on two cores; the `micro` run has to be there (make book). Only by name:
+`kills` (of a run, 100 by default; at most an hour) and `fuzz` (corrupted inputs, 1,000 by default).
 """
 
 import argparse
@@ -13,6 +14,7 @@ import library
 import memory
 import method
 import pandas as pd
+import robust
 
 from skinsynth.core import machine, store
 from skinsynth.project import state
@@ -30,6 +32,7 @@ BENCHMARKS = dict(
     book=library.book,
     memory=memory.benchmark,
 )
+COUNTED = dict(kills=robust.kills, fuzz=robust.fuzz)  # how robust, not how fast
 
 
 def kept(path, table):
@@ -40,12 +43,13 @@ def kept(path, table):
     )
 
 
-def main(names, out):
-    if wrong := set(names) - set(BENCHMARKS):
-        sys.exit(f"unknown benchmark {sorted(wrong)[0]!r}; known: {', '.join(BENCHMARKS)}")
+def main(names, out, n=None):
+    known = BENCHMARKS | COUNTED
+    if wrong := set(names) - set(known):
+        sys.exit(f"unknown benchmark {sorted(wrong)[0]!r}; known: {', '.join(known)}")
     commit, dirty = state.git_state().values()
     for name in names or BENCHMARKS:
-        table = pd.DataFrame(BENCHMARKS[name]()).assign(
+        table = pd.DataFrame(known[name](**{"n": n} if n and name in COUNTED else {})).assign(
             device=machine.sentence(), commit=commit[:12] + " with local changes" * dirty
         )
         table = kept(Path(out) / f"{name}.csv", table) if name == "book" else table
@@ -55,7 +59,8 @@ def main(names, out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS | COUNTED))
     parser.add_argument("--out", default=Path(__file__).with_name("results"))
+    parser.add_argument("-n", type=int, help="kills or corrupted inputs")
     given = parser.parse_args()
-    main(given.names, given.out)
+    main(given.names, given.out, given.n)

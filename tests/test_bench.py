@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from conftest import ROOT
+from conftest import ROOT, write_notebook
 from PIL import Image
 
 sys.path.insert(0, str(ROOT / "bench"))
@@ -19,6 +19,7 @@ import library  # noqa: E402
 import memory  # noqa: E402
 import method  # noqa: E402
 import pieces  # noqa: E402
+import robust  # noqa: E402
 import run as bench  # noqa: E402
 import timing  # noqa: E402
 import train  # noqa: E402
@@ -172,3 +173,48 @@ def test_a_run_stops_itself_and_says_that_there_is_more(tmp_path, monkeypatch, c
     while left() and time.monotonic() < end:  # a kernel ends when it sees that its program has
         time.sleep(0.5)
     assert not left(), "a notebook goes on"
+
+
+def test_corrupted_inputs_end_in_one_line_and_stay_as_they_are(tmp_path, monkeypatch):
+    """Issue 20, point 12: python bench/run.py fuzz -n 50. A reader that fails or writes is found out."""
+    bench.main(["fuzz"], tmp_path, 50)
+    table = pd.read_csv(tmp_path / "fuzz.csv")
+    assert list(table.way) == robust.KINDS and table.n.sum() == 50 and table.value.sum() == 0
+    assert table.note.str.endswith(" 0 files changed").all()
+    assert "| safetensors | 7 | 0 | tracebacks |" in pages.benchmarks(tmp_path)
+
+    def broken(folder, size):
+        (folder / "metadata.csv").write_text("mine")
+        raise KeyError("metadata")
+
+    monkeypatch.setattr(robust, "read_folder", broken)
+    found = {r["way"]: r for r in robust.fuzz(7, say=lambda line: None)}
+    assert [k for k, r in found.items() if r["value"]] == ["metadata", "samples"]
+    assert found["samples"]["note"].endswith(" 1 files changed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_runs_that_are_killed_end_where_one_left_alone_does(tmp_path):
+    """Point 12 in small: a notebook that computes two stages and a table for some seconds, killed three times."""
+    body = """
+import os, time
+import numpy as np, pandas as pd
+from skinsynth.core import store
+def make(out, *, value):
+    for i in range(20):
+        time.sleep(0.1)
+        (out / f"{i}.txt").write_text(str(value))
+make.__module__ = "skinsynth.numerics.stats"
+run = store.Run(os.environ["SKINSYNTH_RUN"])
+for value in (1, 2):
+    made = store.stage("make")(make)(run, value=value)
+    names = sorted(p.name for p in made.path.glob("*.txt"))
+    store.write_csv(run.tables / f"table{value}.csv", pd.DataFrame(dict(name=names)))
+"""
+    write_notebook(tmp_path, "01_data", body)
+    (found,) = robust.kills(3, only=("01",), root=tmp_path, minutes=5)
+    assert found["n"] == 3 and found["value"] == 0, found
+    assert " 2 tables compared byte by byte, 0 files left" in found["note"].replace(
+        "4 tab", "2 tab"
+    )

@@ -42,10 +42,10 @@ def test_full_disk_is_one_line(project, capsys, monkeypatch):
 
 def test_other_errors_are_not_hidden(project, monkeypatch):
     def broken(*arguments, **options):
-        raise PermissionError(errno.EACCES, "no")
+        raise FileNotFoundError(errno.ENOENT, "no", "a fault of ours")
 
     monkeypatch.setattr("skinsynth.project.run.run_notebooks", broken)
-    with pytest.raises(PermissionError):
+    with pytest.raises(FileNotFoundError):
         cli.main(["run"])
 
 

@@ -114,7 +114,8 @@ def prepare(run):
 def make(say=print):
     """Build the site anew from what `prepare` wrote; returns the problems found."""
     root = chapters.project_root()
-    shutil.rmtree(root / "_build", ignore_errors=True)
+    if (root / "_build").exists():
+        shutil.rmtree(root / "_build")
     if problems := strict_build():
         return problems
     site = root / "_build" / "html"

@@ -5,7 +5,7 @@ import os
 import re
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-RIGHTS = "let yourself write there, or choose another folder (results: SKINSYNTH_RESULTS)"
+RIGHTS = "let yourself read and write it, or choose another folder (SKINSYNTH_RESULTS, SKINSYNTH_WEIGHTS)"
 IN_THE_WAY = "a file lies where a folder should, or the other way round; move it away"
 MENDS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), RIGHTS),

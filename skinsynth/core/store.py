@@ -29,6 +29,10 @@ def atomic(path):
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.errno and not error.filename:  # a write that fails names no file
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -41,9 +45,9 @@ def _running(pid):
     return True
 
 
-def sweep(folder):
-    """Remove what programs that were killed left half-written in a folder and those below it, see `atomic`."""
-    for part in Path(folder).rglob(".*"):
+def sweep(folder, *patterns):
+    """Remove what killed programs left half-written, see `atomic`, among the files of glob patterns in a folder."""
+    for part in (p for pattern in patterns for p in folder.glob(pattern)):
         pid = re.fullmatch(r"\..+\.(\d+)(\.\w+)?", part.name)
         if pid and not _running(int(pid[1])):
             part.unlink(missing_ok=True)
@@ -171,7 +175,7 @@ def _compute(final, function, inputs, about):
         if not (final / "stage.json").exists():
             wait()
             if rank == 0:
-                sweep(final)
+                sweep(final, "**/.*")
             start = time.perf_counter()
             function(_workplace(final, rank), **inputs)
             seconds = round(time.perf_counter() - start, 2)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..core.errors import UserError
 from ..core.machine import in_threads
-from ..numerics.pixels import upright_size
+from ..numerics.pixels import UNREADABLE, upright_size
 
 COLUMNS = (
     "image_id lesion_id patient_id dx path mask_path split source age sex localization dx_type "
@@ -166,9 +166,16 @@ def is_litter(name):
 
 
 def files_below(folder, above=()):
-    """Yield the paths of all files below a folder, sorted, without litter; links are followed, circles not."""
+    """Yield the paths of all files below a folder, sorted, without litter; links are followed, circles not.
+
+    Raises UserError on a folder that may not be read.
+    """
     real = folder.resolve()
-    for path in sorted(folder.iterdir()) if real not in above else ():
+    try:
+        entries = sorted(folder.iterdir()) if real not in above else ()
+    except PermissionError as error:
+        raise UserError(f"{folder}: may not be read; let yourself read it") from error
+    for path in entries:
         if is_litter(path.name):
             continue
         if path.is_dir():
@@ -264,7 +271,7 @@ def _mask_problem(path, mask_path):
         try:
             with Image.open(name) as image:
                 sizes.append(upright_size(image))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except UNREADABLE:
             return Problem("unreadable", f"{name}: not an image", "download it again")
     if same_aspect(*sizes):
         return None

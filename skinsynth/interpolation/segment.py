@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -11,7 +10,7 @@ from ..core.errors import UserError
 from ..core.machine import device
 from ..core.store import read_json, stage
 from ..networks.classifiers import augment, in_batches, save_module
-from ..numerics.arrays import Rows, load_array, records_of, to_tensor
+from ..numerics.arrays import Rows, fill, load_array, records_of, to_tensor
 from ..numerics.training import fit
 
 
@@ -98,7 +97,7 @@ def fit_segmenter(out, model, pixels, masks, width, steps, batch, seed):
 
 def load_segmenter(made):
     model = Segmenter(read_json(made / "config.json")["width"])
-    model.load_state_dict(load_file(made / "model.safetensors"))
+    fill(model, made / "model.safetensors")
     return model.to(device()).eval()
 
 

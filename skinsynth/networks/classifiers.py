@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -14,7 +14,7 @@ from ..core.config import CLASSES
 from ..core.errors import UserError
 from ..core.machine import device, side_by_side
 from ..core.store import atomic, read_json, stage, write_json
-from ..numerics.arrays import Rows, labels_of, load_array, records_of, to_tensor
+from ..numerics.arrays import Rows, fill, labels_of, load_array, load_weights, records_of, to_tensor
 from ..numerics.training import fit
 
 
@@ -97,7 +97,7 @@ class Classifier(nn.Module):
 
     def _take(self, path, backbone):
         head = self.net.default_cfg["classifier"] + "."
-        state = {k: v for k, v in load_file(path).items() if not k.startswith(head)}
+        state = {k: v for k, v in load_weights(path).items() if not k.startswith(head)}
         own = {(k, v.shape) for k, v in self.net.state_dict().items() if not k.startswith(head)}
         if wrong := own ^ {(k, v.shape) for k, v in state.items()}:
             fault = f"not the weights of {backbone} ({min(wrong)[0]})"
@@ -182,7 +182,7 @@ def train_classifier(out, images, labels, backbone, start, seed, weights, change
 def load_classifier(made):
     """The classifier of a stage, on the device."""
     model = Classifier(read_json(made / "config.json")["backbone"], len(CLASSES))
-    model.load_state_dict(load_file(made / "model.safetensors"))
+    fill(model, made / "model.safetensors")
     return model.to(device(), memory_format=torch.channels_last).eval()
 
 

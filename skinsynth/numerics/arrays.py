@@ -6,6 +6,8 @@ import hashlib
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from ..core.errors import UserError
 from ..core.store import atomic
@@ -86,6 +88,24 @@ def content_hash(array, *more):
 def load_array(path):
     """Read-only, memory-mapped."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def load_weights(path):
+    """{name: tensor} of a .safetensors file; raises UserError where it is broken."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        remedy = f"remove {path.parent}, the next run makes it again"
+        raise UserError(f"{path}: broken weights ({error}); {remedy}") from error
+
+
+def fill(model, path):
+    """Put the weights of a .safetensors file into a model; raises UserError where they are not its own."""
+    try:
+        model.load_state_dict(load_weights(path))
+    except RuntimeError as error:
+        wrong, remedy = "not this network's weights", "the next run makes it again"
+        raise UserError(f"{path}: {wrong}; remove {path.parent}, {remedy}") from error
 
 
 def to_tensor(images):

@@ -10,6 +10,7 @@ from ..core.errors import UserError
 
 TRUTH = ("hair", "clean", "normal")  # kinds of truth that a phantom image has
 ORIENTATION = 0x0112  # EXIF: how a camera was held
+UNREADABLE = (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError)  # Pillow's
 
 
 def _turn(image):
@@ -29,7 +30,7 @@ def _decode(path, convert):
             return convert(image if _turn(image) == 1 else ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; add it or remove its row") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).replace(str(path), "file").split())
         raise UserError(f"{path}: unreadable image ({reason}); download it again") from error
 
@@ -71,9 +72,9 @@ def jpeg(images, quality):
     return np.stack([cv2.imdecode(x, cv2.IMREAD_COLOR)[..., ::-1] for x in coded])
 
 
-def _read_squares(paths, size, read=read_rgb, channels=(3,)):
+def _read_squares(paths, size, read=read_rgb, cut=to_square, channels=(3,)):
     with ThreadPoolExecutor(4) as pool:  # decoding releases the interpreter's lock; order is kept
-        found = list(pool.map(lambda path: to_square(read(path), size), paths))
+        found = list(pool.map(lambda path: cut(read(path), size), paths))
     return np.array(found, np.uint8).reshape(-1, size, size, *channels)
 
 
@@ -95,13 +96,14 @@ def read_mask(path):
     return (grey > 0) & (grey >= grey.max() / 2)
 
 
+def mask_square(mask, size):
+    """A mask (H, W) bool as `to_square` cuts and scales: a pixel counts when at least half of it is covered."""
+    return to_square(np.where(mask, np.uint8(254), np.uint8(0)), size) >= 127
+
+
 def _read_masks(paths, size):
-    """Masks (N, size, size) bool: a pixel counts when at least half of it is covered."""
-
-    def read(path):
-        return np.where(read_mask(path), np.uint8(254), np.uint8(0))
-
-    return _read_squares(paths, size, read, ()) >= 127
+    """Masks (N, size, size) bool of files."""
+    return _read_squares(paths, size, read_mask, mask_square, ()).astype(bool)
 
 
 def read_images(records, size):

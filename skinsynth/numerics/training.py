@@ -10,13 +10,14 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from ..core import machine
 from ..core.errors import UserError
 from ..core.store import atomic
+from .arrays import load_weights
 
 
 def seeded(*numbers):
@@ -62,7 +63,7 @@ class _State:
         if not path.exists():
             return 0
         parts = {"model": {}, "ema": {}, "opt": {}}
-        for k, v in load_file(path).items():
+        for k, v in load_weights(path).items():
             kind, name = k.split(".", 1)
             parts[kind][name] = v
         self.model.load_state_dict(parts["model"])

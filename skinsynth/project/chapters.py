@@ -101,7 +101,8 @@ def parse(pairs, notebooks):
         values[name] = text
         if not isinstance(declared.get(name), str):
             known = text.capitalize() if text.lower() in ("true", "false") else text
-            with suppress(SyntaxError, ValueError):  # what stays a text `check` refuses
+            # what stays a text `check` refuses
+            with suppress(SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
                 values[name] = ast.literal_eval(known)
     check(values, declared, "-p: ")
     return values

@@ -189,7 +189,8 @@ def _ruling(claim, found, parts):
         return ruling, why, deciding
     if not sight:
         return UNTESTABLE, UNTESTED.format(claim["property"]) + ".", deciding
-    return (ruling, f"{why} {sight[1]}", deciding) if sight[0] else (BLIND, sight[1], deciding)
+    seen = _sentence(sight[1])
+    return (ruling, f"{why} {seen}", deciding) if sight[0] else (BLIND, seen, deciding)
 
 
 def verdict(claim, evidence):

@@ -49,7 +49,7 @@ def _cell(row, column, form):
     if pd.isna(low) or pd.isna(high):
         plain = f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
         return form.format(value) if form else plain
-    form = form or f"{{:.{_digits(low, high)}f}}"
+    form = form or f"{{:z.{_digits(low, high)}f}}"  # z: no zero below zero
     value, low, high = (form.format(x).replace("-", "\u2212") for x in (value, low, high))
     return f"{value}<br>[{low},\u00a0{high}]"
 

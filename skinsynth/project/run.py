@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -43,9 +42,21 @@ def environment(**values):
     return mock.patch.dict(os.environ, values)
 
 
+def _kernel():
+    """Class that starts this environment's kernel, whatever kernelspecs are installed, broken or absent."""
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
+
+    order = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    own = KernelSpec(argv=order, display_name="Python 3", language="python")
+    return type("Kernel", (AsyncKernelManager,), {"kernel_spec": own})
+
+
 def explain(name, error):
     """One line for a failed cell: notebook, cell, error; a UserError speaks for itself."""
     where = f"notebooks/{name}.ipynb"
+    if type(error) is RuntimeError:
+        return f"{where}: no kernel starts ({error}); `make install` mends the environment"
     if not hasattr(error, "cell_index"):
         return f"{where}: the kernel died, most often for want of memory; choose a smaller profile"
     where += f", cell {error.cell_index}"
@@ -61,17 +72,16 @@ def execute(name, run, parameters):
     What a failed one did lies in failed/.
     """
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
     source, file = chapters.source(name), f"{name}.ipynb"
     executed, failed = run.root / "executed" / file, run.root / "failed" / file
     quiet = ["--IPKernelApp.log_level=50"]  # it warns of TCP each time
     options = dict(cwd=str(source.parent), kernel_name="python3", extra_arguments=quiet)
-    options["progress_bar"] = sys.stderr.isatty()
+    options |= dict(progress_bar=sys.stderr.isatty(), kernel_manager_class=_kernel())
     with store.atomic(executed) as part:
         try:
             page = papermill.execute_notebook(str(source), str(part), parameters, **options)
-        except (papermill.PapermillExecutionError, DeadKernelError) as error:
+        except (papermill.PapermillExecutionError, RuntimeError) as error:
             failed.parent.mkdir(exist_ok=True)
             if part.exists():
                 shutil.copyfile(part, failed)
@@ -101,6 +111,7 @@ def reword(name, run):
 def publish(run):
     """Copy a run's executed notebooks to book/executed, where the site is built from."""
     target = chapters.project_root() / "book" / "executed"
+    store.sweep(target, ".*")
     for name in chapters.NOTEBOOKS:
         path, copy = run.root / "executed" / f"{name}.ipynb", target / f"{name}.ipynb"
         if not path.exists():
@@ -131,6 +142,7 @@ def run_notebooks(
     run, common = store.Run(cfg.run), facts(cfg)
     names = dict(SKINSYNTH_ROOT=str(root), SKINSYNTH_RUN=run.name, SKINSYNTH_DATA=cfg.data)
     with store.locked(run.root / ".lock"), environment(**QUIET, **names):
+        store.sweep(run.root, ".*", "[!s]*/**/.*")  # stages/ by who computes them
         fresh = state.keys(needed, given, profile, common["inputs"])
         forced = wanted if force else ()
         left = [n for n in needed if n in forced or not _kept(n, run, fresh[n], common, say)]

@@ -17,6 +17,7 @@ from ..evaluation import judges
 from ..figures import drawings, grids
 from . import chapters, ledger, markdown, state
 
+WIDE = 7  # columns that the text's width holds; a table of more reaches into the margin
 _MEMORIES = {}  # of the notebooks of this process, so that a first cell run again forgets nothing
 
 
@@ -144,7 +145,10 @@ class Session:
             caption = f"{caption} Brackets: 95 % intervals."
         number = re.fullmatch(r"table(\d\w*)", name)
         title = f"**Table {number[1]}.** {caption}" if number else caption
-        show(f":::{{table}} {title}\n:name: {name}\n\n{body}\n:::\n", f"{title}\n\n{body}\n")
+        page = f":::{{table}} {title}\n:name: {name}\n\n{body}\n:::\n"
+        if body.split("\n", 1)[0].count("|") > WIDE + 1:
+            page = f"::::{{div}} full-width\n{page}::::\n"
+        show(page, f"{title}\n\n{body}\n")
         if not number:
             link([file])
 

@@ -49,11 +49,11 @@ def counterfactual_of(run, cfg, path, folder, alphas, mask=None):
     if wrong := [a for a in alphas if not 0 <= a <= 1]:
         raise UserError(f"alpha {wrong[0]:g} lies outside 0 (pseudo-normal skin) to 1 (the lesion)")
     if mask is not None:
-        found = pixels.read_rgb(mask)
+        found = pixels.read_mask(mask)
         if not tables.same_aspect(found.shape[1::-1], (width, height)):
             other = f"of other proportions than {path}"
             raise UserError(f"{mask}: {other}; give the mask of this image")
-        mask = pixels.to_square(found, cfg.size)[..., 0] > 127
+        mask = pixels.mask_square(found, cfg.size)
     try:
         square = pixels.to_square(image, cfg.size)
         made = paths.of_image(square, mask, alphas, **walking(run, cfg))

@@ -1,6 +1,8 @@
 """Stages are computed once for each content; files are whole or absent."""
 
 import multiprocessing
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from skinsynth.core import code, store
+from skinsynth.core.errors import UserError
 from skinsynth.numerics import arrays
 
 
@@ -69,6 +72,51 @@ def _slow_stage(folder, queue):
     _stage("slow", make)(store.Run("test"), value=1)
 
 
+def test_a_finished_stage_whose_file_is_cut_off_is_named_with_the_mend(run):
+    """Issue 20, point 11: not a traceback of safetensors, and not what is left of the weights."""
+
+    def make(out, *, value):
+        (out / "deep").mkdir(exist_ok=True)
+        (out / "deep" / "model.safetensors").write_bytes(b"x" * 100)
+
+    make = _stage("make", make)
+    made = make(run, value=1)
+    for spoil in (lambda path: path.write_bytes(b"x" * 40), lambda path: path.unlink()):
+        store._whole.cache_clear()  # as in another program
+        spoil(path := made / "deep/model.safetensors")
+        with pytest.raises(UserError) as error:
+            make(run, value=1)
+        left = 40 if path.exists() else 0
+        wrong = f"{path}: {left} bytes of 100 are there; remove {made.path}, the next run makes it"
+        assert str(error.value).startswith(wrong)
+    shutil.rmtree(made.path)
+    assert (make(run, value=1) / "deep/model.safetensors").stat().st_size == 100
+    (made / "stage.json").write_text('{"files": ')
+    store._whole.cache_clear()
+    with pytest.raises(UserError, match="stage.json: broken .*; remove it and run again"):
+        make(run, value=1)
+
+
+def test_what_killed_programs_left_half_written_is_swept(run):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+
+    run_twice = []
+
+    def make(out, *, value):
+        assert not run_twice or [p.name for p in out.glob(".*")] == [f".b.{os.getpid()}.json"]
+
+    make = _stage("make", make)
+    folder = run.stages / f"make-{make(run, value=1).key}"
+    (folder / "stage.json").unlink()
+    run_twice.append(True)
+    for name in (f".a.{gone.pid}.json", f".b.{os.getpid()}.json", "deep/.c.1.x"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    make(run, value=1)
+    assert (folder / "deep/.c.1.x").exists(), "of a program that runs"
+
+
 def test_two_processes_compute_a_stage_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
@@ -113,13 +161,14 @@ def test_full_disk_is_an_error_and_leaves_the_old_file(tmp_path):
     """On a file system of one megabyte that the test mounts in a namespace of its own."""
     code = textwrap.dedent("""
         import pathlib, sys
-        from skinsynth.core import store
+        from skinsynth.core import errors, store
         folder = pathlib.Path(sys.argv[1])
         store.write_json(folder / "a.json", "old")
         try:
             store.write_json(folder / "a.json", "x" * 2_000_000)
         except OSError as error:
-            print(store.disk_full(error), store.read_json(folder / "a.json"), len(list(folder.iterdir())))
+            print(str(errors.of_system(error, 0)) == f"disk full ({folder}/a.json); free space and run again",
+                store.read_json(folder / "a.json"), len(list(folder.iterdir())))
     """)
     shell = (
         f"mount -t tmpfs -o size=1m none {tmp_path} && exec {sys.executable} -c '{code}' {tmp_path}"
@@ -134,10 +183,10 @@ def test_a_short_write_of_an_array_says_that_the_disk_is_full(tmp_path):
     """numpy names neither cause nor file of a short write; a limit on the file size provokes one."""
     code = (
         "import resource, signal, sys, numpy as np; from skinsynth.numerics.arrays import save_array;"
-        "from skinsynth.core.store import disk_full; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from skinsynth.core.errors import FULL, number; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try:\n    save_array(sys.argv[1], np.zeros(100_000))\n"
-        "except OSError as error:\n    print(disk_full(error), error.filename)"
+        "except OSError as error:\n    print(number(error) in FULL, error.filename)"
     )
     target = tmp_path / "x.npy"
     done = subprocess.run(

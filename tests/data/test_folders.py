@@ -2,6 +2,7 @@
 
 import filecmp
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -425,6 +426,33 @@ def test_bytes_changed_in_images_are_never_a_traceback(tmp_path):
                 except UserError as error:
                     assert "\n" not in str(error)
             tables.mask_problems(pd.DataFrame(dict(path=[path], mask_path=[path])))
+
+
+def test_what_pillow_says_of_a_broken_tiff_is_one_line(tmp_path, monkeypatch):
+    """Its TypeError ("int() argument must be ... not 'IFDRational'") came through."""
+
+    def broken(self):
+        raise TypeError("int() argument must be a string, not 'IFDRational'")
+
+    picture(tmp_path / "x.png")
+    monkeypatch.setattr(Image.Image, "convert", lambda self, mode: broken(self))
+    for read in (pixels.read_rgb, pixels.read_mask):
+        with pytest.raises(UserError, match="x.png: unreadable image .*IFDRational"):
+            read(tmp_path / "x.png")
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    write_ham(tmp_path)
+    real = Path.iterdir
+
+    def closed(self):
+        if self.name == Path(MASKS).name:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(UserError, match=f"{Path(MASKS).name}: may not be read; let yourself read"):
+        layouts.load_ham(tmp_path)
 
 
 def test_a_phantom_is_its_stage_and_a_folder_its_records(tmp_path):

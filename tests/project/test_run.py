@@ -129,7 +129,16 @@ def test_command_line_values_take_the_type_of_the_default(project):
     pairs = ["guidance=2", "extras=True", "seed=3"]
     assert chapters.parse(pairs, ALL) == {"guidance": 2, "extras": True, "seed": 3}
     assert chapters.parse(["guidance=1e-3", "data=3"], ALL) == {"guidance": 1e-3, "data": "3"}
-    for pair in ("extras=1", "seed=2.5", "seed=true", "guidance=much", "guidance", "guidence=2"):
+    for pair in (
+        "extras=1",
+        "seed=2.5",
+        "seed=true",
+        "guidance=much",
+        "guidance",
+        "guidence=2",
+        "seed={[]}",
+        f"seed={'-' * 9000}",
+    ):
         with pytest.raises(UserError):
             chapters.parse([pair], ALL)
 

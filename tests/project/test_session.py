@@ -159,8 +159,20 @@ def test_table_writes_csv_and_labelled_myst(project, shown):
     )
     wide = frame.assign(**{"MSE": 30.279, "MSE low": -30.1, "MSE high": 30.44})
     assert "| 30<br>[\u221230,\u00a030] |" in markdown.of_frame(wide)
+    nothing = frame.assign(**{"MSE": -0.0003, "MSE low": -0.011, "MSE high": 0.010})
+    assert "| 4ch | 0.000<br>[\u22120.011,\u00a00.010] |" in markdown.of_frame(nothing)
     with pytest.raises(ValueError, match="lacks"):
         opened.table("table1", frame, "Errors.", fmt={"MSEE": "{}"})
+
+
+def test_a_table_of_many_columns_reaches_into_the_margin(project, shown):
+    opened = session.start("02_vae", VAE)
+    for columns in (session.WIDE, session.WIDE + 1):
+        opened.table("more", pd.DataFrame([dict.fromkeys("abcdefgh"[:columns], 1)]), "Many.")
+    assert ["full-width" in s[0]["text/markdown"] for s in shown if "Many." in str(s)] == [
+        False,
+        True,
+    ]
 
 
 def test_numbers_in_sentences_have_a_file_that_the_footer_links(project, shown):

@@ -370,6 +370,20 @@ def test_a_users_image_walks_to_normal_skin(run, tmp_path):
     ]
     ends = [np.asarray(Image.open(p)).astype(float) for p in made]
     assert np.abs(ends[2] - ends[0])[ends[1] > 127].mean() > 5, "the lesion is painted over"
+    walked = {p.name: p.read_bytes() for p in made}
+    for name, half in (("ones", 1), ("palette", 0), ("wide", 1)):
+        mask = Image.fromarray(drawn.mask.astype(np.uint8) * (half or 255))
+        if name == "palette":  # black on white by its numbers, white inside by its colours
+            mask = Image.fromarray((~drawn.mask).astype(np.uint8), "P")
+            mask.putpalette([255, 255, 255, 0, 0, 0])
+        if name == "wide":  # 60 columns on each side are cut off, as of the image
+            mask = Image.fromarray(np.pad(np.asarray(mask), ((0, 0), (60, 60))))
+            wide = np.pad(drawn.image, ((0, 0), (60, 60), (0, 0)))
+            Image.fromarray(wide).save(tmp_path / "lesion-wide.png")
+        mask.save(tmp_path / "kind.png")
+        image = "lesion-wide.png" if name == "wide" else "lesion.png"
+        shutil.rmtree(tmp_path / f"out-{image}", ignore_errors=True)
+        assert {p.name: p.read_bytes() for p in go(image, "kind.png")} == walked, name
     kinds = dict(grey="L", rgba="RGBA", wide="RGB")
     for name, mode in kinds.items():
         Image.fromarray(drawn.image).convert(mode).save(tmp_path / f"{name}.png")
