@@ -131,10 +131,10 @@ def _finished(name):
 
 
 def _sizes(folder):
-    """{file of a stage: its bytes}, all that stays when it is finished."""
+    """{file of a stage: its bytes}, of all that stays; not of pictures: they are many, and their reader notices."""
     files = {p.relative_to(folder): p for p in sorted(folder.rglob("*")) if p.is_file()}
-    gone = ("checkpoint", "stage.json")
-    return {str(n): p.stat().st_size for n, p in files.items() if n.parts[0] not in gone}
+    names = [n for n in files if n.parts[0] not in ("checkpoint", "stage.json")]
+    return {str(n): files[n].stat().st_size for n in names if n.suffix != ".png"}
 
 
 @functools.cache

@@ -134,7 +134,8 @@ def residue_relation(found, within=True):
         size = np.sqrt((x**2).sum() * (y**2).sum())
         return (x * y).sum() / size if size > 0 else np.nan
 
-    return stats.jackknife(statistic, stats.make_groups(usable.seed))
+    related = stats.jackknife(statistic, stats.make_groups(usable.seed))
+    return stats.within(related, -1, 1)
 
 
 def residue_said(within, pooled):

@@ -113,7 +113,7 @@ def in_words(rows):
         f"DullRazor with our values brings back skin under {len(works)} of {len(own)} kinds of hair"
     )
     said += f", not under: {'; '.join(fails)}. " if works and fails else ". "
-    said += f"The textbook's values bring back more under {better} of {len(own)}."
+    said += f"On average the textbook's values bring back more under {better} of {len(own)} (not tested)."
     shares = [rows.get(f"hairless images: {what}") for what in COSTS[:2]]
     if all(shares):
         ours, theirs = ([row[k].value for row in shares] for k in ("DullRazor", "textbook"))

@@ -134,7 +134,7 @@ def channel_losses(stage, originals, copies, lesions, old=4):
     whole, rows = measures.psnr(originals, copies), {}
     for channel, image in enumerate(_without_each(model, latents, codes)):
         lost = stats.paired_difference(whole, measures.psnr(originals, image), clusters=lesions)
-        rows[channel] = {"new": channel >= old, "PSNR lost (dB)": lost}
+        rows[channel] = {"new": "yes" if channel >= old else "no", "PSNR lost (dB)": lost}
     return stats.frame("channel", rows)
 
 
@@ -203,16 +203,16 @@ def width_or_size(equal, measure):
     """
     fair = [(way, row[measure]) for way, row in equal.items() if "need" in way]
     if not equal["not rounded"][measure].high < 0:
-        return f"{measure}: no gain of 8 channels is clear on these images, so there is none to explain."
+        return f"{measure}: on the images of this comparison no gain of 8 channels is clear, so there is none to explain."
     stays = [way.partition(" bits")[0] for way, gain in fair if gain.high < 0]
     lost = [way.partition(" bits")[0] for way, gain in fair if not gain.high < 0]
     said = []
     if stays:
         said.append(
-            f"stays at {' and '.join(stays)} bits a place for both, so it is not size alone"
+            f"stays at {' and '.join(stays)} bits a place for both models, so it is not size alone"
         )
     if lost:
         said.append(
-            f"is not found at {' and '.join(lost)} bits a place for both, where size may explain it"
+            f"is not found at {' and '.join(lost)} bits a place for both models, where size may explain it"
         )
     return f"{measure}: the gain of 8 channels {'; it '.join(said)}."

@@ -148,11 +148,12 @@ def _why(verdict, parts, part, claim):
     if part.low is None:
         return "No interval could be computed."
     count, many, ours = len(parts), claim["n_parts"], claim.get("kind") == OURS
-    zone = _zone(part) + (f" for {part.label}" if count > 1 and part.label else "")
+    zone = _zone(part) + (f" ({part.label})" if count > 1 and part.label else "")
     agrees, against = _sides(claim)
     if verdict == REPRODUCED:
         said = f"{agrees}{'' if ours else ', as claimed'}"
-        several = f"All {count} intervals lie {said}; the nearest is {zone}."
+        each = "Both" if count == 2 else f"All {count}"
+        several = f"{each} intervals lie {said}; the nearest is {zone}."
         return several if count > 1 else f"The interval {zone} lies {said}."
     alone = judge(part, claim["direction"], claim["margin"])
     widened = f"widened for {many} parts (Bonferroni) to {_zone(_widened(part, many))}, it"
@@ -233,9 +234,13 @@ def recorded(path):
     for row in rows:
         now = FILLED | dict(seeds=None, sight=None, short=row["id"]) | claims.get(row["id"], {})
         row |= {name: now[name] for name in set(now) - set(row)}
-        named = claims.get(row["id"], {}).get("property")
-        if named and not row.get("sight") and row["verdict"] in (REPRODUCED, CONTRARY, OPEN):
+        if row["verdict"] not in (REPRODUCED, CONTRARY, OPEN):
+            continue
+        if (named := now.get("property")) and not row["sight"]:
             why = f"{UNTESTED.format(named)} in this run, which is older than that test."
+            row |= dict(verdict=UNTESTABLE, why=why)
+        elif now.get("quantity", row["quantity"]) != row["quantity"]:
+            why = f"This run is older and measured another quantity: {row['quantity']}."
             row |= dict(verdict=UNTESTABLE, why=why)
     return rows
 
@@ -261,7 +266,7 @@ def trainings(row):
     methods = [re.search(r"over (\d+) seeds", part.get("method", "")) for part in row["parts"]]
     covered = min((int(m[1]) for m in methods), default=0) if all(methods) else 0
     for k, many in enumerate(models):
-        one, own = many.removesuffix("s"), k == 0
+        one, own = many.replace("classifier", "network").removesuffix("s"), k == 0
         n = (covered or row["seeds"]) if own else None
         if own and covered:
             said.append(f"{n} training runs of each {one}, which the interval covers")
@@ -288,6 +293,8 @@ def power(row):
         return ""
     if row["direction"] != "equivalent":
         size = row["smallest_detectable"]
+        if (row["low"], row["high"]) == (-1, 1):
+            return "Nothing can be told at this n: a share cannot lie outside this interval."
         return f"A true difference of {size:.2g} would be found four times in five at this n."
     normal, half = NormalDist(), (row["high"] - row["low"]) / 2
     z = normal.inv_cdf(1 - CHANCE)

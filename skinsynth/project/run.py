@@ -1,5 +1,6 @@
 """The runner: strict parameters, only what changed, nothing half-written, a manifest of it all."""
 
+import logging
 import os
 import platform
 import shutil
@@ -78,6 +79,8 @@ def execute(name, run, parameters):
     quiet = ["--IPKernelApp.log_level=50"]  # it warns of TCP each time
     options = dict(cwd=str(source.parent), kernel_name="python3", extra_arguments=quiet)
     options |= dict(progress_bar=sys.stderr.isatty(), kernel_manager_class=_kernel())
+    for noisy in ("asyncio", "traitlets"):  # a kernel that dies raises an error: once is enough
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     with store.atomic(executed) as part:
         try:
             page = papermill.execute_notebook(str(source), str(part), parameters, **options)

@@ -128,7 +128,7 @@ def test_side_by_side_circles_the_first_models_worst_region(originals):
 def test_only_a_channel_that_the_decoder_reads_costs_something(originals, stage):
     copies = vae.round_trip(stage, originals)
     table = reconstruction.channel_losses(stage, originals, copies, np.arange(8), old=3)
-    assert list(table.channel) == [0, 1, 2, 3] and list(table.new) == [False] * 3 + [True]
+    assert list(table.channel) == [0, 1, 2, 3] and list(table.new) == ["no"] * 3 + ["yes"]
     lost = table["PSNR lost (dB)"].to_numpy()
     assert lost[[0, 2, 3]] == pytest.approx(np.zeros(3), abs=1e-6) and lost[1] != 0
     model, latents = vae.load_vae(stage)

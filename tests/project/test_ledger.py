@@ -107,9 +107,9 @@ def test_all_seven_classes_need_all_seven_intervals(run):
     assert row["verdict"] == "inconclusive" and "Only 6 of the 7" in row["why"]
     row = ruling(run, "table6-variance", *good[:6], part(-0.05, 0.1, "g"))
     assert row["verdict"] == "inconclusive"
-    assert "6 of 7" in row["why"] and "for g" in row["why"] and row["low"] == -0.05
+    assert "6 of 7" in row["why"] and "(g)" in row["why"] and row["low"] == -0.05
     row = ruling(run, "table6-variance", *good[:6], part(-0.2, -0.1, "g"))
-    assert row["verdict"] == "not reproduced" and "for g" in row["why"]
+    assert row["verdict"] == "not reproduced" and "(g)" in row["why"]
     barely = ruling(run, "table6-variance", *good[:6], part(-0.2, -0.001, "g"))
     assert (
         barely["verdict"] == "inconclusive"
@@ -149,6 +149,21 @@ def test_a_verdict_on_a_property_is_taken_back_where_nobody_tested_the_judge(run
     assert "older than that test" in old[0]["why"]
 
 
+def test_a_verdict_on_another_quantity_is_taken_back(run, tmp_path):
+    row = ruling(run, "table3-synthetic-below", part(-0.3, -0.1))
+    write_json(tmp_path / "old.json", [row, row | {"quantity": "error of S minus error of R0"}])
+    same, other = ledger.recorded(tmp_path / "old.json")
+    assert (same["verdict"], other["verdict"]) == ("reproduced", "not testable here")
+    assert "another quantity: error of S minus error of R0" in other["why"]
+
+
+def test_an_interval_over_all_that_is_possible_tells_no_power(run):
+    assert "four times in five" in ledger.power(
+        ruling(run, "table3-synthetic-below", part(-1, 0.5))
+    )
+    assert "Nothing can be told" in ledger.power(ruling(run, "table3-synthetic-below", part(-1, 1)))
+
+
 def test_bad_evidence_is_refused(run):
     with pytest.raises(UserError, match="unknown claim 'table9'"):
         ledger.record(run, "table9", [part(0, 1)], "micro")
@@ -180,7 +195,7 @@ def test_markdown_of_one_item_lists_its_claims(run):
     assert (
         text.count("- The paper says") == 3 and "48 each" in text and text.count("Measured:") == 1
     )
-    assert "**inconclusive**. 1 of 2 parts agree; the interval [−0.2, 0.1] for df" in text
+    assert "**inconclusive**. 1 of 2 parts agree; the interval [−0.2, 0.1] (df)" in text
     assert "no claim" in ledger.markdown(run, "fig2")
 
 

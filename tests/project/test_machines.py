@@ -13,6 +13,7 @@ import pytest
 from conftest import write_notebook
 
 from skinsynth import cli
+from skinsynth.book import site
 from skinsynth.core import errors
 from skinsynth.project import run as runner
 
@@ -61,6 +62,16 @@ def test_a_file_in_the_place_of_a_folder_is_one_line(project, capsys):
         assert f"{place}" in one_line(capsys) and place.read_text() == "mine"
         place.unlink()
     assert cli.main(ORDER) == 0
+
+
+def test_a_file_in_the_place_of_the_site_is_one_line(project):
+    (project / "_build").write_text("mine")
+    with pytest.raises(NotADirectoryError) as error:
+        site.make()
+    said = str(errors.of_system(error.value, project))
+    assert said.startswith(
+        f"{project / '_build'}: Not a directory; a file lies where a folder should"
+    )
 
 
 def test_a_folder_of_another_owner_is_one_line(project):
@@ -131,8 +142,11 @@ def test_a_kernel_that_does_not_start_is_one_line(project, capsys, monkeypatch):
     assert "notebooks/01_data.ipynb: no kernel starts" in said and "make install" in said
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_run_as_ctrl_c_does(project, kind):
+@pytest.mark.parametrize(
+    ("kind", "whole"), [(signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGTERM, True)]
+)
+def test_a_signal_ends_a_run_as_ctrl_c_does(project, kind, whole):
+    """whole: its kernel is killed as well, as a queue does with all programs of a job."""
     mark = project / "mark"
     body = f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\n"
     write_notebook(project, "01_data", body + "time.sleep(600)")
@@ -141,6 +155,8 @@ def test_a_signal_ends_a_run_as_ctrl_c_does(project, kind):
     while not (mark.exists() and mark.read_text()) and time.monotonic() < end:
         time.sleep(0.1)
     work.send_signal(kind)
+    if whole:
+        os.kill(int(mark.read_text()), signal.SIGKILL)
     said = work.communicate(timeout=60)[1]
     assert work.returncode == 130 and said.strip() == "skinsynth: interrupted; run again to go on"
     assert not psutil.pid_exists(int(mark.read_text())), "the kernel goes on"
