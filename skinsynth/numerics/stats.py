@@ -182,12 +182,6 @@ def wilson(k, n, label=""):
     return Estimate(p, float(low), float(high), int(n), label, "Wilson")
 
 
-def holm(pvalues):
-    """p values adjusted for their number by Holm's step-down method, in the order given."""
-    p = pd.Series(pvalues, dtype=float).sort_values()
-    return (p * np.arange(len(p), 0, -1)).cummax().clip(upper=1).sort_index().to_numpy()
-
-
 def smallest_detectable(estimate):
     """Smallest true difference that this n would have shown with a power of 80 %: 2.8 x SE.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import norm
 
 from skinsynth.core.errors import UserError
 from skinsynth.numerics import stats
@@ -115,14 +115,12 @@ def test_bootstrap_says_when_it_was_a_jackknife():
     assert "jackknife" in few.method and "bootstrap over 100" in many.method
 
 
-def test_wilson_and_holm_known_values():
+def test_wilson_known_values():
     e = stats.wilson(0, 100)
     assert e.low == 0 and e.high == pytest.approx(0.037, abs=1e-3)
     e = stats.wilson(50, 100)
     assert (e.low, e.high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))
     assert stats.wilson(7, 7).high == 1
-    assert stats.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert (stats.holm([0.04, 0.01, 0.03]) >= false_discovery_control([0.04, 0.01, 0.03])).all()
 
 
 def test_smallest_detectable_difference_has_80_percent_power():
