@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class Program:
     """`skinsynth run --profile smoke` of a project on a results folder, both in `folder`."""
 
     def __init__(self, folder, results, only):
-        self.said = (folder / "said").open("w+")
+        self.said = tempfile.TemporaryFile("w+")
         variables = dict(
             SKINSYNTH_ROOT=str(folder / "project"),
             SKINSYNTH_RESULTS=str(results),
@@ -62,7 +63,7 @@ class Program:
                 kernel.kill()
             except psutil.NoSuchProcess:
                 pass
-        return self.end((-signal.SIGKILL, 130, 1, 0) if whole else (-way, 130, 0))
+        return self.end((-way, 130, 1, 0) if whole else (-way, 130, 0))
 
     def end(self, expected=(0,)):
         """Wait for its end; returns its last words where it shows a traceback or another code, else []."""
@@ -98,11 +99,18 @@ def kills(n=100, *, only=("01", "02"), root=store.ROOT, minutes=60.0, seed=0, sa
     """
     rng, begun = np.random.default_rng(seed), time.perf_counter()
     done, rounds, tables, differ, left, faults = 0, 0, 0, 0, 0, []
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
+
+        def begin(results):
+            program = Program(folder, results, only)
+            stack.callback(program.work.wait)  # where this program is interrupted
+            stack.callback(program.work.kill)
+            return program
+
         _copy_project(folder, Path(root))
         start = time.perf_counter()
-        faults += Program(folder, folder / "alone", only).end()
+        faults += begin(folder / "alone").end()
         alone, wanted = time.perf_counter() - start, _tables(folder / "alone")
         say(f"a run left alone: {alone:.0f} s, {len(wanted)} tables")
 
@@ -111,15 +119,15 @@ def kills(n=100, *, only=("01", "02"), root=store.ROOT, minutes=60.0, seed=0, sa
 
         while more():
             results = folder / f"round-{rounds}"
-            two = [Program(folder, results, only) for _ in range(2)]
+            two = [begin(results) for _ in range(2)]
             while any(p.runs for p in two):
                 time.sleep(rng.uniform(0, alone / 4) if more() else 0.5)
                 i = int(rng.integers(2))
                 if more() and two[i].runs:
                     faults += two[i].kill(WAYS[rng.integers(len(WAYS))], bool(rng.integers(2)))
-                    two[i] = Program(folder, results, only)
+                    two[i] = begin(results)
                     done += 1
-            for program in (*two, Program(folder, results, only)):
+            for program in (*two, begin(results)):
                 faults += program.end()
             found = _tables(results)
             wrong = [k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k)]
