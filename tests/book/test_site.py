@@ -333,7 +333,7 @@ def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
     runs = shown_runs([claim(verdict="reproduced")], [claim(**found), own])
     text = pages.page("claims", runs)
     first, second = text.split("{tab-item} Phantom: run micro")
-    assert "{tab-item} HAM10000: run ham64" in first and "older than the questions" in first
+    assert "{tab-item} HAM10000: run ham64" in first and "older than this part" in first
     assert "Published; made at commit 0123456789ab. File" in first
     assert "[Table\u00a01](#ham64-table1)" in first and first.count("`reproduced`") == 1
     number = "**−9.02\u00a0×\u00a010<sup>−5</sup> [−9.45\u00a0×\u00a010<sup>−5</sup>, −8.59\u00a0×\u00a010<sup>−5</sup>]**"
