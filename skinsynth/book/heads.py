@@ -8,7 +8,7 @@ import nbformat
 
 from ..core import store
 from ..project import chapters
-from ..project.ledger import finding
+from ..project.words import finding
 from .pages import images_of
 
 MOVED = {"03_clip": "03_diffusion", "04_synthesis": "04_generation"}  # chapters' old addresses

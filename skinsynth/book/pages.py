@@ -23,12 +23,9 @@ from ..project.ledger import (
     OURS,
     UNTESTABLE,
     VERDICTS,
-    finding,
-    power,
-    reason,
-    trainings,
 )
 from ..project.markdown import of_frame, pairs, title, typeset
+from ..project.words import finding, power, reason, trainings
 from .gates import FIGURES
 
 ITEMS = tomllib.loads(

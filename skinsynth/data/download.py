@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from ..core.code import file_digest
 from ..core.errors import UserError, of_system
 from ..core.store import atomic, read_json, write_json
-from .tables import files_below
+from .folders import files_below
 
 CHUNK = 1 << 16  # what a cut connection loses at most
 TRIES = 5  # attempts that may fail in a row without progress

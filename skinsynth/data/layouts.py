@@ -14,7 +14,7 @@ from ..core.code import digest
 from ..core.config import CLASSES, PAD_CLASSES
 from ..core.errors import UserError
 from ..numerics import pixels
-from . import splits, tables
+from . import folders, splits, tables
 
 MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
 HAM_COLUMNS = ("image_id", "lesion_id", "dx")
@@ -32,9 +32,9 @@ PAD_TO_HAM = {
 
 def _files(folder, name):
     """(folder of a set, names of the files below it); other sets that lie in it are left out."""
-    root = tables.set_folder(folder, name)
-    others = (tables.find_set(folder, other) for other in tables.SETS if other != name)
-    return root, tables.listing(root, skip=[p for p in others if p])
+    root = folders.set_folder(folder, name)
+    others = (folders.find_set(folder, other) for other in folders.SETS if other != name)
+    return root, folders.listing(root, skip=[p for p in others if p])
 
 
 def _one_hot(table, path):
@@ -54,10 +54,10 @@ def _scan(folder, files, path, table, places, lack):
     root, names = files
     tables.require(table, path, HAM_COLUMNS)
     table = table.assign(image_id=tables.bare(table.image_id))
-    images, problems = tables.images_in(root, names, tuple(p.lower() for p in places))
+    images, problems = folders.images_in(root, names, tuple(p.lower() for p in places))
     if not images:
         raise UserError(f"{root}: no folder {' or '.join(places)}; unpack it there")
-    masks, twice = tables.images_in(root, names, (tables.MASK_FOLDERS,), masks=True)
+    masks, twice = folders.images_in(root, names, (folders.MASK_FOLDERS,), masks=True)
     problems += twice + tables.table_problems(table, path, "image_id", CLASSES)
     problems += tables.unfilled(table, path, "image_id", ("lesion_id",))
     remedy = f"add its row to {path.name} or remove the image"
@@ -83,7 +83,7 @@ def scan_ham(folder, test=False):
     Raises UserError only where nothing can be listed: no folder, no table, no column.
     """
     files = _files(folder, "ham10000_test" if test else "ham10000")
-    path = tables.find_table(*files, "HAM10000_metadata", "metadata table (.csv or .tab)")
+    path = folders.find_table(*files, "HAM10000_metadata", "metadata table (.csv or .tab)")
     table = tables.read_table(path, HAM_COLUMNS)
     places = ("HAM10000_images_part_1", "HAM10000_images")
     records, problems = _scan(folder, files, path, table, places, "metadata")
@@ -98,9 +98,9 @@ def scan_pad(folder):
     Extra columns: skin_type (Fitzpatrick 1-6), biopsied. Raises UserError as `scan_ham`.
     """
     root, names = _files(folder, "pad_ufes_20")
-    path = tables.find_table(root, names, "metadata")
+    path = folders.find_table(root, names, "metadata")
     table = tables.read_table(path, PAD_COLUMNS).rename(columns=PAD_NAMES)
-    images, problems = tables.images_in(root, names, ("images", "imgs"))
+    images, problems = folders.images_in(root, names, ("images", "imgs"))
     codes = tuple(c.lower() for c in PAD_CLASSES)
     table["image_id"] = tables.bare(table.img_id)
     problems += tables.table_problems(table.assign(img_id=table.image_id), path, "img_id", codes)
@@ -133,7 +133,7 @@ def scan_isic_test(folder):
     HAM10000's archive, which does. Raises UserError as `scan_ham`.
     """
     files = _files(folder, "isic2018_test")
-    path = tables.find_table(*files, "ISIC2018_Task3_Test_GroundTruth", "ground truth")
+    path = folders.find_table(*files, "ISIC2018_Task3_Test_GroundTruth", "ground truth")
     table = tables.read_table(path, ())
     if "image_id" not in table:
         table = _one_hot(table, path)
@@ -172,8 +172,8 @@ def load_ham(folder, test=False):
 
 
 def has(folder, name):
-    """Whether a data folder holds one of the sets tables.SETS."""
-    return tables.find_set(folder, name) is not None
+    """Whether a data folder holds one of the sets folders.SETS."""
+    return folders.find_set(folder, name) is not None
 
 
 def _others(folder):

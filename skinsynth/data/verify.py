@@ -10,7 +10,7 @@ from ..core.errors import UserError
 from ..core.machine import in_threads
 from ..numerics import pixels
 from . import layouts, splits, tables
-from .tables import RIGHT_FOLDER, Problem
+from .folders import RIGHT_FOLDER, Problem
 
 SCANS = {  # set: (what reads it, its diagnoses)
     "ham10000": (layouts.scan_ham, CLASSES),

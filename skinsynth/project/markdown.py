@@ -24,6 +24,11 @@ def typeset(text):
     return re.sub(r"(?<=\d)e-0?(\d+)", "\u00a0\u00d7\u00a010<sup>\u2212\\1</sup>", text)
 
 
+def sentence(text):
+    """A text with a capital first and one full stop last; "" stays."""
+    return text and f"{text[0].upper()}{text[1:].rstrip('.')}."
+
+
 def pairs(values):
     """{name: value} as text."""
     return ", ".join(f"{k} = {v}" for k, v in values.items()) or "none"

@@ -10,7 +10,8 @@ import pandas as pd
 from ..core.config import CLASSES
 from ..core.errors import UserError
 from ..core.machine import in_threads
-from ..data.tables import IMAGE_SUFFIXES, class_code, files_below, is_litter, read_table
+from ..data.folders import IMAGE_SUFFIXES, files_below, is_litter
+from ..data.tables import class_code, read_table
 from ..numerics.pixels import read_rgb, to_square
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")

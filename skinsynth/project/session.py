@@ -15,7 +15,7 @@ from ..core import machine, store
 from ..core.config import check, configure
 from ..evaluation import judges
 from ..figures import drawings, grids
-from . import chapters, ledger, markdown, state
+from . import chapters, ledger, markdown, state, words
 
 WIDE = 7  # columns that the text's width holds; a table of more reaches into the margin
 _MEMORIES = {}  # of the notebooks of this process, so that a first cell run again forgets nothing
@@ -188,7 +188,7 @@ class Session:
         item: fig1 ... fig14, table1 ... table6. Its files: fig5 has fig05.png, fig05a.png, fig05a.csv ...
         Or the id of a question of our own, which has neither files nor a place in the paper.
         """
-        said = ledger.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
+        said = words.markdown(self.run, item).replace("\n  ", "  \n  ")  # keep the line breaks
         if not (named := re.fullmatch(r"(fig|table)(\d+)", item)):
             return show(said)
         kind, number = named.groups()

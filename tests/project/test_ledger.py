@@ -11,7 +11,7 @@ from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run, read_json, write_json
 from skinsynth.numerics import stats
 from skinsynth.numerics.stats import Estimate
-from skinsynth.project import ledger
+from skinsynth.project import ledger, words
 from skinsynth.project.ledger import UNTESTABLE
 from skinsynth.project.markdown import typeset
 
@@ -158,10 +158,8 @@ def test_a_verdict_on_another_quantity_is_taken_back(run, tmp_path):
 
 
 def test_an_interval_over_all_that_is_possible_tells_no_power(run):
-    assert "four times in five" in ledger.power(
-        ruling(run, "table3-synthetic-below", part(-1, 0.5))
-    )
-    assert "Nothing can be told" in ledger.power(ruling(run, "table3-synthetic-below", part(-1, 1)))
+    assert "four times in five" in words.power(ruling(run, "table3-synthetic-below", part(-1, 0.5)))
+    assert "Nothing can be told" in words.power(ruling(run, "table3-synthetic-below", part(-1, 1)))
 
 
 def test_bad_evidence_is_refused(run):
@@ -191,19 +189,19 @@ def test_markdown_of_one_item_lists_its_claims(run):
         note="48 each",
         sight=SEEN,
     )
-    text = ledger.markdown(run, "fig6")
+    text = words.markdown(run, "fig6")
     assert (
         text.count("- The paper says") == 3 and "48 each" in text and text.count("Measured:") == 1
     )
     assert "**inconclusive**. 1 of 2 parts agree; the interval [−0.2, 0.1] (df)" in text
-    assert "no claim" in ledger.markdown(run, "fig2")
+    assert "no claim" in words.markdown(run, "fig2")
 
 
 def test_what_a_later_chapter_tests_reads_the_same_before_and_after_it(run):
-    before = ledger.markdown(run, "fig14")
+    before = words.markdown(run, "fig14")
     assert "Chapter 4 tests it." in before
     row = ruling(run, "fig14-hair", part(-2, -1))
-    assert row["verdict"] == "reproduced" and ledger.markdown(run, "fig14") == before
+    assert row["verdict"] == "reproduced" and words.markdown(run, "fig14") == before
 
 
 OWN = "x: {kind: ours, statement: a, item: x, source: b, test: c, quantity: d, direction: less"
@@ -235,9 +233,9 @@ def test_our_own_question_has_words_of_its_own_for_the_same_rule(run, low, high,
     row = ruling(run, "endpoint", part(low, high))
     assert row["verdict"] == answer and row["why"] == why and "claim" not in row["why"]
     assert ruling(run, "endpoint", part(low, high), profile="smoke")["verdict"] == UNTESTABLE
-    text = ledger.markdown(run, "endpoint")
+    text = words.markdown(run, "endpoint")
     assert text.startswith("- Our own question: Do synthetic") and "*The primary endpoint" in text
-    assert "endpoint" not in ledger.markdown(run, "table3"), "apart from the paper's statements"
+    assert "endpoint" not in words.markdown(run, "table3"), "apart from the paper's statements"
 
 
 def test_a_margin_of_the_run_decides_and_the_file_s_stands_where_there_is_none(run):
@@ -251,10 +249,10 @@ def test_a_margin_of_the_run_decides_and_the_file_s_stands_where_there_is_none(r
 
 def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_five(run):
     row = ruling(run, "table2-is", part(-0.01, 0.03))
-    assert "an interval of ±0.03 would be found" in ledger.power(row)
-    assert "±0.02: that is narrow enough" in ledger.power(row)
+    assert "an interval of ±0.03 would be found" in words.power(row)
+    assert "±0.02: that is narrow enough" in words.power(row)
     wide = ruling(run, "table2-is", part(-0.1, 0.1))
-    assert "that is too wide" in ledger.power(wide)
+    assert "that is too wide" in words.power(wide)
     needed, se = 0.6046 * 0.05, 0.6046 * 0.05 / 1.95996
     values = np.random.default_rng(0).normal(0, se, 20_000)
     found = [
@@ -262,7 +260,7 @@ def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_f
     ]
     assert found.count("reproduced") / len(found) == pytest.approx(0.8, abs=0.01)
     one = ruling(run, "table1-mse", part(-0.2, -0.1))
-    assert ledger.power(one).startswith("A true difference of 0.071 would")
+    assert words.power(one).startswith("A true difference of 0.071 would")
 
 
 @pytest.mark.parametrize(
@@ -312,10 +310,10 @@ def test_a_verdict_says_how_often_its_models_were_trained(
 ):
     low = Estimate(-0.2, -0.3, -0.1, 90, method=method)
     row = ruling(run, claim_id, low, seeds=seeds)
-    said = ledger.trainings(row)
-    assert text in said[0] and said[1] == short and ledger.reason(row).endswith(said[0])
+    said = words.trainings(row)
+    assert text in said[0] and said[1] == short and words.reason(row).endswith(said[0])
     told = ruling(run, claim_id, low, note="each model had one training run")
-    assert ledger.reason(told).count("raining run") == 1, "a note that says it is not doubled"
+    assert words.reason(told).count("raining run") == 1, "a note that says it is not doubled"
 
 
 def test_a_run_of_an_older_version_is_read_with_the_fields_of_now(run, tmp_path):
@@ -327,7 +325,7 @@ def test_a_run_of_an_older_version_is_read_with_the_fields_of_now(run, tmp_path)
     first, second = ledger.recorded(tmp_path / "old.json")
     assert first["trained"] == "classifiers, generators" and first["kind"] == "paper"
     assert second["trained"] == "" and second["short"] == "table9-gone"
-    assert ledger.reason(first) and ledger.reason(second)
+    assert words.reason(first) and words.reason(second)
 
 
 def test_a_misspelt_field_is_named(tmp_path):
