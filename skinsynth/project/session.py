@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from dataclasses import asdict, dataclass, is_dataclass
 
 import pandas as pd
@@ -25,10 +24,9 @@ _MEMORIES = {}  # of the notebooks of this process, so that a first cell run aga
 class Memory:
     """What an open notebook has shown so far, for its footer. Cells that run again change nothing in it."""
 
-    started: float
     files: dict  # of figures that are no item, and of what is not shown, as keys in their order
     numbers: dict  # in sentences, {what: row of their file}
-    seconds: float = 0.0  # from the first cell to the first footer
+    named: dict  # {name: "figure" or "table"}
 
 
 def quiet():
@@ -70,7 +68,7 @@ def start(notebook, namespace):
     if os.environ.get("SKINSYNTH_QUIET"):
         quiet()
     grids.use_style()
-    memory = _MEMORIES.setdefault((run.root, notebook), Memory(time.perf_counter(), {}, {}))
+    memory = _MEMORIES.setdefault((run.root, notebook), Memory({}, {}, {}))
     session = Session(notebook, cfg, run, memory)
     also = "".join(f", {k} = {v}" for k, v in changed.items())
     print(f"Run {run.name}: {session.source}, {cfg.size} pixels, seed {cfg.seed}{also}.")
@@ -109,6 +107,11 @@ class Session:
         """What the images are, as a reader should read it."""
         return "HAM10000 (real images)" if self.cfg.real else "phantom (drawn images)"
 
+    def _name(self, name, kind):
+        """Give a name to a figure or a table. What has both would have two files of one name in the footer."""
+        if self.memory.named.setdefault(name, kind) != kind:
+            raise ValueError(f"{name}: names a figure and a table; give one of them another name")
+
     def figure(self, name, draw, *, data=None, photographs=False, shown=True, **words):
         """Draw a figure from what is written to disk, as figures/<name>.png, and show exactly that file.
 
@@ -117,6 +120,7 @@ class Session:
         photographs: which images show photographs, see drawings.keep; shown: False for a file alone, which
         the footer links; words: what `draw` takes.
         """
+        self._name(name, "figure")
         folder, flags = self.run.figures, photographs if self.cfg.real else False
         drawings.keep(folder, name, draw, data, photographs=flags, **words)
         figure = drawings.save(folder, name, draw)
@@ -136,6 +140,7 @@ class Session:
         fmt: {column: format} for the shown table; the file keeps six significant digits.
         shown: False for a file alone, which the footer links.
         """
+        self._name(name, "table")
         body, file = markdown.of_frame(frame, fmt), self.run.tables / f"{name}.csv"
         store.write_csv(file, frame)
         if not shown:
@@ -170,17 +175,17 @@ class Session:
         said = "\n\n".join(f"**{head}.** {markdown.typeset(text)}" for head, text in parts.items())
         show(f"::::{{div}} findings\n{said}\n::::\n", said, mark="findings")
 
-    def evidence(self, claim, parts, note="", measure="", margin=None, seeds=None):
+    def evidence(self, claim, parts, note="", measure="", **more):
         """Record what this run measured for a claim of the paper; see ledger.record.
 
-        measure: the name in judges.csv of what the numbers rest on, where the claim names a property;
-        margin: the smallest difference that matters, where the run derives it; seeds: training runs of each model.
+        measure: the name in judges.csv of what the numbers rest on, where the claim names a property; more: margin,
+        seeds or room, as `record` takes them.
         """
         sight = None
         if measure:
             made = pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
             sight = judges.sees(made, measure, ledger.load()[claim]["property"])
-        ledger.record(self.run, claim, parts, self.cfg.profile, note, sight, margin, seeds)
+        ledger.record(self.run, claim, parts, self.cfg.profile, note, sight, **more)
 
     def results(self, item):
         """Say what the paper claims of an item, what this run found, and link the files behind.
@@ -199,9 +204,8 @@ class Session:
         link(sorted(files), f"{said}\n{origin}")
 
     def footer(self):
-        """Show where the numbers above come from: commit, profile, data, device, seconds."""
+        """Show where the numbers above come from: commit, run, profile, data, seed, parameters, device."""
         git = state.git_state()
-        self.memory.seconds = self.memory.seconds or time.perf_counter() - self.memory.started
         changed = store.read_json(self.run.parameters / f"{self.notebook}.json")
         rows = {
             "commit": git["commit"][:12] + (" with local changes" if git["dirty"] else ""),
@@ -211,7 +215,6 @@ class Session:
             "seed": self.cfg.seed,
             "changed parameters of this notebook": markdown.pairs(changed),
             "device": machine.sentence(),
-            "seconds": f"{self.memory.seconds:.0f} (finished stages are not computed again)",
         }
         if self.memory.files:
             link(self.memory.files, "Further tables, figures and their data: ")

@@ -245,6 +245,20 @@ def test_what_is_not_shown_is_written_and_linked_in_the_footer(project, shown):
     assert "table1a.csv" in (said := shown[0][0]["text/markdown"]) and "fig05b.png" in said
 
 
+def test_a_figure_and_a_table_of_one_name_are_refused(project, shown):
+    s, frame = session.start("02_vae", VAE), pd.DataFrame({"x": [0, 1], "y": [1, 2]})
+    s.table("worst", frame, "Errors.", shown=False)
+    with pytest.raises(ValueError, match="worst: names a figure and a table"):
+        s.figure("worst", plots.curves, data=frame, x="x", y="y", size=(3, 2), shown=False)
+    s.footer()
+    assert shown[0][0]["text/markdown"].count("worst.csv") == 2, "once as a name, once as a path"
+
+
+def test_the_footer_leaves_seconds_to_the_status_page(project, shown):
+    session.start("02_vae", VAE).footer()
+    assert "Provenance" in (said := shown[-1][0]["text/markdown"]) and "second" not in said
+
+
 def test_findings_are_three_sentences_that_a_page_knows(project, shown):
     session.start("02_vae", VAE).findings("Down by -2e-05.", "n = 7 of 5 lesions.", "64 pixels.")
     (data, about) = shown[0]
