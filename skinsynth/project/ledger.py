@@ -26,8 +26,9 @@ CAUTION = "A caution on how to read the figure; these data cannot test it."
 DIRECTIONS = ("greater", "less", "equivalent", "none")
 NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
 KNOWN = NEEDED | {"margin", "parts", "paper", "chapter", "property"}
-KNOWN |= {"kind", "named", "trained", "answer", "short"}
+KNOWN |= {"kind", "named", "trained", "answer", "short", "number"}
 FILLED = dict(margin=0, property="", kind="paper", named="", trained="", answer="", short="")
+FILLED |= dict(number="difference")
 NUMBERS = ("value", "low", "high")
 
 
@@ -59,14 +60,15 @@ def models_of(claim):
     return [name for name in claim.get("trained", "").split(", ") if name]
 
 
-def record(run, claim_id, parts, profile, note="", sight=None, margin=None, seeds=None):
+def record(run, claim_id, parts, profile, note="", sight=None, margin=None, seeds=None, room=None):
     """Write the evidence for a claim: one Estimate, or a list with one for each part.
 
     parts: differences with the sign that `quantity` in claims.yml says, labelled where there are several;
     an empty list says that it could not be measured, `note` why. profile: "smoke" never leads to a verdict.
     sight: (whether the measure sees the claim's property in this run, how large a fault), of `judges.sees`.
     margin: where the run derives it, instead of the one in claims.yml; seeds: training runs of each model of the
-    first kind that the claim names as trained, where the intervals do not say it ("t over 3 seeds").
+    first kind that the claim names as trained, where the intervals do not say it ("t over 3 seeds"); room: how far
+    the number can move to the claimed side at all, such as the share that can be lost.
     Raises UserError on an unknown id, more parts than the claim has, or two of one label.
     """
     claims, parts = load(), [parts] if isinstance(parts, Estimate) else list(parts)
@@ -80,7 +82,8 @@ def record(run, claim_id, parts, profile, note="", sight=None, margin=None, seed
     for row in rows:  # JSON has no nan
         row.update({k: float(row[k]) if math.isfinite(row[k]) else None for k in NUMBERS})
     evidence = dict(id=claim_id, parts=rows, note=note, profile=profile, sight=sight)
-    evidence |= dict(margin=None if margin is None else float(margin), seeds=seeds)
+    given = dict(margin=margin, room=room)
+    evidence |= {k: None if x is None else float(x) for k, x in given.items()} | dict(seeds=seeds)
     write_json(run.root / "evidence" / f"{claim_id}.json", evidence)
 
 
@@ -173,6 +176,23 @@ def _why(verdict, parts, part, claim):
     return f"{said} interval {zone} {reaches}."
 
 
+def cramped(room, sizes):
+    """Whether a number can move less far than what would be found four times in five (sizes, one a part)."""
+    return room is not None and max(sizes, default=0) > room
+
+
+def _no_room(claim, room, parts):
+    """Why nothing can be inconclusive here: the number cannot move as far as would be found; "" where it can."""
+    sizes = [smallest_detectable(p) for p in parts if p.low is not None]
+    if not cramped(room, sizes):
+        return ""
+    way = "rise" if claim["direction"] == "greater" else "fall"
+    return (
+        f"The number can {way} by {room:.2g} at most, and here only {max(sizes):.2g} or more would be found four times "
+        "in five."
+    )
+
+
 def _ruling(claim, found, parts):
     """(verdict, why, the part that decides, or None) of a claim on the content of an evidence file."""
     sight, deciding = found["sight"], parts[0] if parts else None
@@ -185,6 +205,8 @@ def _ruling(claim, found, parts):
     if found["profile"] == "smoke":
         return UNTESTABLE, "Smoke sizes only test the plumbing.", deciding
     why = _why(ruling, parts, deciding, claim)
+    if ruling == OPEN and (no_room := _no_room(claim, found["room"], parts)):
+        ruling, why = UNTESTABLE, no_room
     if not claim["property"]:
         return ruling, why, deciding
     if not sight:
@@ -198,7 +220,7 @@ def verdict(claim, evidence):
 
     claim: an entry of `load()`; evidence: the content of an evidence file, or None.
     """
-    found = dict(parts=[], note="", profile="", sight=None, margin=None, seeds=None)
+    found = dict(parts=[], note="", profile="", sight=None, margin=None, seeds=None, room=None)
     found |= evidence or {}
     if found["margin"] is None:
         found["margin"] = claim["margin"]
@@ -231,7 +253,8 @@ def recorded(path):
     """
     rows, claims = read_json(path), load()
     for row in rows:
-        now = FILLED | dict(seeds=None, sight=None, short=row["id"]) | claims.get(row["id"], {})
+        now = FILLED | dict.fromkeys(("seeds", "sight", "room"))
+        now |= dict(short=row["id"]) | claims.get(row["id"], {})
         row |= {name: now[name] for name in set(now) - set(row)}
         if row["verdict"] not in (REPRODUCED, CONTRARY, OPEN):
             continue

@@ -3,7 +3,7 @@
 import re
 from statistics import NormalDist
 
-from .ledger import CHANCE, OURS, evaluate, models_of, verdict
+from .ledger import CHANCE, OURS, cramped, evaluate, models_of, verdict
 from .markdown import sentence, title, typeset
 
 
@@ -46,7 +46,8 @@ def trainings(row):
 
 
 def power(row):
-    """How small a difference this n could have shown, as a sentence; "" where there is no interval, or one without width.
+    """How small a difference this n could have shown, as a sentence; "" where there is no interval, or one without
+    width, or where the number cannot move that far, which the verdict says.
 
     For an equivalence: how narrow the interval would have to be, to lie inside the margin four times in
     five if the true difference is zero: m / SE - 1.96 = 1.28, so a half width of 0.60 m.
@@ -55,9 +56,11 @@ def power(row):
         return ""
     if row["direction"] != "equivalent":
         size = row["smallest_detectable"]
+        if cramped(row["room"], [size]):
+            return ""
         if (row["low"], row["high"]) == (-1, 1):
             return "Nothing can be told at this n: a share cannot lie outside this interval."
-        return f"A true difference of {size:.2g} would be found four times in five at this n."
+        return f"A true {row['number']} of {size:.2g} would be found four times in five at this n."
     normal, half = NormalDist(), (row["high"] - row["low"]) / 2
     z = normal.inv_cdf(1 - CHANCE)
     needed = row["margin"] * z / (z + normal.inv_cdf(0.9))

@@ -298,6 +298,8 @@ def claim(name="table1-mse", verdict="inconclusive", **given):
         "trained": "",
         "short": "MSE",
         "seeds": None,
+        "room": None,
+        "number": "difference",
         "margin": 0,
     }
     return row | {"direction": "less", "property": "", "smallest_detectable": None} | given

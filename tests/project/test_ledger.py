@@ -20,7 +20,7 @@ table5-fid-ml table5-is-ml table5-is-ml-below-8ch table3-synthetic-below table3-
 table4-combined-highest table6-variance fig3-depth fig6-boundary fig6-colour fig6-texture
 fig7-classes fig9-sharper fig9-diversity fig10-guidance fig10-noclass fig11-residue fig11-alpha fig12-spread
 fig13-hair fig14-hair""".split()
-OURS = ["endpoint", "dose", "rsi", "mel-sensitivity"]  # questions of this project
+OURS = ["levels", "endpoint", "dose", "rsi", "mel-sensitivity"]  # questions of this project
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ def test_every_claim_is_there_and_no_number_of_the_paper_but_two():
     for name in OURS:
         claim = known.pop(name)
         assert claim["kind"] == "ours" and claim["direction"] == "greater"
-        assert re.search(r"22 November 2026 \(commit [0-9a-f]{12}\)", claim["named"])
+        assert re.search(
+            r"since 2\d November|22 November 2026 \(commit [0-9a-f]{12}\)", claim["named"]
+        )
         assert (store.ROOT / claim["source"]).exists()
     for name, claim in known.items():
         assert claim["kind"] == "paper" and not claim["named"]
@@ -160,6 +162,43 @@ def test_a_verdict_on_another_quantity_is_taken_back(run, tmp_path):
 def test_an_interval_over_all_that_is_possible_tells_no_power(run):
     assert "four times in five" in words.power(ruling(run, "table3-synthetic-below", part(-1, 0.5)))
     assert "Nothing can be told" in words.power(ruling(run, "table3-synthetic-below", part(-1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "ends", "room", "expected"),
+    [  # half widths of 0.03: 0.043 would be found four times in five
+        ("fig9-diversity", (-0.03, 0.03), 0.03, "not testable here"),
+        ("fig9-diversity", (-0.03, 0.03), 0.3, "inconclusive"),
+        ("fig9-diversity", (-0.03, 0.03), None, "inconclusive"),
+        ("fig9-diversity", (0.01, 0.07), 0.03, "not reproduced"),  # it rose
+        ("fig9-diversity", (-0.07, -0.01), 0.03, "reproduced"),  # what was found had room
+        ("mel-sensitivity", (-1, 1), 0.4, "not testable here"),
+        ("fig11-residue", (-0.9, 0.9), 1, "not testable here"),
+    ],
+)
+def test_a_number_that_cannot_move_far_enough_is_no_open_question(
+    run, claim_id, ends, room, expected
+):
+    row = ruling(run, claim_id, part(*ends), room=room)
+    assert row["verdict"] == expected
+    said = {"fig9-diversity": "fall by 0.03", "mel-sensitivity": "rise by 0.4"}
+    if expected == UNTESTABLE:
+        assert said.get(claim_id, "rise by 1") in row["why"] and words.power(row) == ""
+    blind = ruling(run, claim_id, part(*ends), room=room, sight=(False, "It sees nothing."))
+    if row["property"]:
+        assert blind["verdict"] == "the judge cannot see it"
+
+
+def test_one_part_without_room_is_enough(run):
+    ends = [(-0.03, 0.03, "a"), (-0.01, 0.002, "b")]
+    row = ruling(run, "fig6-colour", *(part(*e) for e in ends), room=0.035)
+    assert row["verdict"] == UNTESTABLE and "0.043 or more" in row["why"]
+
+
+def test_power_of_a_correlation_is_said_as_one(run):
+    row = ruling(run, "fig11-residue", part(-0.5, 0.1))
+    assert words.power(row).startswith("A true correlation of 0.43 would be found")
+    assert ledger.load()["fig3-depth"]["number"] == "correlation"
 
 
 def test_bad_evidence_is_refused(run):
