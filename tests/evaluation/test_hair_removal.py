@@ -63,14 +63,22 @@ def test_medians_are_over_images(drawn):
 
 def test_gains_are_after_minus_before_and_the_ceiling_is_the_true_mask(drawn):
     rows = hair_removal.gains(hair_removal.scored(drawn, METHODS), list("aab"))
-    assert list(rows) == ["hair restored (dB): dark", "hair restored (dB): light"]
+    kinds = ("dark", "light", hair_removal.MEAN)
+    assert list(rows) == [f"hair restored (dB): {kind}" for kind in kinds]
     score, row = hairtest.score(drawn["dark"]), rows["hair restored (dB): dark"]
-    assert list(row) == ["DullRazor", "textbook", "true mask given"]
+    assert list(row) == ["DullRazor", "textbook", hair_removal.PAIRED, "true mask given"]
     gain = score["PSNR after"] - score["PSNR before"]
     assert row["DullRazor"].value == pytest.approx(gain.mean()) and gain.mean() > 5
     assert row["DullRazor"].method == "t over clusters" and row["textbook"].value == 0
     ceiling = score["PSNR ceiling"] - score["PSNR before"]
     assert row["true mask given"].value == pytest.approx(ceiling.mean())
+    assert row[hair_removal.PAIRED].value == pytest.approx(gain.mean()), (
+        "the textbook here finds nothing"
+    )
+    light = rows["hair restored (dB): light"][hair_removal.PAIRED].value
+    mean = rows[f"hair restored (dB): {hair_removal.MEAN}"][hair_removal.PAIRED]
+    assert mean.value == pytest.approx((gain.mean() + light) / 2) and mean.n == 3
+    assert hair_removal.gains({}, []) == {}
 
 
 def estimate(value):
@@ -84,15 +92,21 @@ def test_the_sentences_follow_the_numbers():
         f"hair restored (dB): {kind}": {"DullRazor": estimate(a), "textbook": estimate(b)}
         for kind, (a, b) in kinds.items()
     }
-    said = hair_removal.in_words(rows)
-    assert "under 1 of 2 kinds of hair, not under: light." in said and "more under 1 of 2" in said
+    pair = {
+        mean: {f"hair restored (dB): {hair_removal.MEAN}": {hair_removal.PAIRED: estimate(mean)}}
+        for mean in (0.5, 3)
+    }
+    said = hair_removal.in_words(rows | pair[3])
+    assert "under 1 of 2 kinds of hair, not under the others (light)." in said
+    assert "is nearer to the truth (3 [2, 4]) than with the textbook's" in said
+    assert "is neither farther" in hair_removal.in_words(rows | pair[0.5])
     assert "label" not in said
     shares = zip(hair_removal.COSTS, ((0.1, 0.9), (0.02, 0.3), (0, 0)), strict=True)
     rows |= {
         f"hairless images: {what}": {"DullRazor": estimate(a), "textbook": estimate(b)}
         for what, (a, b) in shares
     }
-    said = hair_removal.in_words(rows)
+    said = hair_removal.in_words(rows | pair[3])
     assert "ours change 10.0% and flip the label of 2.0%" in said and "90.0% and flip 30.0%" in said
 
 
