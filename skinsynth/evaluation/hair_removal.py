@@ -9,7 +9,6 @@ import pandas as pd
 from ..data import hair, hairtest
 from ..networks import classifiers
 from ..numerics import stats
-from . import distances
 
 METHODS = {  # what hairtest.score and hairtest.erased are given
     "DullRazor": {},
@@ -119,8 +118,9 @@ def in_words(rows):
     fails = [kind for kind in found if kind not in works]
     said = f"DullRazor with our values brings back skin under {len(works)} of {len(found)} kinds of hair"
     said += f", not under the others ({'; '.join(fails)}). " if works and fails else ". "
-    nearness = distances.in_words(gap, "farther from the truth", "nearer to the truth")
-    said += f"Skin filled with our values is {nearness} than with the textbook's, in dB, mean of the kinds."
+    way = "nearer to" if gap.low > 0 else "farther from" if gap.high < 0 else "no nearer to"
+    said += f"With our values the filled skin is {way} the truth than with the textbook's, over all kinds "
+    said += f"({gap.value:.2g} dB [{gap.low:.2g}, {gap.high:.2g}], paired)."
     shares = [rows.get(f"hairless images: {what}") for what in COSTS[:2]]
     if all(shares):
         ours, theirs = ([row[k].value for row in shares] for k in ("DullRazor", "textbook"))

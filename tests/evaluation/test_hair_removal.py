@@ -98,8 +98,8 @@ def test_the_sentences_follow_the_numbers():
     }
     said = hair_removal.in_words(rows | pair[3])
     assert "under 1 of 2 kinds of hair, not under the others (light)." in said
-    assert "is nearer to the truth (3 [2, 4]) than with the textbook's" in said
-    assert "is neither farther" in hair_removal.in_words(rows | pair[0.5])
+    assert "is nearer to the truth than with the textbook's, over all kinds (3 dB [2, 4]" in said
+    assert "is no nearer to" in hair_removal.in_words(rows | pair[0.5])
     assert "label" not in said
     shares = zip(hair_removal.COSTS, ((0.1, 0.9), (0.02, 0.3), (0, 0)), strict=True)
     rows |= {
