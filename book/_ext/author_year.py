@@ -7,7 +7,8 @@ from pybtex.style.labels import BaseLabelStyle
 
 def label(entry):
     """Label of an entry that has authors and a year: one name, two, or the first and "et al."."""
-    names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons["author"]]
+    people = [p.rich_prelast_names + p.rich_last_names for p in entry.persons["author"]]  # no LaTeX
+    names = [" ".join(map(str, parts)) for parts in people]
     said = names[0] if len(names) == 1 else " and ".join(names)
     if len(names) > 2 or "others" in names:
         said = f"{names[0]} et al."

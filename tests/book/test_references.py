@@ -25,6 +25,7 @@ def entry(*authors, year="2020"):
         (("Ho, Jonathan", "Jain, Ajay", "Abbeel, Pieter"), "Ho et al., 2020"),
         (("Kim, M.", "others"), "Kim et al., 2020"),
         (("van der Berg, A.",), "van der Berg, 2020"),
+        ((r"Bi{\'n}kowski, M.", "others"), "Bińkowski et al., 2020"),
     ],
 )
 def test_a_label_is_authors_and_year(authors, label):
