@@ -6,9 +6,8 @@ from torch import nn
 
 def pretrained(kind, start, part):
     """The network of class `kind` in a part of a folder in diffusers' layout, in single precision."""
-    return kind.from_pretrained(
-        str(start.path), subfolder=part, use_safetensors=True, torch_dtype=torch.float32
-    )
+    how = dict(use_safetensors=True, local_files_only=True, torch_dtype=torch.float32)
+    return kind.from_pretrained(str(start.path), subfolder=part, **how)
 
 
 def configuration(network):
