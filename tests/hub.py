@@ -113,7 +113,7 @@ def _of_class(kind, config):
     return _parameters(kind.from_config(config))
 
 
-def _old(state):
+def old_names(state):
     """A VAE's entries under the names that the published file has."""
     return {
         k.replace(".to_out.0.", ".to_out.").replace(f".{part}.", f".{OLD_NAMES[part]}."): v
@@ -164,7 +164,7 @@ def make(folder):
     cache = folder / "huggingface" / "hub"
     weight = "diffusion_pytorch_model.safetensors"
     files = {"model_index.json": INDEX, "scheduler/scheduler_config.json": SCHEDULER}
-    files |= {"vae/config.json": VAE, f"vae/{weight}": _old(_of_class(AutoencoderKL, VAE))}
+    files |= {"vae/config.json": VAE, f"vae/{weight}": old_names(_of_class(AutoencoderKL, VAE))}
     files |= {"unet/config.json": UNET, f"unet/{weight}": _of_class(UNet2DConditionModel, UNET)}
     put(cache, SD, files)
     model = dict(embed_dim=16, vision_cfg=VISION, text_cfg=TEXT)
