@@ -128,7 +128,7 @@ def claims(run, cfg):
     from .project.ledger import evaluate
 
     if not [*run.root.glob("manifest.json"), *run.root.glob("evidence/*.json")]:
-        order = f"skinsynth run --profile {cfg.profile}{' --data ' * cfg.real}{cfg.data}"
+        order = f"skinsynth run --profile {cfg.profile}{' --data ' * bool(cfg.data)}{cfg.data}"
         raise UserError(f"{run.root}: no notebook of this run was executed; `{order}` makes it")
     for row in evaluate(run):
         click.echo(f"{row['verdict']:24}{row['id']:27}{row['statement']}")

@@ -131,7 +131,7 @@ def speeds():
 
 def images_of(cfg):
     """Number of dermatoscopic images of a configuration; for the phantom about that."""
-    if not cfg.real:
+    if not cfg.data:
         return cfg.n_train + len(CLASSES) * cfg.n_test
     found = len(layouts.load(Path(cfg.data), seed=cfg.seed)["ham"])
     return min(found, 3 * cfg.limit) if cfg.limit else found

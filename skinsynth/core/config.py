@@ -53,7 +53,8 @@ class Config:
 
     @property
     def real(self):
-        return bool(self.data)
+        """Whether the images are photographs: a data folder that the phantom was not drawn into."""
+        return bool(self.data) and not (Path(self.data) / "truth").is_dir()
 
     @property
     def backbones(self):
@@ -61,7 +62,9 @@ class Config:
 
     @property
     def run(self):
-        """Name of the results folder: the profile, with -ham on real data."""
+        """Name of the results folder: the profile, with -ham on real data, -drawn on a phantom's folder."""
+        if self.data and not self.real:
+            return f"{self.profile}-drawn"
         return self.profile + ("-ham" if self.real and not self.profile.startswith("ham") else "")
 
 

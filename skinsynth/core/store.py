@@ -206,6 +206,11 @@ def planning():
         _PLANNED = before
 
 
+def is_planning():
+    """Whether stages are entered in a plan now, instead of being computed."""
+    return _PLANNED is not None
+
+
 def _enter(name, folder, inputs):
     """Enter a stage in the plan instead of computing it; returns its folder."""
     found = _finished(folder.name)
@@ -244,7 +249,7 @@ def stage(name):
             facts = {k: _fact(v) for k, v in inputs.items() if not isinstance(v, Path)}
             key = digest([name, facts, code_hash(module)])[:12]
             folder = run.root / "stages" / f"{name}-{key}"
-            if _PLANNED is not None:
+            if is_planning():
                 return Stage(_enter(name, folder, inputs), key)
             wait = processes()[1]
             wait()

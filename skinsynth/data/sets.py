@@ -30,7 +30,7 @@ def make_phantom(out, *, size, n_train, n_test, n_pad, seed):
 def data_folder(run, cfg):
     """(folder that holds ham10000/ and pad_ufes_20/, {set: what identifies its content}): the user's, by
     its records, or the phantom's stage."""
-    if cfg.real:
+    if cfg.data:
         return Path(cfg.data), layouts.identity(cfg.data)
     numbers = dict(n_train=cfg.n_train, n_test=cfg.n_test, n_pad=cfg.n_pad)
     made = make_phantom(run, size=cfg.size, seed=PHANTOM_SEED + cfg.seed, **numbers)
@@ -82,7 +82,7 @@ def read_set(out, *, folder, identity, size, limit, seed, name):
 def load_set(run, cfg, name="ham"):
     """Stage of one set (see read_set)."""
     folder, identity = data_folder(run, cfg)
-    given = dict(folder=folder, identity=identity[name], limit=cfg.limit if cfg.real else 0)
+    given = dict(folder=folder, identity=identity[name], limit=cfg.limit if cfg.data else 0)
     return read_set(run, size=cfg.size, seed=cfg.seed, name=name, **given)
 
 

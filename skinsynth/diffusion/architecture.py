@@ -108,7 +108,10 @@ def _chain(axes, parts, y, wide, color, special):
     place = {}
     for i, (name, shape) in enumerate(parts):
         x = ((wide - len(parts)) / 2 + i) * STEP
-        label = name if shape is None else f"{name}\n{shape.replace(' x ', '×')}"
+        said = (shape or "").replace(" x ", "×")
+        if len(said) > 7:  # wider than a box: channels in a line of their own
+            said = said.replace("×", " ×\n", 1)
+        label = f"{name}\n{said}".strip()
         _box(axes, x, y, label, COLORS["adapters"] if name == special else color)
         place[name] = x
         if i and parts[i - 1][0] != "class token":

@@ -31,11 +31,9 @@ def normalised(model, x):
 
 
 def load_clip(source):
-    """Frozen CLIP model on the device, by open_clip: a folder of its format (a stage), or the
-    "model/tag" that a Stage of assets.named holds."""
-    own = (source / "open_clip_config.json").exists()
-    named = [f"local-dir:{source.path}"] if own else str(source.path).split("/")
-    return open_clip.create_model(*named).to(device()).eval().requires_grad_(False)
+    """Frozen CLIP model on the device; source: a folder of open_clip's format (a stage, or a hub's)."""
+    model = open_clip.create_model(f"local-dir:{source.path}")
+    return model.to(device()).eval().requires_grad_(False)
 
 
 @torch.no_grad()

@@ -3,12 +3,20 @@
 import torch
 from torch import nn
 
+from ..core.errors import UserError
+
 
 def pretrained(kind, start, part):
-    """The network of class `kind` in a part of a folder in diffusers' layout, in single precision."""
-    return kind.from_pretrained(
-        str(start.path), subfolder=part, use_safetensors=True, torch_dtype=torch.float32
-    )
+    """The network of class `kind` in a part of a folder in diffusers' layout, in single precision.
+
+    Raises UserError where an entry is missing, which diffusers would leave empty.
+    """
+    how = dict(use_safetensors=True, local_files_only=True, torch_dtype=torch.float32)
+    network = kind.from_pretrained(str(start.path), subfolder=part, **how)
+    if missing := [name for name, value in network.named_parameters() if value.is_meta]:
+        fault = f"weights without {missing[0]}"
+        raise UserError(f"{start.path / part}: {fault}; delete the folder and fetch it again")
+    return network
 
 
 def configuration(network):

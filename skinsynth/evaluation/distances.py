@@ -43,7 +43,7 @@ def row(name, real, fake):
     """One row of a table: METRICS of `fake` against `real`, then precision to coverage, with intervals."""
     found = {own: metric(real, fake) for own, (_, metric) in METRICS.items()}
     if fake.inception:
-        beside = real.inception, fake.inception
+        beside = real.inception(), fake.inception()
         found |= {theirs: metric(*beside) for theirs, metric in METRICS.values()}
     found |= metrics.prdc_with_interval(*real.beside(fake))
     return {"model": name, "n": len(fake.labels)} | stats.columns(found)

@@ -1,6 +1,7 @@
 """What judges a set of images: its features, matched sets, floors, and differences of two sets with intervals."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -29,11 +30,14 @@ class Features:
     probabilities: np.ndarray  # (N, classes) of ImageNet
     labels: np.ndarray  # (N,) class codes
     groups: np.ndarray  # (N,) jackknife group numbers
-    inception: object = None  # the same images as Inception sees them, where its weights are
+    # function that gives the same images as Inception sees them, where its weights are: most are never asked
+    inception: object = None
 
     def __getitem__(self, rows):
         own = self.features, self.probabilities, self.labels, self.groups
-        return Features(*(x[rows] for x in own), self.inception and self.inception[rows])
+        return Features(
+            *(x[rows] for x in own), self.inception and (lambda: self.inception()[rows])
+        )
 
     def beside(self, *others):
         """What `metrics` are given of this set and of others: the features of all, then the groups of all."""
@@ -68,10 +72,14 @@ class Judge:
 
     def __call__(self, images, labels, ids):
         """images uint8 (N,H,W,3), labels (N,) codes, ids (N,) lesions or seeds."""
-        labels, groups, beside = np.asarray(labels), stats.make_groups(ids), None
-        if not isinstance(self.inception, NotComputed):
+        labels, groups = np.asarray(labels), stats.make_groups(ids)
+
+        @cache
+        def beside():
             found = self._kept(images, "inception", self.inception)
-            beside = Features(found[:, :2048], found[:, 2048:], labels, groups)
+            return Features(found[:, :2048], found[:, 2048:], labels, groups)
+
+        beside = None if isinstance(self.inception, NotComputed) else beside
         found = self._kept(
             images, "efficientnet-lite0", lambda x: in_batches(self.net.measure, x, 16)
         )

@@ -5,7 +5,8 @@ import hashlib
 from pathlib import Path
 
 from ..core.errors import UserError
-from ..core.store import PACKAGE, Stage
+from ..core.store import PACKAGE, Stage, is_planning
+from . import weights
 
 FOLDER = PACKAGE / "assets"
 
@@ -27,5 +28,14 @@ def bundled(part, folder=FOLDER):
 
 
 def named(name, part):
-    """Where a pre-trained model comes from: "micro" is bundled, anything else a hub's name."""
-    return bundled(part) if name == "micro" else Stage(Path(name), name)
+    """Where a pre-trained model lies: "micro" is bundled, any other a network of a hub (table.NETWORKS).
+
+    Its key is its name and the hub's revision: other weights make other stages. A plan does without
+    weights that are absent; else they are a UserError with the remedy.
+    """
+    if name == "micro":
+        return bundled(part)
+    if is_planning() and isinstance(weights.find(name), weights.NotComputed):
+        return Stage(Path(name), name)
+    path = weights.require(name)
+    return Stage(path, f"{name} {path.name}")

@@ -27,7 +27,7 @@ def facts(cfg):
     return {
         "run": cfg.run,
         "profile": cfg.profile,
-        "data": Path(cfg.data).name if cfg.data else "phantom",
+        "data": Path(cfg.data).name if cfg.real else "phantom",
         **state.git_state(),
         "versions": {p: version(p) for p in PACKAGES} | {"python": platform.python_version()},
         "platform": f"{platform.system()} {platform.machine()}",

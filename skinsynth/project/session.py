@@ -63,6 +63,7 @@ def start(notebook, namespace):
         changed |= store.read_json(path) if path.exists() else {}
     changed |= own
     cfg = configure(profile, data=data, **changed)
+    recipe.require(cfg)
     recipe.check(cfg)
     store.write_json(run.parameters / f"{notebook}.json", own)
     if os.environ.get("SKINSYNTH_QUIET"):

@@ -2,7 +2,18 @@
 
 from .arms import arms, classifier, guided, linear_probe, listed, seeds_of_arm, synthetic, trained
 from .images import clinical, load_clip, others, records, tokens, training_images
-from .models import MODELS, autoencoder, base, check, inpainter, judged, model, probe, segmenter
+from .models import (
+    MODELS,
+    autoencoder,
+    base,
+    check,
+    inpainter,
+    judged,
+    model,
+    probe,
+    require,
+    segmenter,
+)
 from .paths import (
     all_walks,
     filled,

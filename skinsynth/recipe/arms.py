@@ -63,8 +63,7 @@ def seeds_of_arm(run, cfg, arm, network=None, dose=1.0):
 
 def listed(run, cfg):
     """(clinical images that the data folder's table lists, those of them that have a file)."""
-    folder = cfg.data if cfg.real else sets.data_folder(run, cfg)[0]
-    found, _ = layouts.scan_pad(folder)
+    found, _ = layouts.scan_pad(cfg.data or sets.data_folder(run, cfg)[0])
     return len(found) + found.attrs["missing"], len(found)
 
 

@@ -16,7 +16,7 @@ def clinical(run, cfg):
 
 def others(run, cfg):
     """Sets that classifiers are tested on without training: {name: stage}; isic where the user has it."""
-    isic = cfg.real and layouts.has(cfg.data, "isic2018_test")
+    isic = bool(cfg.data) and layouts.has(cfg.data, "isic2018_test")
     return {name: sets.load_set(run, cfg, name) for name in ("pad", *["isic"] * isic)}
 
 

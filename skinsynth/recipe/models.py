@@ -6,6 +6,7 @@ from ..diffusion import clip, denoiser, vae
 from ..evaluation import planting
 from ..interpolation import inpaint, segment
 from ..networks import bundled, classifiers, weights
+from ..networks.table import NETWORKS
 from ..pretrain import models, skin
 from .images import encoder, records, tokens, training_images
 
@@ -15,6 +16,13 @@ MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level ada
     "8ch": ("8ch", False),
     "8ch+ML": ("8ch", True),
 }
+
+
+def require(cfg):
+    """Raise UserError where a network of a hub is absent that a configuration starts from."""
+    for name in (cfg.base, cfg.clip):
+        if name in NETWORKS:
+            weights.require(name)
 
 
 def check(cfg):

@@ -462,6 +462,10 @@ def test_a_phantom_is_its_stage_and_a_folder_its_records(tmp_path):
     cfg = configure("smoke", data=str(tmp_path))
     folder, known = sets.data_folder(None, cfg)
     assert folder == tmp_path and known == identity(tmp_path) and known["pad"] is None
+    assert cfg.real and cfg.run == "smoke-ham"
+    (tmp_path / "truth").mkdir()
+    assert not cfg.real and cfg.run == "smoke-drawn", "drawn by `skinsynth data phantom`"
+    assert sets.data_folder(None, cfg)[0] == tmp_path
 
 
 REAL = ROOT.parent / "shared" / "data"

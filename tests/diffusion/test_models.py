@@ -1,14 +1,17 @@
 """Expansion, adapters, latents, pipeline: the invariants of the models, on real small networks."""
 
+import hub
 import numpy as np
 import open_clip
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 
 from skinsynth import phantom
 from skinsynth.core.config import CLASSES
 from skinsynth.core.errors import UserError
+from skinsynth.core.store import Stage
 from skinsynth.diffusion import (
     adapters,
     clip,
@@ -80,6 +83,21 @@ def test_new_channels_receive_gradient(small):
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     (wide.decode(wide.encode(x).latent_dist.mean).sample - x).square().mean().backward()
     assert wide.decoder.conv_in.weight.grad[:, 4:].abs().max() > 0
+
+
+def test_a_published_vae_is_read_by_its_old_names_and_what_is_missing_is_named(small, tmp_path):
+    """Stable Diffusion's file calls the parts of attention query, key, value and proj_attn."""
+    small[0].save_pretrained(tmp_path / "vae")
+    file, own = tmp_path / "vae/diffusion_pytorch_model.safetensors", small[0].state_dict()
+    published = hub.old_names(load_file(file))
+    assert "encoder.mid_block.attentions.0.proj_attn.weight" in published
+    save_file(published, file, metadata={"format": "pt"})
+    read = expansion.pretrained(AutoencoderKL, Stage(tmp_path, ""), "vae").state_dict()
+    assert all(torch.equal(read[k], v) for k, v in own.items()) and len(read) == len(own)
+    del published["decoder.conv_in.weight"]
+    save_file(published, file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match="vae: weights without decoder.conv_in.weight; delete"):
+        expansion.pretrained(AutoencoderKL, Stage(tmp_path, ""), "vae")
 
 
 @torch.no_grad()

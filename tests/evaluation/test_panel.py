@@ -79,8 +79,8 @@ def test_inception_of_the_true_architecture_stands_beside_under_its_own_name(mon
     images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 3), dtype=np.uint8)
     found = judge(images, ["nv"] * 8, range(8))
     wanted, logits = theirs(torch.from_numpy(images).permute(0, 3, 1, 2))
-    assert np.allclose(found.inception.features, wanted, rtol=1e-4, atol=1e-5)
-    assert np.allclose(found.inception.probabilities, logits.softmax(1), atol=1e-6)
+    assert np.allclose(found.inception().features, wanted, rtol=1e-4, atol=1e-5)
+    assert np.allclose(found.inception().probabilities, logits.softmax(1), atol=1e-6)
     row = distances.row("x", found, judge(images[::-1].copy(), ["nv"] * 8, range(8)))
     assert {"FID", "KID", "IS", *panel.NAMES, "coverage"} <= set(row), (
         "both networks, each under its own name"

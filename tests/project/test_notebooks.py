@@ -3,11 +3,16 @@
 import ast
 import re
 from collections import Counter
+from dataclasses import replace
 
 import nbformat
 import pytest
 from conftest import ROOT
 
+from skinsynth import phantom
+from skinsynth.book import asked
+from skinsynth.core.config import configure
+from skinsynth.core.store import Run
 from skinsynth.project import chapters
 
 OPEN, LONGEST, WHOLE = 8, 25, 1400  # lines of code: shown unfolded, of a cell, of all notebooks
@@ -55,3 +60,25 @@ def test_a_cell_that_shows_a_table_says_that_it_is_myst(name):
     for cell in code(name):
         shows = re.search(r"\bs\.(table|results|footer)\(", cell.source)
         assert bool(shows) == ("markdown_format" in cell.metadata.get("mystnb", {})), cell.source
+
+
+OTHER = {"version": "released", "backbone": "tf_efficientnet_lite0,resnet18", "inpainter": "telea"}
+
+
+@pytest.mark.parametrize("data", ["", "photographs"])
+def test_a_parameter_is_declared_where_it_is_first_used(data, monkeypatch, tmp_path):
+    """Else the notebooks before compute with the profile's value, those after with another, and the plan with one."""
+    if data:
+        phantom.write_dataset(tmp_path / data, size=32, n_train=84, n_test_lesions=1, n_pad=6)
+        data = str(tmp_path / data)
+    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
+    cfg, late = configure("smoke", data=data), []
+    declared = {n: chapters.declared_parameters(n) for n in chapters.NOTEBOOKS}
+    for name in {k for names in declared.values() for k in names} - {"profile", "data"}:
+        before = chapters.NOTEBOOKS[: [name in declared[n] for n in declared].index(True)]
+        old = getattr(cfg, name)
+        new = OTHER[name] if name in OTHER else not old if isinstance(old, bool) else old + 1
+        both = (asked.stages(Run("x"), c, before) for c in (cfg, replace(cfg, **{name: new})))
+        if len({frozenset(found) for found in both}) > 1:
+            late.append(name)
+    assert late == []
