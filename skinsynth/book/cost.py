@@ -25,6 +25,7 @@ SD_VAE = dict(
 )
 SD_UNET = dict(cross_attention_dim=768, attention_head_dim=8)
 VIT_H = 2 * 632e6 * 257  # operations of an image through ViT-H/14: two for each weight and token
+VIT_H_WIDTH = 1280
 BACKWARD = 3  # a step of training costs as much as three passes forward
 CROP = 0.25  # of an image's area: autoencoders and the segmenter learn from crops of half the side
 TRAINED = dict(  # networks whose weights and steps take memory
