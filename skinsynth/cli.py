@@ -83,17 +83,8 @@ def plan(profile, data, pairs, cards):
 
     names = chapters.present()
     cfg, _ = chapters.configured(profile, data, chapters.parse(pairs, names), names)
-    found = plan.table(Run(cfg.run), cfg)
-    shown, left = plan.summary(found)
-    click.echo(shown.to_string(index=False, float_format="{:.2f}".format))
-    memory, disk = shown.memory_GiB.max(), shown.disk_GiB.sum()
-    click.echo(
-        f"On {machine.sentence()}: {plan.words(left)} of stages left, at most {memory:.1f} GiB of memory in a "
-        f"process, {disk:.1f} GiB of disk in all, and {plan.checkpoint(cfg, found):.1f} GiB for checkpoints. "
-        "Estimates, from this machine's speed with small networks."
-    )
-    for card in cost.CARDS if "all" in cards else cards:
-        click.echo("\n".join(plan.card_words(Run(cfg.run), cfg, card)))
+    for line in plan.told(Run(cfg.run), cfg, cost.CARDS if "all" in cards else cards):
+        click.echo(line)
 
 
 @cli.command()

@@ -70,6 +70,21 @@ def card_words(run, cfg, card):
             yield f"{name} does not fit on {card} as it is; with {change} it takes {fits[1]:.1f} GiB."
 
 
+def told(run, cfg, cards=()):
+    """The plan of a run on this machine, then on cards of cost.CARDS, as lines of text."""
+    found = table(run, cfg)
+    shown, left = summary(found)
+    yield shown.to_string(index=False, float_format="{:.2f}".format)
+    memory, disk = shown.memory_GiB.max(), shown.disk_GiB.sum()
+    yield (
+        f"On {machine.sentence()}: {words(left)} of stages left, at most {memory:.1f} GiB of memory in a "
+        f"process, {disk:.1f} GiB of disk in all, and {checkpoint(cfg, found):.1f} GiB for checkpoints. "
+        "Estimates, from this machine's speed with small networks."
+    )
+    for card in cards:
+        yield from card_words(run, cfg, card)
+
+
 def checkpoint(cfg, found):
     """GiB on disk while the largest network is trained: its checkpoint, and the next beside it."""
     kinds = {k for name in set(found.stage) for k in TRAINED.get(name, ())}
