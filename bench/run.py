@@ -3,7 +3,8 @@
 Each is the ratio of two things measured in one run, medians of interleaved repeats where they are short,
 and one table in bench/results/. Nothing else should run meanwhile. The book's status page shows the
 tables. All together take about an hour on two cores; the `micro` run has to be there (make book). Only by name:
-`kills` (of a run, 100 by default; at most an hour) and `fuzz` (corrupted inputs, 1,000 by default).
+`kills` (of a run, 100 by default; at most an hour), `fuzz` (corrupted inputs, 1,000 by default) and `sizes` (the
+networks of `paper` as large as they are, with random weights: time, memory, and of a card the share of its peak).
 """
 
 import argparse
@@ -15,6 +16,7 @@ import memory
 import method
 import pandas as pd
 import robust
+import sizes
 
 from skinsynth.core import machine, store
 from skinsynth.project import state
@@ -32,6 +34,7 @@ BENCHMARKS = dict(
     book=library.book,
     memory=memory.benchmark,
 )
+NAMED = dict(sizes=sizes.benchmark)  # minutes, and up to 12 GB of memory
 COUNTED = dict(kills=robust.kills, fuzz=robust.fuzz)  # how robust, not how fast
 
 
@@ -44,7 +47,7 @@ def kept(path, table):
 
 
 def main(names, out, n=None):
-    known = BENCHMARKS | COUNTED
+    known = BENCHMARKS | NAMED | COUNTED
     if wrong := set(names) - set(known):
         sys.exit(f"unknown benchmark {sorted(wrong)[0]!r}; known: {', '.join(known)}")
     commit, dirty = state.git_state().values()
@@ -59,7 +62,9 @@ def main(names, out, n=None):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS | COUNTED))
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=", ".join(BENCHMARKS | NAMED | COUNTED)
+    )
     parser.add_argument("--out", default=Path(__file__).with_name("results"))
     parser.add_argument("-n", type=int, help="kills or corrupted inputs")
     given = parser.parse_args()

@@ -69,20 +69,22 @@ def run(profile, data, only, pairs, force):
 @PROFILE
 @DATA
 @PARAMETERS
-def plan(profile, data, pairs):
+@click.option(
+    "--card", "cards", multiple=True, help="Also on: RTX 4090, A100 80GB, H100 80GB, all."
+)
+def plan(profile, data, pairs, cards):
     """Say what a run will cost on this machine: every stage, its time, memory and disk."""
-    from .book import plan
+    from .book import cost, plan
+    from .core.config import choose
     from .project import chapters
+
+    for card in cards:
+        choose(card, [*cost.CARDS, "all"], "card")
 
     names = chapters.present()
     cfg, _ = chapters.configured(profile, data, chapters.parse(pairs, names), names)
-    shown, left = plan.summary(plan.table(Run(cfg.run), cfg))
-    click.echo(shown.to_string(index=False, float_format="{:.2f}".format))
-    memory, disk = shown.memory_GiB.max(), shown.disk_GiB.sum()
-    click.echo(
-        f"On {machine.sentence()}: {plan.words(left)} of stages left, at most {memory:.1f} GiB of memory in a "
-        f"process, {disk:.1f} GiB of disk in all. Estimates, from this machine's speed with small networks."
-    )
+    for line in plan.told(Run(cfg.run), cfg, cost.CARDS if "all" in cards else cards):
+        click.echo(line)
 
 
 @cli.command()

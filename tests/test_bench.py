@@ -1,32 +1,23 @@
 """The benchmarks run and say which way is which."""
 
-import os
 import subprocess
 import sys
-import tarfile
-import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from conftest import ROOT, write_notebook
-from PIL import Image
 
 sys.path.insert(0, str(ROOT / "bench"))
 import library  # noqa: E402
 import memory  # noqa: E402
 import method  # noqa: E402
-import pieces  # noqa: E402
 import robust  # noqa: E402
 import run as bench  # noqa: E402
 import timing  # noqa: E402
 import train  # noqa: E402
 
-from skinsynth import phantom
 from skinsynth.book import pages  # noqa: E402
-from skinsynth.core.errors import UserError  # noqa: E402
 
 
 def test_ways_are_timed_in_turn():
@@ -124,55 +115,6 @@ def test_memory_is_measured_in_a_process_of_its_own(task):
     )
     assert done.returncode == 0, done.stderr[-500:]
     assert 30 < float(done.stdout.split()[-1]) < 4000
-
-
-def test_a_data_folder_travels_in_parts(tmp_path):
-    phantom.write_dataset(tmp_path / "data", size=32, n_train=40, n_test_lesions=1, n_pad=6)
-    (tmp_path / "data/ham10000/truth.npy").write_bytes(b"not a part of the data")
-    parts = pieces.pack(tmp_path / "data", tmp_path / "parts", limit=0.08)
-    assert len(parts) > 2 and max(p.stat().st_size for p in parts) <= 0.08 * 2**20
-    pieces.unpack(tmp_path / "parts", tmp_path / "there")
-    sent = sorted(p for p in (tmp_path / "data").rglob("*") if p.suffix in (".jpg", ".png", ".csv"))
-    assert len(sent) > 90 and not list((tmp_path / "there").rglob("*.npy"))
-    for path in sent:
-        copy = tmp_path / "there" / path.relative_to(tmp_path / "data")
-        if path.name.endswith("_segmentation.png"):
-            with Image.open(path) as old, Image.open(copy) as new:
-                assert (
-                    new.mode == "1"
-                    and ((np.asarray(old.convert("L")) > 127) == np.asarray(new)).all()
-                )
-        else:
-            assert path.read_bytes() == copy.read_bytes()
-    with pytest.raises(UserError, match="there already"):
-        pieces.pack(tmp_path / "data", tmp_path / "parts")
-    with pytest.raises(UserError, match="larger than a part"):
-        pieces.pack(tmp_path / "data", tmp_path / "small", limit=0.012)
-    (tmp_path / "small").mkdir(exist_ok=True)
-    with tarfile.open(tmp_path / "small/part-00.tar", "w") as tar:
-        tar.add(tmp_path / "data", arcname="../beside")
-    with pytest.raises(UserError, match="beside is no file below the folder"):
-        pieces.unpack(tmp_path / "small", tmp_path / "there")
-    with pytest.raises(UserError, match="no part"):
-        pieces.unpack(tmp_path / "data", tmp_path / "there")
-
-
-def test_a_run_stops_itself_and_says_that_there_is_more(tmp_path, monkeypatch, capfd):
-    def left():
-        own = (p for p in psutil.process_iter(["environ", "pid"]) if p.pid != os.getpid())
-        return [
-            p.pid
-            for p in own
-            if (p.info["environ"] or {}).get("SKINSYNTH_RESULTS") == str(tmp_path / "results")
-        ]
-
-    monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
-    assert pieces.run(tmp_path / "out", "smoke", "", minutes=0.25) == pieces.MORE
-    assert ": call again" in capfd.readouterr().out and (tmp_path / "out/stages.csv").exists()
-    end = time.monotonic() + 20
-    while left() and time.monotonic() < end:  # a kernel ends when it sees that its program has
-        time.sleep(0.5)
-    assert not left(), "a notebook goes on"
 
 
 def test_corrupted_inputs_end_in_one_line_and_stay_as_they_are(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import phantom
@@ -25,6 +25,14 @@ SD_VAE = dict(
 )
 SD_UNET = dict(cross_attention_dim=768, attention_head_dim=8)
 VIT_H = 2 * 632e6 * 257  # operations of an image through ViT-H/14: two for each weight and token
+VIT_H_WIDTH = 1280  # numbers of a token
+CARDS = {  # dense TFLOP/s in bfloat16 (summed in float32) and in TF32, GB of memory: NVIDIA's Ada white
+    "RTX 4090": (165.2, 82.6, 24),  # paper (appendix A), data sheets of A100 and H100 SXM (of the last the half
+    "A100 80GB": (312, 156, 80),  # of what is printed, which counts zeros)
+    "H100 80GB": (989.4, 494.7, 80),
+}
+SHARE = 0.25  # of a card's peak that networks are assumed to reach: nobody has measured it with these
+FULL = 0.9  # of a card's memory that may be planned
 BACKWARD = 3  # a step of training costs as much as three passes forward
 CROP = 0.25  # of an image's area: autoencoders and the segmenter learn from crops of half the side
 TRAINED = dict(  # networks whose weights and steps take memory
@@ -64,21 +72,25 @@ def _configs(cfg):
     return SD_VAE, SD_UNET
 
 
+def _clip_width(cfg):
+    return VIT_H_WIDTH if cfg.clip != "micro" else 128
+
+
 def _models(cfg, where):
     """{kind: (network, function of a batch's size -> its output)} at a configuration's sizes, on a device."""
     side, size, (wide, deep) = cfg.size // 8, cfg.size, _configs(cfg)
+    reach = len(clip.PAPER_LEVELS), 1 + cfg.patches, _clip_width(cfg)
     with torch.device(where):
         autoencoder = AutoencoderKL.from_config(wide, latent_channels=8)
-        unet = UNet2DConditionModel.from_config(deep, in_channels=8, out_channels=8)
+        unet = denoiser.Denoiser(dict(deep, in_channels=8, out_channels=8), *reach)
         network = classifiers.Classifier(cfg.backbones[0], len(CLASSES))
 
     def new(*shape):
         return torch.zeros(shape, device=where)
 
     def predict(n):
-        tokens = 1 + len(clip.PAPER_LEVELS) * (1 + cfg.patches)  # the class, then the levels
-        context = new(n, tokens, unet.config.cross_attention_dim)
-        return unet(new(n, 8, side, side), new(n), encoder_hidden_states=context).sample
+        label = torch.zeros(n, dtype=torch.long, device=where)
+        return unet(new(n, 8, side, side), new(n), label, new(n, *reach))
 
     def encode(n):
         return autoencoder.encode(new(n, 3, size, size)).latent_dist.mode()
@@ -129,6 +141,7 @@ def speeds():
     return found
 
 
+@functools.cache
 def images_of(cfg):
     """Number of dermatoscopic images of a configuration; for the phantom about that."""
     if not cfg.data:
@@ -137,10 +150,22 @@ def images_of(cfg):
     return min(found, 3 * cfg.limit) if cfg.limit else found
 
 
-def cost(facts, cfg, n):
-    """(seconds, GiB of memory, GiB of disk) of a stage; n: images of the set. Estimates, not promises."""
+def card_speeds(card):
+    """`speeds` of a card of CARDS, as assumed: trained in bfloat16, asked in TF32. Work of processors counts nothing."""
+    train, infer, _ = (SHARE * 1e12 * x for x in CARDS[card])
+    found = defaultdict(lambda: float("inf"))
+    for kind in ("encode", "decode", "unet", "classifier"):
+        found["train", kind], found["infer", kind] = train, infer
+    return found
+
+
+def cost(facts, cfg, n, card=None):
+    """(seconds, GiB of memory, GiB of disk) of a stage; n: images of the set; card: of CARDS, else this machine.
+
+    Estimates, not promises.
+    """
     name, i = facts["stage"].removesuffix("-scratch"), defaultdict(int, facts["inputs"])
-    net, speed = networks(cfg), speeds()
+    net, speed = networks(cfg), card_speeds(card) if card else speeds()
     pixels, area = cfg.size**2, (cfg.size / 64) ** 2
     many = len(i["labels"] or i["rows"] or ()) or i["n"] or n
     classifiers_see = max(1, 128**2 / pixels)
@@ -176,14 +201,30 @@ def cost(facts, cfg, n):
         "judges": infer("classifier", 60 * len(CLASSES) * i["n"]) * classifiers_see,
         "linear-probe": 3,
     }[name]
-    used = TRAINED.get(name, ())
-    weights = max((net[k][2] for k in used), default=0)
-    kept = sum(net[k][1] for k in used) * i["batch"] / (i["accumulate"] or 1)
-    kept *= CROP if "vae" in name else 1
-    kept /= 1 if machine.precision() == "float32" else 2
+    weights = max((net[k][2] for k in TRAINED.get(name, ())), default=0)
     stored = BYTES.get(name, 0) * pixels
     if name == "tokens":
-        width = 1280 if cfg.clip != "micro" else 128
-        stored = len(clip.PAPER_LEVELS) * (1 + cfg.patches) * width * 2
-    memory, disk = 1e9 + 6 * 4 * weights + kept, 4 * weights + many * stored
-    return seconds, memory / 2**30, disk / 2**30
+        stored = len(clip.PAPER_LEVELS) * (1 + cfg.patches) * _clip_width(cfg) * 2
+    return seconds, _memory(name, i, net, card) / 2**30, (4 * weights + many * stored) / 2**30
+
+
+def _memory(name, i, net, card):
+    """Bytes that a stage holds: weights, their average, gradients and two moments in float32, the weights again in
+    half precision, and what a part of the batch keeps for the way back. On true sizes: tests/book/test_sizes.py."""
+    used = TRAINED.get(name, ())
+    half = card is not None or machine.precision() != "float32"
+    weights = max((net[k][2] for k in used), default=0)
+    side_by_side = torch.get_num_threads() if card is None and machine.lanes() else 1
+    images = side_by_side * i["batch"] / max(i["accumulate"], side_by_side)
+    kept = images * sum(net[k][1] for k in used) * (CROP if name == "vae" else 1)
+    return 1e9 + (22 if half else 20) * weights + kept / (2 if half else 1)
+
+
+def parts(facts, cfg, card):
+    """(number of parts of a batch, of 1, 2, 4 ..., GiB): the fewest with which a stage fits on a card; None if none does."""
+    i = defaultdict(int, facts["inputs"])
+    for n in (2**k for k in range(i["batch"].bit_length())):
+        size = _memory(facts["stage"], i | {"accumulate": n}, networks(cfg), card)
+        if size <= FULL * CARDS[card][2] * 1e9:
+            return n, size / 2**30
+    return None

@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageOps
 
 from ..core import store
+from ..core import config
 from ..core.config import PROFILES
 from ..figures import grids, plots
 from ..networks.table import NETWORKS
@@ -289,13 +291,20 @@ def _measured(path):
     yield f"Measured on {found.device.iloc[-1]} at commit {found.commit.iloc[-1]}."
 
 
+def sources(profile):
+    """(name, value, where it comes from) of each setting of a profile that has a comment in profiles.toml."""
+    text = Path(config.__file__).with_name("profiles.toml").read_text()
+    own = text.split(f"[{profile}]", 1)[1].split("\n[", 1)[0]
+    return re.findall(r"^(\w+) = (\S+)  # (.+)$", own, re.M)
+
+
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.globals |= dict(ITEMS=ITEMS, NETWORKS=NETWORKS, VERDICTS=VERDICTS, benchmarks=benchmarks)
+TEMPLATES.globals |= dict(ITEMS=ITEMS, NETWORKS=NETWORKS, VERDICTS=VERDICTS, benchmarks=benchmarks, sources=sources)
 TEMPLATES.globals |= dict(
     PROFILES=PROFILES, UNTESTABLE=UNTESTABLE, DECIDED=DECIDED, cold=cold, taken=taken
 )

@@ -12,14 +12,14 @@ from tqdm import tqdm
 from ..core import machine
 from ..project import chapters
 from .asked import stages
-from .cost import cost, images_of
+from .cost import CARDS, SHARE, TRAINED, cost, images_of, networks, parts
 
 
-def table(run, cfg, notebooks=chapters.NOTEBOOKS):
-    """A row for each stage: notebook, stage, finished, path, seconds, memory and disk in GiB."""
+def table(run, cfg, notebooks=chapters.NOTEBOOKS, card=None):
+    """A row for each stage: notebook, stage, finished, path, seconds, memory and disk in GiB; of this machine or a card."""
     n, rows = images_of(cfg), []
     for facts in stages(run, cfg, notebooks).values():
-        seconds, memory, disk = cost(facts, cfg, n)
+        seconds, memory, disk = cost(facts, cfg, n, card)
         known = {k: facts[k] for k in ("notebook", "stage", "finished", "path")}
         rows.append(known | dict(seconds=facts["seconds"] or seconds, memory=memory, disk=disk))
     return pd.DataFrame(rows)
@@ -37,6 +37,58 @@ def summary(found):
         disk_GiB=("disk", "sum"),
     )
     return shown.assign(minutes_left=shown.minutes_left / 60).reset_index(), float(left.sum())
+
+
+def on_card(run, cfg, card):
+    """What a run takes on a card of cost.CARDS: (seconds left, GiB of a process, {stage: (parts, GiB)}).
+
+    parts: of a batch, the fewest that fit, for the stages that do not fit as the profile has it; None: none does.
+    """
+    found, better = table(run, cfg, card=card), {}
+    for facts in stages(run, cfg).values():
+        own = facts["inputs"].get("accumulate", 0)
+        if own and better.get(facts["stage"]) is None:
+            fits = parts(facts, cfg, card)
+            if fits is None or fits[0] > own:
+                better[facts["stage"]] = fits
+    return summary(found)[1], float(found.memory.max()), better
+
+
+def card_words(run, cfg, card):
+    """`on_card` as lines of text."""
+    seconds, memory, better = on_card(run, cfg, card)
+    peak, _, size = CARDS[card]
+    yield (
+        f"On {card} ({peak:g} TFLOP/s, {size} GB): {words(seconds)} in the networks, {memory:.1f} GiB. Assumed, not "
+        f"measured: {SHARE:.0%} of the peak. What processors do (reading, hair, measures) comes on top."
+    )
+    for name, fits in better.items():
+        if fits is None:
+            yield f"{name} does not fit on {card}, not even an image at a time."
+        else:
+            change = f"accumulate = {fits[0]} under [{cfg.profile}] of skinsynth/core/profiles.toml"
+            yield f"{name} does not fit on {card} as it is; with {change} it takes {fits[1]:.1f} GiB."
+
+
+def told(run, cfg, cards=()):
+    """The plan of a run on this machine, then on cards of cost.CARDS, as lines of text."""
+    found = table(run, cfg)
+    shown, left = summary(found)
+    yield shown.to_string(index=False, float_format="{:.2f}".format)
+    memory, disk = shown.memory_GiB.max(), shown.disk_GiB.sum()
+    yield (
+        f"On {machine.sentence()}: {words(left)} of stages left, at most {memory:.1f} GiB of memory in a "
+        f"process, {disk:.1f} GiB of disk in all, and {checkpoint(cfg, found):.1f} GiB for checkpoints. "
+        "Estimates, from this machine's speed with small networks."
+    )
+    for card in cards:
+        yield from card_words(run, cfg, card)
+
+
+def checkpoint(cfg, found):
+    """GiB on disk while the largest network is trained: its checkpoint, and the next beside it."""
+    kinds = {k for name in set(found.stage) for k in TRAINED.get(name, ())}
+    return 2 * 16 * max((networks(cfg)[k][2] for k in kinds), default=0) / 2**30
 
 
 def words(seconds):

@@ -48,10 +48,40 @@ def stop_softly():
 
 
 def device():
-    """The accelerator of this process, or the CPU: the one place that chooses."""
+    """The accelerator of this process, or the CPU: the one place that chooses.
+
+    On CUDA what is in float32 (sampling, encoding, judging) is multiplied as TF32: eight times as fast on
+    most cards, with three digits of a factor.
+    """
+    import torch
     from accelerate import PartialState
 
-    return PartialState().device
+    where = PartialState().device
+    if where.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    return where
+
+
+def placed(model, where=None):
+    """A network on a device, its filters in the layout that tensor cores read; elsewhere as they are."""
+    import torch
+
+    where = where or device()
+    layout = torch.channels_last if where.type == "cuda" else torch.preserve_format
+    return model.to(where, memory_format=layout)
+
+
+def unplaced(model, where):
+    """The same after training: filters as files hold them, where `placed` changed them."""
+    import torch
+
+    return model.to(memory_format=torch.contiguous_format) if where.type == "cuda" else model
+
+
+def moved(x, where=None):
+    """A tensor of the CPU on a device. On CUDA from pinned memory, so that nobody waits for it to arrive."""
+    where = where or device()
+    return x.pin_memory().to(where, non_blocking=True) if where.type == "cuda" else x.to(where)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from ..core.config import CLASSES
-from ..core.machine import device, mixed, side_by_side
+from ..core.machine import mixed, moved, side_by_side
 from ..numerics.arrays import blocks
 from ..numerics.training import seeded
 
@@ -48,16 +48,17 @@ def diffusion_loss(
         noisy = scheduler.add_noise(z, noise, t)
         given = {}
         if tokens is not None:
-            given["tokens"] = torch.from_numpy(tokens[rows]).to(device())
-            given["keep"] = (~no_image).to(device())
-        guess = model(noisy.to(device()), t.to(device()), label.to(device()), **given).float()
+            given["tokens"] = moved(torch.from_numpy(tokens[rows]))
+            given["keep"] = moved(~no_image)
+        noisy = moved(noisy)
+        guess = model(noisy, moved(t), moved(label), **given).float()
         if of_noise and kind == "v_prediction":
             # the noise that a velocity means, by the formula for noisy images
-            guess = scheduler.add_noise(guess, noisy.to(device()), t)
+            guess = scheduler.add_noise(guess, noisy, t)
         wanted = noise if of_noise else scheduler.get_velocity(z, noise, t)
-        error = error_of(guess, wanted.to(device()), reduction="none")
+        error = error_of(guess, moved(wanted), reduction="none")
         if masks is not None:  # the lesion counts twice, the skin once
-            weight = 1 + torch.from_numpy(masks[rows]).to(device())[:, None]
+            weight = 1 + moved(torch.from_numpy(masks[rows]))[:, None]
             error = error * weight / weight.mean()
         return error.mean()
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..core.errors import UserError
-from ..core.machine import device
+from ..core.machine import device, moved
 from ..core.store import read_json, stage
 from ..networks.classifiers import augment, in_batches, save_module
 from ..numerics.arrays import Rows, fill, load_array, records_of, to_tensor
@@ -73,7 +73,7 @@ def fit_segmenter(out, model, pixels, masks, width, steps, batch, seed):
     def loss(net, index, rng):
         x = to_tensor(pixels[index.numpy()])
         y = torch.from_numpy(masks[index.numpy()]).float()[:, None]
-        x, y = augment(torch.cat([x, y], 1), rng).to(device()).split([3, 1], 1)
+        x, y = moved(augment(torch.cat([x, y], 1), rng)).split([3, 1], 1)
         logit = net(x).float()
         p = logit.sigmoid()
         dice = 1 - (2 * (p * y).sum((1, 2, 3)) + 1) / (p.sum((1, 2, 3)) + y.sum((1, 2, 3)) + 1)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..core.config import CLASSES
 from ..core.errors import UserError
-from ..core.machine import device, side_by_side
+from ..core.machine import device, moved, side_by_side
 from ..core.store import atomic, read_json, stage, write_json
 from ..numerics.arrays import Rows, fill, labels_of, load_array, load_weights, records_of, to_tensor
 from ..numerics.training import fit
@@ -166,8 +166,8 @@ def train_classifier(out, images, labels, backbone, start, seed, weights, change
     model = model.to(memory_format=torch.channels_last)  # faster by a quarter
 
     def loss(net, index, rng):
-        x = change(to_tensor(images[index.numpy()]), rng).to(device())
-        return F.cross_entropy(net(x).float(), targets[index].to(device()), label_smoothing=0.05)
+        x = moved(change(to_tensor(images[index.numpy()]), rng))
+        return F.cross_entropy(net(x).float(), moved(targets[index]), label_smoothing=0.05)
 
     if model.known:
         model.to(device()).aim(images, labels, weights)

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,16 @@ def load_array(path):
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
+_SAFE = {  # names that safetensors gives to types
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.bool: "BOOL",
+}
+
+
 def load_weights(path):
     """{name: tensor} of a .safetensors file; raises UserError where it is broken."""
     try:
@@ -97,6 +108,23 @@ def load_weights(path):
     except SafetensorError as error:
         remedy = f"remove {path.parent}, the next run makes it again"
         raise UserError(f"{path}: broken weights ({error}); {remedy}") from error
+
+
+def save_weights(path, weights, facts):
+    """Write {name: tensor} and {name: text} as .safetensors, tensor by tensor: memory holds no copy of all,
+    as that of the library that reads them does, twice."""
+    weights = dict(sorted(weights.items(), key=lambda item: -item[1].element_size()))  # aligned
+    header, end = {"__metadata__": facts}, 0
+    for name, x in weights.items():
+        start, end = end, end + x.numel() * x.element_size()
+        kind = dict(dtype=_SAFE[x.dtype], shape=list(x.shape), data_offsets=[start, end])
+        header[name] = kind
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with atomic(path) as part, open(part, "wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for x in weights.values():
+            file.write(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def fill(model, path):

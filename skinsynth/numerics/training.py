@@ -1,8 +1,10 @@
 """One loop for every network: order by (seed, step), EMA, bitwise resume."""
 
 import json
+import math
 import time
 from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,12 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from ..core import machine
 from ..core.errors import UserError
-from ..core.store import atomic
-from .arrays import load_weights
+from .arrays import load_weights, save_weights
 
 
 def seeded(*numbers):
@@ -39,7 +39,8 @@ class _State:
     """What a checkpoint holds: weights, their moving average, and the state of optimiser and scaler."""
 
     def __init__(self, model, lr, ema, where):
-        self.model, enabled = model.to(where).train(), machine.precision(where) == "float16"
+        self.model, enabled = machine.placed(model, where), machine.precision(where) == "float16"
+        self.model.train().zero_grad()
         self.scaler = torch.amp.GradScaler(where.type, enabled=enabled)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         how = dict(lr=lr, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)
@@ -53,10 +54,8 @@ class _State:
         state |= {f"ema.{k}": v for k, v in self.average.items()}
         for i, slots in self.optimizer.state_dict()["state"].items():
             state |= {f"opt.{i}.{k}": v for k, v in slots.items()}
-        state = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
         facts = dict(step=json.dumps(step), scaler=json.dumps(self.scaler.state_dict()))
-        with atomic(path) as part:
-            save_file(state, part, metadata=facts)
+        save_weights(path, state, facts)
 
     def load(self, path):
         """Restore a checkpoint where there is one; returns the number of steps done."""
@@ -98,6 +97,12 @@ class _State:
             pair = list(self.average.values()), list(self.trained.values())
             with torch.no_grad():
                 get_ema_multi_avg_fn(decay)(*pair, None)
+        for p in self.parameters:  # the next step needs the memory
+            p.grad = None
+
+    def gradients(self):
+        """Those that the parts of a step left with their weights, one after the other; zeros where none did."""
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
 
     @torch.no_grad()
     def take(self, weights):
@@ -117,9 +122,16 @@ class _State:
         return found
 
 
-def _sum(a, b):
-    """(loss, gradients) of two parts of a batch together."""
-    return a[0] + b[0], torch._foreach_add(a[1], b[1])
+def _examine(losses, name):
+    """Raise UserError on the first of [(step, items, loss)] that is not finite; empties the list.
+
+    The one place where training waits for an accelerator, which otherwise works off what it was given.
+    """
+    values = torch.stack([value for *_, value in losses]).tolist()
+    for (step, items, _), value in zip(losses, values, strict=True):
+        if not math.isfinite(value):
+            raise UserError(f"loss is {value} at step {step} of {name}; items {items.tolist()}")
+    losses.clear()
 
 
 def fit(
@@ -166,20 +178,24 @@ def fit(
     state = _State(model, lr, ema, where)
     kept = out / "checkpoint" / "state.safetensors"
     first = state.load(kept)
-    rows, start = [], time.perf_counter()
+    rows, losses, start = [], [], time.perf_counter()
+    saved, cost = start, 0.0
 
     def gradient(step, k, part):
-        """(loss, gradients) of part k of a step's batch, times its share of the batch."""
+        """(loss, gradients) of part k of a step's batch, times its share of the batch.
+
+        Parts one after the other leave their gradients with the weights: memory holds one set.
+        """
         rng = seeded(seed, step, k)
         inside = int(torch.randint(2**31, (1,), generator=rng))
         if pool is None:  # threads share the generator that layers draw from
             torch.manual_seed(inside)
         with machine.mixed(where, classifier):
             own = loss(model, part, rng) * (len(part) / batch)
-        if not torch.isfinite(own):
-            place = f"step {step} of {out.name}; items {part.tolist()}"
-            raise UserError(f"loss is {own.item()} at {place}")
         scaled = state.scaler.scale(own)
+        if pool is None:
+            scaled.backward()
+            return own.detach(), None
         return own.detach(), torch.autograd.grad(scaled, state.parameters, materialize_grads=True)
 
     def due(step, times):
@@ -191,21 +207,32 @@ def fit(
         parts = list(enumerate(indices(n, batch, seed, step, weights).tensor_split(divided)))
         work = [(step, k, part) for k, part in parts[accelerator.process_index :: many]]
         found = (pool.map if pool else map)(gradient, *zip(*work, strict=True))
-        value, total = reduce(_sum, found)
+        values, total = zip(*found, strict=True)
+        losses += [(step, part, own) for (_, _, part), own in zip(work, values, strict=True)]
+        value = reduce(add, values)
+        total = reduce(torch._foreach_add, total) if pool else state.gradients()
         if many > 1:
             value, total = accelerator.reduce(value, "sum"), accelerator.reduce(total, "sum")
         state.update(total, rate, min(ema, (step + 1) / (step + 10)))
+        del total  # the next step needs the memory
+        # seldom, so that a large network's take a twentieth of the time at most
+        keep = (step + 1) % save_every == 0 and time.perf_counter() - saved >= 20 * cost
+        if where.type == "cpu" or keep or due(step, 50):
+            _examine(losses, out.name)
         if due(step, 50):
             speed = (step + 1 - first) * batch / (time.perf_counter() - start)
             rows.append([step + 1, value.item(), rate, speed, ""])
         if check and due(step, 10):
             rows.append([step + 1, "", rate, "", state.validated(check)])
-        if (step + 1) % save_every == 0 and step + 1 < steps and accelerator.is_main_process:
+        if keep and step + 1 < steps and accelerator.is_main_process:
+            begun = time.perf_counter()
             state.save(kept, step + 1)
             _log(out / "log.csv", rows)
+            saved = time.perf_counter()
+            cost = saved - begun
     _log(out / "log.csv", rows)
     state.take(state.average)
-    return model.eval()
+    return machine.unplaced(model, where).eval()
 
 
 def _log(path, rows):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from conftest import ROOT
 
 from skinsynth import cli
 from skinsynth.book import asked, cost, plan
@@ -73,10 +74,40 @@ def test_every_profile_has_a_plan(speed, profile, monkeypatch):
 
 def test_true_sizes_are_counted_without_weights(speed):
     counted = cost.networks(configure("paper", data="/data"))
-    assert 8.5e8 < counted["unet"][2] < 8.7e8 and 8.3e7 < counted["encode"][2] < 8.5e7
+    assert 8.9e8 < counted["unet"][2] < 9.1e8 and 8.3e7 < counted["encode"][2] < 8.5e7
     assert 1e11 < counted["unet"][0] < 4e11, (
         "operations of a 32 x 32 latent, twice its multiplications"
     )
+
+
+def test_a_card_needs_its_memory_and_its_time(speed, monkeypatch):
+    """Of `paper`: an 80 GB card trains as the profile has it, 24 GB an image at a time, and nothing fits 8 GB."""
+    monkeypatch.setattr(plan, "images_of", lambda cfg: 10015)
+    monkeypatch.setitem(cost.CARDS, "small", (10, 5, 8))
+    cfg, run = configure("paper"), store.Run("paper")
+    fast, slow = (plan.on_card(run, cfg, card) for card in ("H100 80GB", "A100 80GB"))
+    assert 2 < slow[0] / fast[0] < 989.4 / 312 and fast[2] == slow[2] == {}
+    parts, size = plan.on_card(run, cfg, "RTX 4090")[2]["denoiser"]
+    assert parts > cfg.accumulate and size * 2**30 < 24e9
+    assert plan.on_card(run, cfg, "small")[2]["denoiser"] is None
+    assert "not even an image" in " ".join(plan.card_words(run, cfg, "small"))
+
+
+def test_the_guide_for_gpus_says_what_the_plan_computes(speed, monkeypatch):
+    monkeypatch.setattr(plan, "images_of", lambda cfg: 10015)
+    guide = (ROOT / "book/rerun.md").read_text()
+    for card in cost.CARDS:
+        cells = [card]
+        for profile in ("ham128", "paper"):
+            seconds, memory, better = plan.on_card(store.Run(profile), configure(profile), card)
+            cells.append(plan.words(seconds))
+            memory = better.get("denoiser", (0, memory))[1]
+        cells += [f"{memory:.0f} GiB", str(better.get("denoiser", (configure("paper").accumulate,))[0])]
+        assert f"| {' | '.join(cells)} |" in guide, cells
+    found = plan.table(store.Run("paper"), configure("paper"), card="H100 80GB")
+    tokens = found[found.stage == "tokens"].disk.sum()
+    assert f"{tokens:.1f} GiB for the tokens" in guide
+    assert f"{plan.checkpoint(configure('paper'), found):.0f} GiB for a checkpoint" in guide
 
 
 def test_the_command_says_minutes_memory_and_disk(speed, capsys):
@@ -84,6 +115,7 @@ def test_the_command_says_minutes_memory_and_disk(speed, capsys):
     said = capsys.readouterr().out
     assert "denoiser" in said and "GiB of memory" in said and "of stages left" in said
     assert cli.main(["plan", "-p", "unet_stepz=1"]) == 1
+    assert cli.main(["plan", "--card", "Voodoo"]) == 1
     assert cli.main(["plan", "--profile", "ham64"]) == 1, "real images are wanted"
 
 

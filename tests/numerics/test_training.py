@@ -1,11 +1,17 @@
 """The loop: order by (seed, step), bitwise resume, refusal of a loss that is not finite."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from skinsynth.core.errors import UserError
+from skinsynth.diffusion import denoiser, objective
+from skinsynth.numerics import training
 from skinsynth.numerics.training import fit, indices, seeded
 
 
@@ -100,6 +106,88 @@ def test_nan_stops_the_run_with_step_and_items(tmp_path):
 
     with pytest.raises(UserError, match="step 0 of .*; items"):
         fit(model, loss, 10, out=tmp_path, steps=3, batch=4, lr=0.1, seed=0)
+
+
+@pytest.fixture
+def valueless(monkeypatch):
+    """The meta device as accelerator: its tensors have no values, so that whoever waits for one fails."""
+    where, real = torch.device("meta"), torch.optim.AdamW
+    monkeypatch.setitem(PartialState()._shared_state, "device", where)
+    state = SimpleNamespace(device=where, num_processes=1, process_index=0, is_main_process=True)
+    monkeypatch.setattr(training, "Accelerator", lambda: state)
+    # meta has no fused optimiser
+    monkeypatch.setattr(torch.optim, "AdamW", lambda p, fused, **how: real(p, **how))
+    return where
+
+
+class Copies(TorchDispatchMode):
+    """Counts tensors that go from the CPU to a device."""
+
+    def __init__(self, where):
+        super().__init__()
+        self.where, self.count = where, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **kwargs or {})
+        if func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default):
+            sources = [x for x in args if isinstance(x, torch.Tensor) and x.device.type == "cpu"]
+            self.count += bool(sources) and out.device == self.where
+        return out
+
+
+def test_a_step_waits_for_no_accelerator_until_its_loss_is_logged(tmp_path, valueless):
+    """Three steps of four pass; the fourth is logged, and only there somebody asks for a value. Each part of a
+    batch sends what it needs once: noisy latents, times, labels, tokens, what is kept, the noise, masks."""
+    net = denoiser.Denoiser(denoiser.micro_unet_config(8, 4, 4), 5, 3, 16)
+    rng, n = np.random.default_rng(0), 40
+    tokens = rng.normal(size=(n, 5, 3, 16)).astype(np.float16)
+    given = dict(tokens=tokens, masks=np.ones((n, 4, 4), np.float32))
+    latents = rng.normal(size=(n, 4, 4, 4)).astype(np.float32)
+    loss = objective.diffusion_loss(latents, denoiser.micro_scheduler(), np.arange(n) % 7, **given)
+    sent = []
+
+    def counted(*args):
+        with Copies(valueless) as copies:
+            value = loss(*args)
+        sent.append(copies.count)
+        return value
+
+    how = dict(steps=200, batch=8, lr=1e-3, seed=0, ema=0.9, accumulate=2)
+    with pytest.raises(NotImplementedError, match="meta"):
+        fit(net, counted, n, out=tmp_path, **how)
+    assert sent == [7] * 8
+
+
+def test_a_planted_wait_is_found(tmp_path, valueless):
+    """The test above can fail: a loss that looks at itself stops in the first step."""
+    seen = []
+
+    def loss(net, index, rng):
+        seen.append(index)
+        value = net(torch.zeros(4, 2, device=valueless)).square().mean()
+        return value if value > 0 else value
+
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        fit(nn.Linear(2, 1), loss, 40, out=tmp_path, steps=200, batch=4, lr=1e-3, seed=0)
+    assert len(seen) == 1
+
+
+def test_a_large_checkpoint_is_written_seldom(tmp_path, monkeypatch):
+    """Each may take a twentieth of the time: one that takes a second waits for twenty."""
+    clock, saves = [0.0], []
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+
+    def loss(net, index, rng):
+        clock[0] += 1
+        return net(torch.ones(4, 2)).mean()
+
+    def save(self, path, step):
+        clock[0] += 2
+        saves.append(step)
+
+    monkeypatch.setattr(training._State, "save", save)
+    fit(nn.Linear(2, 1), loss, 40, out=tmp_path, steps=100, batch=4, lr=0.1, seed=0, save_every=5)
+    assert saves == [5, 45, 85]
 
 
 def test_seeded_is_a_function_of_all_its_numbers():
