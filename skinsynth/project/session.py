@@ -16,7 +16,7 @@ from ..evaluation import judges
 from ..figures import drawings, grids
 from . import chapters, ledger, markdown, state, words
 
-WIDE = 7  # columns that the text's width holds; a table of more reaches into the margin
+WIDE = 6  # columns that the text's width holds; a table of more reaches into the margin
 _MEMORIES = {}  # of the notebooks of this process, so that a first cell run again forgets nothing
 
 
