@@ -331,10 +331,10 @@ def main(arguments=None):
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        said, code = "interrupted; run again to go on", 130
-    except Exception as error:
+    except Exception as error:  # click.Abort, too, and what libraries make of it
         said, code = of_system(error, results_root()), 1
+        if machine.INTERRUPTED.is_set() or isinstance(error, click.Abort):
+            said, code = "interrupted; run again to go on", 130
         if said is None:
             raise
     click.echo(f"skinsynth: {said}", err=True)

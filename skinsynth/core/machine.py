@@ -8,7 +8,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from threading import Barrier, current_thread, main_thread
+from threading import Barrier, Event, current_thread, main_thread
 
 from .errors import UserError
 
@@ -40,11 +40,23 @@ def prepare(variables=os.environ):
         variables["OMP_NUM_THREADS"] = str(processors())
 
 
+INTERRUPTED = Event()  # set by a signal that ends this program
+
+
+def _interrupt(number, frame):
+    INTERRUPTED.set()
+    signal.default_int_handler(number, frame)
+
+
 def stop_softly():
-    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end this program as Ctrl-C does: it tidies up."""
-    for kind in (signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ():
-        if signal.getsignal(kind) == signal.SIG_DFL:
-            signal.signal(kind, signal.default_int_handler)
+    """Let SIGTERM, and SIGHUP unless it is ignored (nohup), end this program as Ctrl-C does: it tidies up.
+
+    Libraries turn the exception that arises then into others, in the middle of an import: INTERRUPTED tells.
+    """
+    kinds = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    for kind in kinds if current_thread() is main_thread() else ():
+        if signal.getsignal(kind) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(kind, _interrupt)
 
 
 def device():

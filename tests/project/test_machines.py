@@ -165,6 +165,25 @@ def test_a_signal_ends_a_run_as_ctrl_c_does(project, kind, whole):
     assert cli.main(ORDER) == 0
 
 
+STUMBLE = """import os, signal, sys, time
+from skinsynth import cli
+@cli.cli.command()
+def stumble():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except KeyboardInterrupt as error:
+        raise RuntimeError("initialization failed") from error
+sys.exit(cli.main(["stumble"]))"""
+
+
+def test_a_signal_that_a_library_turns_into_an_error_is_a_signal_still():
+    """As diffusers does where it is being imported."""
+    done = subprocess.run([sys.executable, "-c", STUMBLE], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "skinsynth: interrupted; run again to go on\n"
+
+
 def test_what_a_killed_run_left_is_swept_and_a_clock_set_back_changes_nothing(project, capsys):
     assert cli.main(ORDER) == 0
     gone = subprocess.Popen([sys.executable, "-c", ""])
