@@ -121,7 +121,7 @@ def kills(n=100, *, only=("01", "02"), root=store.ROOT, minutes=60.0, seed=0, sa
             results = folder / f"round-{rounds}"
             two = [begin(results) for _ in range(2)]
             while any(p.runs for p in two):
-                time.sleep(rng.uniform(0, alone / 4) if more() else 0.5)
+                time.sleep(rng.uniform(0, alone / 8) if more() else 0.5)
                 i = int(rng.integers(2))
                 if more() and two[i].runs:
                     faults += two[i].kill(WAYS[rng.integers(len(WAYS))], bool(rng.integers(2)))
