@@ -9,8 +9,8 @@ from ..networks.classifiers import probabilities
 from ..numerics import stats
 from . import metrics
 
-CHANCE = "said of other samples"  # how often the probe says a class of samples of all others
-CHANCE_TEST = "said of other test images"
+CHANCE = "other samples named so"  # how often the probe says a class of samples of all others
+CHANCE_TEST = "other test images named so"
 
 
 def named(probe, images):
