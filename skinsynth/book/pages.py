@@ -1,18 +1,18 @@
 """The site's own pages, made from results: front page, table of items, ledger, status."""
 
 import os
+import re
 import tomllib
 from collections import Counter
-from dataclasses import dataclass, field
-import re
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageOps
 
-from ..core import store
-from ..core import config
+from ..core import config, store
+from ..core.code import library_hashes
 from ..core.config import PROFILES
 from ..figures import grids, plots
 from ..networks.table import NETWORKS
@@ -21,14 +21,18 @@ from ..project.ledger import (
     BLIND,
     CHANCE,
     DECIDED,
+    MODELS,
     NUMBERS,
     OURS,
     UNTESTABLE,
     VERDICTS,
+    models_of,
 )
 from ..project.markdown import of_frame, pairs, title, typeset
-from ..project.words import finding, power, reason, trainings
+from ..project.words import brief, covered, finding, power, reason, trainings
+from . import beside
 from .gates import FIGURES
+from .measured import paragraphs
 
 ITEMS = tomllib.loads(
     Path(__file__).with_name("items.toml").read_text()
@@ -39,11 +43,8 @@ COLOURS = {"success": "#1A7F37", "danger": "#C62828", "warning": "#E08A00", "mut
 TOPICS = ("reconstruction", "samples", "classifiers", "interpolation", "hair")
 BASES = {"micro": "small bundled networks of our own in the layout of Stable Diffusion"}
 BASES |= {"scratch": "networks of our own, trained from nothing"}  # else the name of the model
+STEPS = {"autoencoders": "vae_steps", "denoisers": "unet_steps", "classifiers": "classify_steps"}
 SCALE = "half intervals from zero or the margin's end (grey: the margin); claimed side right"
-SHORT = 60  # letters of a note that fits into a table
-MEASURED = ["way", "n", "value", "unit", "ratio", "note"]  # columns of a benchmark, and their heads
-HEADS = ["Way", "n", "Value", "Unit", "First row is", "Note"]
-FORMS = {"n": "{:,}", "Value": "{:.3g}", "First row is": "{:.2f}\u00a0\u00d7 as fast"}
 
 
 def badge(verdict):
@@ -86,6 +87,11 @@ class Shown:
         return self.manifest["run"]
 
     @property
+    def drawn(self):
+        """Whether the images are the phantom's."""
+        return self.manifest["data"] == "phantom"
+
+    @property
     def head(self):
         return f"On {images_of(self.manifest)}, run {self.name}"
 
@@ -97,6 +103,10 @@ class Shown:
 
     def link(self, item, text=""):
         return f"[{text or title(item)}](#{self.name + '-' if self.published else ''}{item})"
+
+    def beside(self, row):
+        """What has to be read beside a decided row, from the run's tables."""
+        return beside.said(self, row) if row["verdict"] in DECIDED else ""
 
     def home(self, row):
         """A link to where the numbers of a ledger's row stand: the paper's item, or the chapter of our own question."""
@@ -130,11 +140,28 @@ class Shown:
         return ", ".join(f"{n} {verdict}" for verdict, n in found.most_common()) or "no verdict"
 
     def trained(self):
-        """(verdicts on trained models, those whose interval covers training, those after one run of each)."""
-        rows = [row for row in self.rows if row["verdict"] in DECIDED and row["trained"]]
-        said = [trainings(row)[0] for row in rows]
-        one = sum(text.startswith("One") for text in said)
-        return len(rows), sum("the interval covers" in text for text in said), one
+        """{kind of model: (verdicts that rest on it, those whose interval covers its other trainings)}."""
+        rows = [row for row in self.rows if row["verdict"] in DECIDED and row["value"] is not None]
+        found = {}
+        for kind in MODELS:
+            own = [row for row in rows if kind in models_of(row)]
+            within = sum(models_of(row)[0] == kind and covered(row) > 1 for row in own)
+            found |= {kind: (len(own), within)} if own else {}
+        return found
+
+    def lengths(self):
+        """Training steps of the run, as text; "" where the manifest does not say that the profile is still the same."""
+        known, now = self.manifest.get("library", {}), library_hashes()
+        files = ("core/config.py", "core/profiles.toml")
+        if any(known.get(name) != now[name] for name in files):
+            return ""
+        given = [entry.get("parameters", {}) for entry in self.manifest["notebooks"].values()]
+        values = asdict(PROFILES[self.manifest["profile"]]) | {
+            k: v for one in given for k, v in one.items()
+        }
+        paper = asdict(PROFILES["paper"])
+        said = (f"{kind} {values[f]:,} ({paper[f]:,})" for kind, f in STEPS.items())
+        return ", ".join(said)
 
     def judged(self):
         """(verdicts that depend on what a measure sees, those whose measure saw it, those whose did not)."""
@@ -143,12 +170,12 @@ class Shown:
         return len(rows), sum(row["verdict"] in DECIDED for row in rows), blind
 
     def by_chance(self):
-        """(verdicts on differences, false ones to expect on either side if there were no difference anywhere).
-
-        Of an equivalence no difference is no false verdict.
+        """(verdicts on differences, verdicts that two things do not differ, false ones of the first to expect on either
+        side if there were no difference anywhere). Of an equivalence no difference is no false verdict.
         """
-        n = sum(r["verdict"] in DECIDED and r["direction"] != "equivalent" for r in self.rows)
-        return n, CHANCE * n
+        rows = [row["direction"] for row in self.rows if row["verdict"] in DECIDED]
+        same = rows.count("equivalent")
+        return len(rows) - same, same, CHANCE * (len(rows) - same)
 
     @property
     def networks(self):
@@ -261,34 +288,19 @@ def taken(profile, runs):
     """What runs of a profile took, as text: the published ones, this build's, and `make book` as it was measured."""
     known = [shown for shown in runs if shown.manifest["profile"] == profile]
     said = [f"{minutes(r.seconds)} (run {r.name}, {r.manifest['device']})" for r in known]
-    return "; ".join([*(cold() if profile == "micro" else []), *said]) or "not yet run"
+    return "; ".join([*(cold() if profile == "micro" else []), *said]) or "no book of it here"
 
 
 def benchmarks(folder=None):
     """Every table of measured speed and memory in a folder, by default bench/results; "" where there is none."""
     folder = folder or chapters.project_root() / "bench" / "results"
     files, book = sorted(folder.glob("*.csv")), None
-    measured = [text for path in files if path.stem != "book" for text in _measured(path)]
+    measured = [text for path in files if path.stem != "book" for text in paragraphs(path)]
     for path in (p for p in files if p.stem == "book"):
         seconds = pd.read_csv(path, dtype={"commit": str}).drop(columns="device")
         seconds = seconds.rename(columns=str.capitalize)
         book = of_frame(seconds, dict.fromkeys(seconds.select_dtypes("number"), "{:.0f}"))
     return render("benchmarks.md", book=book, measured=measured) if files else ""
-
-
-def _measured(path):
-    """Paragraphs about a file of a benchmark: its tables, with their notes where these are long."""
-    found = pd.read_csv(path)
-    for what, rows in found.groupby("what", sort=False):
-        yield f"**{what[0].upper()}{what[1:]}**"
-        notes = [typeset(note) for note in rows.note.dropna()]
-        long = max(map(len, notes), default=0) > SHORT
-        shown = rows[MEASURED].set_axis(HEADS, axis=1).drop(columns=["Note"] if long else [])
-        shown = shown.dropna(axis=1, how="all")
-        yield typeset(of_frame(shown, {k: form for k, form in FORMS.items() if k in shown}))
-        if long:
-            yield " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)
-    yield f"Measured on {found.device.iloc[-1]} at commit {found.commit.iloc[-1]}."
 
 
 def sources(profile):
@@ -304,14 +316,16 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.globals |= dict(ITEMS=ITEMS, NETWORKS=NETWORKS, VERDICTS=VERDICTS, benchmarks=benchmarks, sources=sources)
+TEMPLATES.globals |= dict(
+    ITEMS=ITEMS, NETWORKS=NETWORKS, VERDICTS=VERDICTS, benchmarks=benchmarks, sources=sources
+)
 TEMPLATES.globals |= dict(
     PROFILES=PROFILES, UNTESTABLE=UNTESTABLE, DECIDED=DECIDED, cold=cold, taken=taken
 )
 TEMPLATES.filters |= dict(badge=badge, cell=cell, commit=commit_of, finding=finding)
 TEMPLATES.filters |= dict(images=images_of, named=title, pairs=pairs, typeset=typeset)
 TEMPLATES.filters |= dict(quoted="`{}`".format, reason=reason, power=power, minutes=minutes)
-TEMPLATES.filters |= dict(trainings=trainings)
+TEMPLATES.filters |= dict(trainings=trainings, brief=brief)
 
 
 def render(name, **given):

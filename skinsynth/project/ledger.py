@@ -26,9 +26,9 @@ CAUTION = "A caution on how to read the figure; these data cannot test it."
 DIRECTIONS = ("greater", "less", "equivalent", "none")
 NEEDED = {"statement", "item", "source", "test", "quantity", "direction"}
 KNOWN = NEEDED | {"margin", "parts", "paper", "chapter", "property"}
-KNOWN |= {"kind", "named", "trained", "answer", "short", "number"}
+KNOWN |= {"kind", "named", "trained", "answer", "short", "number", "caveat"}
 FILLED = dict(margin=0, property="", kind="paper", named="", trained="", answer="", short="")
-FILLED |= dict(number="difference")
+FILLED |= dict(number="difference", caveat="")
 NUMBERS = ("value", "low", "high")
 
 
@@ -186,11 +186,10 @@ def _no_room(claim, room, parts):
     sizes = [smallest_detectable(p) for p in parts if p.low is not None]
     if not cramped(room, sizes):
         return ""
-    way = "rise" if claim["direction"] == "greater" else "fall"
-    return (
-        f"The number can {way} by {room:.2g} at most, and here only {max(sizes):.2g} or more would be found four times "
-        "in five."
-    )
+    way, size = "rise" if claim["direction"] == "greater" else "fall", max(sizes)
+    if size > 1:  # no share, and no correlation, moves that far
+        return f"It can {way} by {room:.2g} at most, and at this n no change of any size could have been found."
+    return f"It can {way} by {room:.2g} at most, and only {size:.2g} or more would be found four times in five."
 
 
 def _ruling(claim, found, parts):

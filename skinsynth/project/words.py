@@ -3,8 +3,17 @@
 import re
 from statistics import NormalDist
 
-from .ledger import CHANCE, OURS, cramped, evaluate, models_of, verdict
+from .ledger import CHANCE, DECIDED, OURS, cramped, evaluate, models_of, verdict
 from .markdown import sentence, title, typeset
+
+SAID_ABOVE = (  # the ledger: in its head for all rows
+    r"[;,] one training run of each \w+(?=\.)",
+    r"(?<=measured another quantity): .*?(?=\.( |$))",  # the quantity, in the line before
+    r"; widened for [^;]* it still does(?=\.)",
+    r"score-EfficientNet, in the 1,000 classes of EfficientNet-Lite0: not the Inception score(; |\. ?|$)",
+    r"(?<=\. )the other model is never shown reference images(\. ?|; |$)",
+    r"; the other model is never shown reference images(?=\.)",
+)
 
 
 def finding(row):
@@ -15,39 +24,42 @@ def finding(row):
     if row["low"] is not None:
         number += f" [{row['low']:.3g}, {row['high']:.3g}]"
     count = len(row["parts"])
-    many = f" (the deciding one of {count})" if count > 1 else ""
+    many = f" (the least favourable of {count})" if count > 1 else ""
     return number, f"{many}, n = {row['n']}"
 
 
+def covered(row):
+    """Training runs of the first of a row's models that its interval covers; 0 where it covers one training alone."""
+    methods = [re.search(r"over (\d+) seeds", part.get("method", "")) for part in row["parts"]]
+    return min((int(m[1]) for m in methods), default=0) if all(methods) else 0
+
+
 def trainings(row):
-    """(how often the models behind a number were trained and whether its interval covers that, the same in a few
-    words for the first of them); ("", "") where nothing is trained or nothing was measured.
+    """(how often the models behind a number were trained and whether its interval covers that, the counts alone in a
+    few words); ("", "") where nothing is trained or nothing was measured.
     """
     tested = row["value"] is not None and row["direction"] != "none"
-    said, models = [], models_of(row) if tested else []
-    methods = [re.search(r"over (\d+) seeds", part.get("method", "")) for part in row["parts"]]
-    covered = min((int(m[1]) for m in methods), default=0) if all(methods) else 0
-    for k, many in enumerate(models):
-        one, own = many.replace("classifier", "network").removesuffix("s"), k == 0
-        n = (covered or row["seeds"]) if own else None
-        if own and covered:
-            said.append(f"{n} training runs of each {one}, which the interval covers")
-        elif n and n > 1:
-            said.append(f"{n} training runs of each {one}, which the interval does not cover")
+    said, counts, within = [], [], covered(row)
+    for k, many in enumerate(models_of(row) if tested else []):
+        one = many.removesuffix("s")
+        n = (within or row["seeds"]) if k == 0 else None
+        if n and n > 1:
+            which = "covers" if within else "does not cover"
+            few = ", though two tell little of others" if within == 2 else ""
+            said.append(f"{n} training runs of each {one}, which the interval {which}{few}")
+            counts.append(f"{n} trainings of each {one}")
         elif n or many != "classifiers":
-            said.append(f"one training run of each {one}: the interval does not cover training")
-        else:
+            said.append(f"one training run of each {one}, and the interval covers no other")
+            counts.append(f"one training of each {one}")
+        else:  # nobody recorded how many there were
             said.append(f"the interval does not cover training the {many} again")
-    if not said:
-        return "", ""
-    text = "; ".join(said)
-    count = re.match(r"(one|\d+) training runs?", text)
-    return f"{text[0].upper()}{text[1:]}.", count[0] if count else ""
+    return sentence("; ".join(said)), ", ".join(counts)
 
 
-def power(row):
+def power(row, brief=False):
     """How small a difference this n could have shown, as a sentence; "" where there is no interval, or one without
-    width, or where the number cannot move that far, which the verdict says.
+    width, or where the number cannot move that far, which the verdict says. brief: as the ledger says it, whose head
+    explains the words.
 
     For an equivalence: how narrow the interval would have to be, to lie inside the margin four times in
     five if the true difference is zero: m / SE - 1.96 = 1.28, so a half width of 0.60 m.
@@ -60,11 +72,15 @@ def power(row):
             return ""
         if (row["low"], row["high"]) == (-1, 1):
             return "Nothing can be told at this n: a share cannot lie outside this interval."
+        if brief:
+            return f"Detectable: {size:.2g}."
         return f"A true {row['number']} of {size:.2g} would be found four times in five at this n."
     normal, half = NormalDist(), (row["high"] - row["low"]) / 2
     z = normal.inv_cdf(1 - CHANCE)
     needed = row["margin"] * z / (z + normal.inv_cdf(0.9))
     enough = "that is narrow enough" if half <= needed else "that is too wide"
+    if brief:
+        return f"Half width ±{half:.2g} of ±{needed:.2g} allowed: {enough}."
     return (
         f"If the true difference were zero, an interval of ±{needed:.2g} would be found inside the margin of "
         f"±{row['margin']:.2g} four times in five; this one is ±{half:.2g}: {enough}."
@@ -72,10 +88,28 @@ def power(row):
 
 
 def reason(row):
-    """Why an evaluated claim has its verdict, and what it was measured with."""
+    """Why an evaluated claim has its verdict, what that cannot carry, and what it was measured with."""
     note = sentence(row["note"])
-    said = note if row["why"] == row["note"] else f"{row['why']} {note}".rstrip()
-    return said if "training run" in said else f"{said} {trainings(row)[0]}".rstrip()
+    caveat = row["caveat"] if row["verdict"] in DECIDED else ""
+    said = " ".join(filter(None, [row["why"], caveat, "" if row["why"] == row["note"] else note]))
+    return (
+        sentence(said)
+        if "training run" in said
+        else f"{sentence(said)} {trainings(row)[0]}".rstrip()
+    )
+
+
+def brief(row):
+    """`reason` for the ledger: without what stands in the table beside it or in the text above it."""
+    said = reason(row).removesuffix(trainings(row)[0]).rstrip()
+    for common in SAID_ABOVE:
+        said = re.sub(common, "", said, flags=re.I)
+    if row["low"] is not None:
+        said = said.replace(f" [{row['low']:.3g}, {row['high']:.3g}]", "")
+    if row["verdict"] in DECIDED and len(row["parts"]) == 1 and not row["margin"]:
+        said = re.sub(r"^The interval (lies|includes)[^.]*\. ?", "", said)  # as the verdict says
+    said = re.sub(r"is \(([^()]*)\)", r"is: \1", said)
+    return " ".join(sentence(part) for part in re.split(r"(?<=\.) ", said) if part.strip())
 
 
 def _paragraph(row):

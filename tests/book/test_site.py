@@ -18,11 +18,12 @@ from matplotlib import pyplot as plt
 from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
 
-from skinsynth.book import gates, pages, reference, site
+from skinsynth.book import cost, gates, pages, reference, site
 from skinsynth.book.lighten import lighten
-from skinsynth.core import store
+from skinsynth.core import code, store
 from skinsynth.core.errors import UserError
 from skinsynth.project import chapters, ledger
+from skinsynth.project.ledger import UNTESTABLE
 
 
 def executed_cell(source="1", output=None, **metadata):
@@ -296,6 +297,7 @@ def claim(name="table1-mse", verdict="inconclusive", **given):
         "kind": "paper",
         "answer": "",
         "trained": "",
+        "caveat": "",
         "short": "MSE",
         "seeds": None,
         "room": None,
@@ -340,9 +342,12 @@ def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
     assert "[Table\u00a01](#ham64-table1)" in first and first.count("`reproduced`") == 1
     number = "**−9.02\u00a0×\u00a010<sup>−5</sup> [−9.45\u00a0×\u00a010<sup>−5</sup>, −8.59\u00a0×\u00a010<sup>−5</sup>]**"
     lines = [x for x in second.splitlines() if x.startswith("|") and "[" in x]
-    assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>The interval" in lines[1]
-    assert "One training run of each generator" in lines[1]
-    assert lines[1].endswith("`reproduced`<br>one training run |") and "(#table1)" in lines[1]
+    assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>Detectable: " in lines[1]
+    assert "Detectable: 1e-05." in lines[1].replace("\u00a0×\u00a010<sup>−5</sup>", "e-05")
+    assert (
+        lines[1].endswith("`reproduced`<br>one training of each generator |")
+        and "(#table1)" in lines[1]
+    )
     assert lines[0].startswith("| [Chapter\u00a06](/book/executed/06_x.ipynb) | Eight is better.")
     assert "*Computed since May.*" in lines[0] and lines[0].endswith("{bdg-success}`yes` |")
 
@@ -366,11 +371,59 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do():
         "14 is not testable"
     )
     assert "**Samples.** This run has no number" in second
-    assert "2 verdicts are on a difference" in second and "0.05 of them" in second
+    assert "2 verdicts are on a difference, 1 on a statement that" in second
+    assert "0.05 of them" in second and "Steps of training" not in second, "nobody knows them"
+    assert "primary endpoint.** It has no verdict in this run" in first
     assert "1 statement depends on what a measure sees. For 1 it saw" in second
     rule = pages.page("rule", runs)
     assert "In run micro, with 2 such verdicts, 0.05 false ones" in rule and "Bonferroni" in rule
     assert "`ham64` | HAM10000, PAD-UFES-20 | 64 | 184 minutes" in pages.page("profiles", runs)
+
+
+def test_what_a_verdict_cannot_carry_stands_beside_it(project):
+    low = measured(-183, -205, -161, trained="generators", verdict="reproduced")
+    seeds = measured(-0.331, -0.368, -0.293, trained="classifiers, generators", verdict="no")
+    seeds["parts"] = [seeds["parts"][0] | {"method": "t over 2 seeds and 9 clusters"}]
+    own = {
+        "kind": "ours",
+        "named": "today",
+        "source": "notebooks/06_x.ipynb",
+        "caveat": "It mixes.",
+    }
+    rows = [claim("table2-fid", **low), claim("endpoint", **seeds | own)]
+    rows += [claim("table4-combined-highest", **low), claim("table2-is", **low)]
+    first, shown = shown_runs(here=rows)
+    said = [shown.beside(row) for row in rows]
+    assert said == ["", "", "The clinical images are drawn here, not PAD-UFES-20.", ""], "no table"
+    assert (
+        first.beside(rows[2]) == "" and shown.beside(claim("table4-combined-highest", "open")) != ""
+    )
+    shown.run.tables.mkdir(parents=True, exist_ok=True)
+    for name, text in {
+        "table2": "model,FD-x\nbaseline,500\n4ch,320\n8ch+ML,300\n",
+        "numbers-04_generation": 'what,value,low,high\n"FD-x of 8ch+ML, share of the way to melanoma images alone",1.25,.9,1.6\n',
+        "endpoint": "comparison,difference,difference low,difference high\na,-.3,-.4,-.2\noriginals + synthetic minus originals + repeats,-.15,-.2,-.1\n",
+        "moved": 'fault,score-x,score-x low\n"JPEG, 2",.1,.05\n"JPEG, 6",.2,.1\n"blur, 1",.9,-.1\n',
+    }.items():
+        (shown.run.tables / f"{name}.csv").write_text(text)
+    fid, endpoint, _, score = (shown.beside(row) for row in rows)
+    assert "Most of this" in fid and "reaches -180 (90%)" in fid and "125% [90%, 160%]" in fid
+    assert endpoint == "Against R3, which has as many images of each class: -0.15 [-0.2, -0.1]."
+    assert score == "Faults raise this score too (JPEG by 0.2), so it carries little."
+    assert (
+        shown.beside(claim("endpoint")) != "" and shown.beside(claim("endpoint", UNTESTABLE)) == ""
+    )
+    assert shown.trained() == {"generators": (4, 0), "classifiers": (1, 1)}
+    assert shown.lengths() == "", "this manifest does not say which profiles.toml it was"
+    shown.manifest["library"] = code.library_hashes()
+    shown.manifest["notebooks"]["01_data"]["parameters"] = {"unet_steps": 7}
+    assert "autoencoders 140 (14,100), denoisers 7 (15,000)" in shown.lengths()
+    page = pages.page("claims", [first, shown])
+    line = next(line for line in page.splitlines() if "Against R3" in line)
+    assert "It mixes." in line and line.endswith(
+        "2 trainings of each classifier, one training of each generator |"
+    )
+    assert "[-0.368" not in line and "The interval" not in line, "it stands there already"
 
 
 def test_every_interval_has_its_claimed_side_to_the_right():
@@ -428,7 +481,9 @@ def test_minutes_have_one_source(project):
     typed = [
         f"{path.name}: {found[0]}"
         for path in (ROOT / "index.md", *(ROOT / "book").glob("*.md"))
-        for found in re.finditer(r"\b\d+ (minutes|hours)\b", path.read_text())
+        for line in path.read_text().splitlines()
+        if not line.startswith(tuple(f"| {card} |" for card in cost.CARDS))  # counted by the plan
+        for found in re.finditer(r"\b\d+ (minutes|hours)\b", line)
     ]
     assert typed == [], "a page's minutes come from a manifest or from bench/results/book.csv"
     measured = pd.read_csv(ROOT / "bench/results/book.csv").cold.sort_values() / 60
@@ -449,4 +504,9 @@ def test_every_measured_table_is_on_the_status_page(monkeypatch):
     page = pages.page("status", [pages.Shown(store.Run("micro"), [], whole)])
     files = sorted((ROOT / "bench" / "results").glob("*.csv"))
     assert page.count("Measured on ") == len(files) - 1 > 5 and "| torch | 2 |" in page
-    assert "| Processor | Instructions |" in page and "× as fast" in page and "\n\n\n\n" not in page
+    assert (
+        "| Processor | Instructions |" in page
+        and "| Speed of the first row |" in page
+        and "1 threads" not in page
+        and "\n\n\n\n" not in page
+    )

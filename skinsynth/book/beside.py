@@ -1,0 +1,70 @@
+"""What has to be read beside a verdict: numbers from the same run's tables that say how far it reaches."""
+
+import pandas as pd
+
+from ..downstream.classify import ARMS
+
+
+def _table(run, name):
+    """A run's table by its first column; without rows or columns where the run has none of that name."""
+    path = run.tables / f"{name}.csv"
+    return pd.read_csv(path, index_col=0) if path.exists() else pd.DataFrame()
+
+
+def _zone(row):
+    value, low, high = (f"{row['difference' + end]:.3g}" for end in ("", " low", " high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _endpoint(shown, row):
+    """The difference to the originals with repeats, which have the same class counts."""
+    found, name = _table(shown.run, "endpoint"), f"{ARMS['RS']} minus {ARMS['R3']}"
+    if name not in found.index[1:] or "difference" not in found:
+        return ""
+    return f"Against R3, which has as many images of each class: {_zone(found.loc[name])}."
+
+
+def _samples(shown, row):
+    """What the fine-tuned autoencoder gains alone, and how far the proposed method is from the originals still."""
+    found = _table(shown.run, "table2")
+    name, said = next((c for c in found if c.startswith("FD-")), ""), []
+    if name and {"baseline", "4ch", "8ch+ML"} <= set(found.index):
+        gain = found[name]["4ch"] - found[name]["baseline"]
+        share = gain / (found[name]["8ch+ML"] - found[name]["baseline"])
+        most = "Most of this comes" if share > 0.5 else "Less than half of this comes"
+        said = [
+            f"{most} with the fine-tuned autoencoder: 4ch, which has no other change, reaches {gain:.3g} ({share:.0%})."
+        ]
+    numbers = _table(shown.run, "numbers-04_generation")
+    for what in (w for w in numbers.index if "8ch+ML, share of the way to melanoma" in str(w)):
+        zone = "{:.0%} [{:.0%}, {:.0%}]".format(*numbers.loc[what, ["value", "low", "high"]])
+        said.append(
+            f"8ch+ML lies at {zone} of the way from original train images to melanoma images alone."
+        )
+    return " ".join(said)
+
+
+def _score(shown, row):
+    """The planted faults that raise the score, though they make a set worse."""
+    found = _table(shown.run, "moved")
+    name = next((c for c in found if c.startswith("score-")), None)
+    if name is None or not len(raised := found[found[f"{name} low"] > 0]):
+        return ""
+    worst = raised[name].groupby(lambda fault: fault.partition(",")[0], sort=False).max()
+    faults = ", ".join(f"{fault} by {x:.2g}" for fault, x in worst.nlargest(2).items())
+    return f"Faults raise this score too ({faults}), so it carries little."
+
+
+def _clinical(shown, row):
+    return "The clinical images are drawn here, not PAD-UFES-20." if shown.drawn else ""
+
+
+SAID = {"endpoint": _endpoint, "table2-fid": _samples, "table4-combined-highest": _clinical}
+SAID |= dict.fromkeys(
+    ("table2-is", "table5-is-8ch", "table5-is-ml", "table5-is-ml-below-8ch"), _score
+)
+
+
+def said(shown, row):
+    """Sentences beside a row of a run's ledger, "" where it needs none or the run lacks the tables; shown: pages.Shown."""
+    return SAID[row["id"]](shown, row) if row["id"] in SAID else ""
