@@ -344,10 +344,7 @@ def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
     lines = [x for x in second.splitlines() if x.startswith("|") and "[" in x]
     assert f"| {number}, n\u00a0=\u00a0770:<br>8ch minus 4ch.<br>Detectable: " in lines[1]
     assert "Detectable: 1e-05." in lines[1].replace("\u00a0×\u00a010<sup>−5</sup>", "e-05")
-    assert (
-        lines[1].endswith("`reproduced`<br>one training of each generator |")
-        and "(#table1)" in lines[1]
-    )
+    assert lines[1].endswith("`reproduced`<br>one training |") and "(#table1)" in lines[1]
     assert lines[0].startswith("| [Chapter\u00a06](/book/executed/06_x.ipynb) | Eight is better.")
     assert "*Computed since May.*" in lines[0] and lines[0].endswith("{bdg-success}`yes` |")
 
@@ -420,9 +417,7 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
     assert "autoencoders 140 (14,100), denoisers 7 (15,000)" in shown.lengths()
     page = pages.page("claims", [first, shown])
     line = next(line for line in page.splitlines() if "Against R3" in line)
-    assert "It mixes." in line and line.endswith(
-        "2 trainings of each classifier, one training of each generator |"
-    )
+    assert "It mixes." in line and line.endswith("2 trainings |")
     assert "[-0.368" not in line and "The interval" not in line, "it stands there already"
 
 
