@@ -63,7 +63,9 @@ class Program:
                 kernel.kill()
             except psutil.NoSuchProcess:
                 pass
-        return self.end((-way, 130, 1, 0) if whole else (-way, 130, 0))
+        # Python dies by SIGINT itself where the signal met a library's own interpreter call; a shell says 130
+        expected = (-way, 130, -signal.SIGINT, 0)
+        return self.end((*expected, 1) if whole else expected)
 
     def end(self, expected=(0,)):
         """Wait for its end; returns its last words where it shows a traceback or another code, else []."""
