@@ -44,7 +44,7 @@ TOPICS = ("reconstruction", "samples", "classifiers", "interpolation", "hair")
 BASES = {"micro": "small bundled networks of our own in the layout of Stable Diffusion"}
 BASES |= {"scratch": "networks of our own, trained from nothing"}  # else the name of the model
 STEPS = {"autoencoders": "vae_steps", "denoisers": "unet_steps", "classifiers": "classify_steps"}
-SCALE = "half intervals from zero or the margin's end (grey: the margin); claimed side right"
+SCALE = "half intervals beyond zero or the margin (grey); right: as claimed"
 
 
 def badge(verdict):
