@@ -185,9 +185,9 @@ class Shown:
 
     @property
     def seconds(self):
-        """What the run took: the stages of a published one, else the last execution of each notebook."""
-        last = sum(entry["seconds"] for entry in self.manifest["notebooks"].values())
-        return self.manifest.get("stage_seconds") or last
+        """What the stages of the run took to compute, the published one's as it was recorded."""
+        made = sum(store.read_json(p)["seconds"] for p in self.run.stages.glob("*/stage.json"))
+        return self.manifest.get("stage_seconds") or made
 
     def verdicts(self, item):
         """Badges of an item's verdicts, with their numbers."""

@@ -58,7 +58,7 @@ class Tested:
         if n == 1:
             return f"one training run; intervals for other {self.drawn} alone"
         return (
-            f"{n} training runs of each network, one of the generator; intervals for other "
+            f"{n} training runs of a network, one of the linear classifier, one of the generator; intervals for other "
             f"{self.drawn} and other training runs of the networks"
         )
 

@@ -46,8 +46,11 @@ def trainings(row):
         if n and n > 1:
             which = "covers" if within else "does not cover"
             few = ", though two tell little of others" if within == 2 else ""
-            said.append(f"{n} training runs of each {one}, which the interval {which}{few}")
-            counts.append(f"{n} trainings of each {one}")
+            whose = (
+                "the network" if many == "classifiers" else f"each {one}"
+            )  # linear ones are fitted once
+            said.append(f"{n} training runs of {whose}, which the interval {which}{few}")
+            counts.append(f"{n} trainings of {whose}")
         elif n or many != "classifiers":
             said.append(f"one training run of each {one}, and the interval covers no other")
             counts.append(f"one training of each {one}")

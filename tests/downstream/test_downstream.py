@@ -147,7 +147,7 @@ def test_a_verdict_covers_training_where_there_are_two_seeds(trained):
     two = accuracy.dermatoscopic(records, trained("test", {"two": arms}))
     found = two.lead("RS", "R0")
     assert found.value == pytest.approx(0.25) and found.low < 0, "an interval of two seeds is wide"
-    assert "over 2 seeds" in found.method and two.covered.startswith("2 training runs of each")
+    assert "over 2 seeds" in found.method and two.covered.startswith("2 training runs of a network")
     one = accuracy.dermatoscopic(
         records, trained("test", {"one": {arm: seeds[:1] for arm, seeds in arms.items()}})
     )

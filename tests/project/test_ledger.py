@@ -331,7 +331,7 @@ def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_f
             "t over 2 seeds and 90 clusters",
             None,
             "which the interval covers, though two tell little of others; one training run of each generator",
-            "2 trainings of each classifier, one training of each generator",
+            "2 trainings of the network, one training of each generator",
         ),
         (
             "table3-synthetic-below",
