@@ -164,10 +164,11 @@ class Shown:
         return ", ".join(said)
 
     def judged(self):
-        """(verdicts that depend on what a measure sees, those whose measure saw it, those whose did not)."""
+        """(numbers that depend on what a measure sees, those whose measure saw it, those whose did not)."""
         rows = [row for row in self.rows if row["property"] and row["parts"]]
         blind = sum(row["verdict"] == BLIND for row in rows)
-        return len(rows), sum(row["verdict"] in DECIDED for row in rows), blind
+        saw = sum(bool(row.get("sight") and row["sight"][0]) for row in rows)
+        return len(rows), saw, blind
 
     def by_chance(self):
         """(verdicts on differences, verdicts that two things do not differ, false ones of the first to expect on either
@@ -185,9 +186,10 @@ class Shown:
 
     @property
     def seconds(self):
-        """What the stages of the run took to compute, the published one's as it was recorded."""
+        """What the stages of the run took to compute; where none is left, its notebooks."""
         made = sum(store.read_json(p)["seconds"] for p in self.run.stages.glob("*/stage.json"))
-        return self.manifest.get("stage_seconds") or made
+        last = sum(entry["seconds"] for entry in self.manifest["notebooks"].values())
+        return self.manifest.get("stage_seconds") or made or last
 
     def verdicts(self, item):
         """Badges of an item's verdicts, with their numbers."""

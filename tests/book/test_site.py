@@ -350,9 +350,9 @@ def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
 
 
 def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do():
-    low = measured(-0.2, -0.3, -0.1)
+    low, seen = measured(-0.2, -0.3, -0.1), dict(property="detail", sight=[True, "MSE sees it."])
     rows = [
-        claim("table1-mse", "reproduced", answer="reconstruction", property="detail", **low),
+        claim("table1-mse", "reproduced", answer="reconstruction", **low | seen),
         claim("fig13-hair", "not reproduced", answer="hair", **low),
         claim("fig14-hair", "not testable here", answer="hair"),
         claim("table2-is", **low | {"direction": "equivalent", "margin": 0.1}),
@@ -371,9 +371,9 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do():
     assert "2 verdicts are on a difference, 1 on a statement that" in second
     assert "0.05 of them" in second and "Steps of training" not in second, "nobody knows them"
     assert "primary endpoint.** It has no verdict in this run" in first
-    assert "1 statement depends on what a measure sees. For 1 it saw" in second
+    assert "1 number of the ledger depends on what a measure sees. For 1 it saw" in second
     rule = pages.page("rule", runs)
-    assert "In run micro, with 2 such verdicts, 0.05 false ones" in rule and "Bonferroni" in rule
+    assert "In run micro, with 2 such verdicts, at most 0.05 false ones" in rule and "Bonferroni" in rule
     assert "`ham64` | HAM10000, PAD-UFES-20 | 64 | 184 minutes" in pages.page("profiles", runs)
 
 
@@ -398,13 +398,13 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
     shown.run.tables.mkdir(parents=True, exist_ok=True)
     for name, text in {
         "table2": "model,FD-x\nbaseline,500\n4ch,320\n8ch+ML,300\n",
-        "numbers-04_generation": 'what,value,low,high\n"FD-x of 8ch+ML, share of the way to melanoma images alone",1.25,.9,1.6\n',
+        "numbers-04_generation": 'what,value,low,high,n\n"FD-x of 8ch+ML, share of the way to melanoma images alone",1.25,.9,1.6,191\n',
         "endpoint": "comparison,difference,difference low,difference high\na,-.3,-.4,-.2\noriginals + synthetic minus originals + repeats,-.15,-.2,-.1\n",
         "moved": 'fault,score-x,score-x low\n"JPEG, 2",.1,.05\n"JPEG, 6",.2,.1\n"blur, 1",.9,-.1\n',
     }.items():
         (shown.run.tables / f"{name}.csv").write_text(text)
     fid, endpoint, _, score = (shown.beside(row) for row in rows)
-    assert "Most of this" in fid and "reaches -180 (90%)" in fid and "125% [90%, 160%]" in fid
+    assert "Most of this" in fid and "reaches -180 (90%)" in fid and "125% [90%, 160%]" in fid and "n = 191" in fid
     assert endpoint == "Against R3, which has as many images of each class: -0.15 [-0.2, -0.1]."
     assert score == "Faults raise this score too (JPEG by 0.2), so it carries little."
     assert (
@@ -465,7 +465,7 @@ def test_minutes_have_one_source(project):
     runs = shown_runs()
     assert "From nothing" not in pages.page(
         "command", runs
-    ) and "`micro` of this copy took 2 minutes" in (pages.page("command", runs))
+    ) and "`micro` in this copy took 2 minutes" in (pages.page("command", runs))
     (project / "bench/results").mkdir(parents=True)
     head = "processor,instructions,precision,threads,cold\n"
     (project / "bench/results/book.csv").write_text(
