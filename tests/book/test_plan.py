@@ -135,7 +135,7 @@ def test_before_a_run_the_time_is_said_and_nothing_where_all_is_done(speed, monk
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(30, "30 s"), (600, "10 minutes"), (7200, "2.0 hours"), (864000, "10 days")],
+    [(30, "30 s"), (600, "10 minutes"), (7200, "2.0 hours"), (864000, "10 days"), (1e10, "more than a year")],
 )
 def test_durations_in_words(seconds, text):
     assert plan.words(seconds) == text

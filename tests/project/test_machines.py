@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import psutil
@@ -150,7 +151,10 @@ def test_a_signal_ends_a_run_as_ctrl_c_does(project, kind, whole):
     mark = project / "mark"
     body = f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\n"
     write_notebook(project, "01_data", body + "time.sleep(600)")
-    work = subprocess.Popen(LINE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # under nohup, as this test may be, it is ignored, by right
+    heard = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    pipes = dict(stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    work = subprocess.Popen(LINE, preexec_fn=heard, **pipes)
     end = time.monotonic() + 120
     while not (mark.exists() and mark.read_text()) and time.monotonic() < end:
         time.sleep(0.1)
