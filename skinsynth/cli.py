@@ -26,16 +26,17 @@ ARMS = ("R0", "S", "M", "RS", "R1", "R3")  # that classify trains by default
 
 
 def of_run(command):
-    """Add --profile and --data to a command, which is given (run, configuration) instead."""
+    """Add --profile, --data and -p to a command, which is given (run, configuration) instead."""
 
     @functools.wraps(command)
-    def called(profile, data, **given):
-        from .project.chapters import data_folder
+    def called(profile, data, pairs, **given):
+        from .project import chapters
 
-        cfg = configure(profile, data=data_folder(data, profile))
+        names = chapters.present()
+        cfg, _ = chapters.configured(profile, data, chapters.parse(pairs, names), names)
         return command(Run(cfg.run), cfg, **given)
 
-    return PROFILE(DATA(called))
+    return PROFILE(DATA(PARAMETERS(called)))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,24 +67,18 @@ def run(profile, data, only, pairs, force):
 
 
 @cli.command()
-@PROFILE
-@DATA
-@PARAMETERS
+@of_run
 @click.option(
     "--card", "cards", multiple=True, help="Also on: RTX 4090, A100 80GB, H100 80GB, all."
 )
-def plan(profile, data, pairs, cards):
+def plan(run, cfg, cards):
     """Say what a run will cost on this machine: every stage, its time, memory and disk."""
     from .book import cost, plan
     from .core.config import choose
-    from .project import chapters
 
     for card in cards:
         choose(card, [*cost.CARDS, "all"], "card")
-
-    names = chapters.present()
-    cfg, _ = chapters.configured(profile, data, chapters.parse(pairs, names), names)
-    for line in plan.told(Run(cfg.run), cfg, cost.CARDS if "all" in cards else cards):
+    for line in plan.told(run, cfg, cost.CARDS if "all" in cards else cards):
         click.echo(line)
 
 

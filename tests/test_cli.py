@@ -19,6 +19,7 @@ from skinsynth.project import ledger
         (["run", "--profile", "ham64"], "profile ham64 reads HAM10000"),
         (["status", "--profile", "macro"], "unknown profile"),
         (["book"], "no executed notebooks"),
+        (["evaluate", "folder", "-p", "guidence=2"], "unknown parameter 'guidence'"),
     ],
 )
 def test_mistakes_are_one_line(project, capsys, arguments, message):

@@ -100,7 +100,8 @@ def test_the_whole_profile_on_a_small_hub(place, images):
     data = drawn(place.root / "data") if images == "phantom" else PHOTOGRAPHS
     command = ["-m", "skinsynth.cli"]
     where = ["--profile", "paper", "--data", str(data)]
-    run = [*command, "run", *where, *(f"-p{k}={v}" for k, v in given.items())]
+    where += [f"-p{k}={v}" for k, v in given.items()]
+    run = [*command, "run", *where]
 
     place.killed_at(run, "stages/denoiser-*")
     before = {p: p.stat().st_mtime_ns for p in place.run.glob("stages/*/stage.json")}
@@ -129,6 +130,9 @@ def test_the_whole_profile_on_a_small_hub(place, images):
     ]
     judged = place.said(*command, "evaluate", str(place.run / "stages" / folder), *where)
     assert "FID" in judged
+    assert made == {path.parent.name for path in place.run.glob("stages/*/stage.json")}, (
+        "nothing was trained for it"
+    )
 
 
 def true_names(place):
