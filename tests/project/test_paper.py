@@ -96,7 +96,7 @@ def drawn(folder):
 def test_the_whole_profile_on_a_small_hub(place, images):
     if images == "photographs" and not PHOTOGRAPHS.exists():
         pytest.skip("no HAM10000 in ../shared/data")
-    given = SHORT | ({"limit": 60} if images == "photographs" else {})
+    given = SHORT | ({"limit": 35} if images == "photographs" else {})
     data = drawn(place.root / "data") if images == "phantom" else PHOTOGRAPHS
     command = ["-m", "skinsynth.cli"]
     where = ["--profile", "paper", "--data", str(data)]
