@@ -70,7 +70,10 @@ def sampling(folder, n):
         model / "denoiser"
     )
     denoiser.micro_scheduler().save_pretrained(model / "scheduler")
-    store.write_json(model / "trained_on.json", dict(vae="vae", whiten=True, manifest="", ids=0))
+    store.write_json(
+        model / "trained_on.json",
+        dict(vae=vae.weights_digest(own), whiten=True, manifest="", ids=0),
+    )
     labels, seeds = pipeline.plan(n // 7)
     plain = dict(how=RECOMMENDED.sampling, reference=dict(mode="none", labels=labels))
     drawn = dict(labels=labels, seeds=seeds, guidance=3.0, steps=1)

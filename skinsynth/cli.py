@@ -153,13 +153,15 @@ def compare(first, second):
 @click.option("--size", default=64, show_default=True, help="Image side in pixels.")
 @click.option("--width", default=32, show_default=True, help="Base channels of the VAE.")
 def pretrain(folder, data, **sizes):
-    """Make the bundled micro models from generic skin (an hour on two cores; resumes)."""
+    """Make the bundled models: of generic skin, then `micro`'s generators (hours on two cores; resumes)."""
+    from . import recipe
     from .networks.bundled import FOLDER
     from .pretrain import micro
 
     if data and not folder:
         raise UserError("weights made of photographs do not belong in the package: give --folder")
-    click.echo(micro.pretrain(Run("pretrain"), Path(folder or FOLDER), data=data, **sizes))
+    made = micro.pretrain(Run("pretrain"), Path(folder or FOLDER), data=data, **sizes)
+    click.echo(made if folder else f"{made}; {recipe.train_shipped(Run('pretrain'))}")
 
 
 @cli.command()

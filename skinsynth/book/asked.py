@@ -31,6 +31,8 @@ def _generation(run, cfg):
     recipe.segmenter(run, cfg)
     recipe.clinical(run, cfg)
     recipe.guidance_rows(run, cfg, (1, 3, 5))
+    recipe.trained_again(run, cfg)
+    recipe.course(run, cfg)
     if cfg.extras:
         recipe.samples(run, cfg, "8ch", how=replace(VERSIONS[cfg.version], dehair=False))
 

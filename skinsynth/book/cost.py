@@ -16,6 +16,8 @@ from ..core.config import CLASSES, configure
 from ..data import hair, layouts
 from ..diffusion import clip, denoiser, vae
 from ..networks import bundled, classifiers
+from ..numerics.training import eighths
+from ..recipe.trainings import MOST
 
 SD_VAE = dict(
     down_block_types=("DownEncoderBlock2D",) * 4,
@@ -184,8 +186,9 @@ def cost(facts, cfg, n, card=None):
         "generic": many * area / speed["draw"],
         "fresh-phantom": len(CLASSES) * many * area / speed["draw"],
         "vae": train("encode", "decode", part=CROP),
+        "vae-sharpened": train("encode", "decode", part=CROP),
         "vae-pretrained": infer("encode", 512),
-        "latents": infer("encode", n),
+        "latents": infer("encode", n * i["symmetries"]),
         "tokens": infer("clip", n, "classifier"),
         "embeddings": infer("clip", n, "classifier"),
         "denoiser": train("unet"),
@@ -199,13 +202,15 @@ def cost(facts, cfg, n, card=None):
         "partly-interpolated": infer("decode", many) + infer("encode", 2 * many),
         "features": infer("classifier", n) * classifiers_see,
         "judges": infer("classifier", 60 * len(CLASSES) * i["n"]) * classifiers_see,
+        "course": infer("classifier", 35 * MOST * len(i["folders"] or ())) * classifiers_see,
         "linear-probe": 3,
     }[name]
     weights = max((net[k][2] for k in TRAINED.get(name, ())), default=0)
-    stored = BYTES.get(name, 0) * pixels
+    stored = BYTES.get(name, 0) * pixels * (i["symmetries"] or 1)
     if name == "tokens":
         stored = len(clip.PAPER_LEVELS) * (1 + cfg.patches) * _clip_width(cfg) * 2
-    return seconds, _memory(name, i, net, card) / 2**30, (4 * weights + many * stored) / 2**30
+    kept = 4 + 2 * (i["course"] and len(eighths(i["steps"])))  # bytes of a weight
+    return seconds, _memory(name, i, net, card) / 2**30, (kept * weights + many * stored) / 2**30
 
 
 def _memory(name, i, net, card):

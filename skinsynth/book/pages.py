@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageOps
 
+from .. import recipe
 from ..core import config, store
 from ..core.code import library_hashes
 from ..core.config import PROFILES
@@ -34,9 +35,8 @@ from . import beside
 from .gates import FIGURES
 from .measured import paragraphs
 
-ITEMS = tomllib.loads(
-    Path(__file__).with_name("items.toml").read_text()
-)  # {item: [words, notebook]}
+# {item: [words, notebook]}
+ITEMS = tomllib.loads(Path(__file__).with_name("items.toml").read_text())
 BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "warning"}
 BADGE |= {"yes": "success", "no": "danger", "open": "warning"}  # on our own questions
 COLOURS = {"success": "#1A7F37", "danger": "#C62828", "warning": "#E08A00", "muted": "#6E6E6E"}
@@ -155,10 +155,11 @@ class Shown:
         files = ("core/config.py", "core/profiles.toml")
         if any(known.get(name) != now[name] for name in files):
             return ""
-        given = [entry.get("parameters", {}) for entry in self.manifest["notebooks"].values()]
-        values = asdict(PROFILES[self.manifest["profile"]]) | {
-            k: v for one in given for k, v in one.items()
-        }
+        values = asdict(PROFILES[self.manifest["profile"]])
+        for entry in self.manifest["notebooks"].values():
+            values |= entry.get("parameters", {})
+        if self.drawn and self.name in PROFILES:  # whom the package's generators serve
+            values |= recipe.steps(store.Run(self.name), config.Config(**values))
         paper = asdict(PROFILES["paper"])
         said = (f"{kind} {values[f]:,} ({paper[f]:,})" for kind, f in STEPS.items())
         return ", ".join(said)

@@ -24,6 +24,7 @@ class Config:
     seed: int = 0
     extras: bool = False  # the expensive extra tables
     version: str = "recommended"  # of the method, also "paper" or "released" (versions.py)
+    trained: bool = True  # take the package's generators where nothing they depend on is changed
     base: str = "micro"  # the 4-channel model: bundled, "scratch" or a Stable Diffusion hub id
     clip: str = "micro"  # bundled, or "open_clip model/pretrained tag"
     patches: int = 8  # patch tokens taken from each CLIP level, besides CLS
@@ -38,9 +39,12 @@ class Config:
     accumulate: int = 1  # parts in which a batch passes through VAE and UNet, for want of memory
     pretrain_steps: int = 0  # base "scratch": steps of the 4-channel VAE and UNet on generic skin
     vae_steps: int = 140  # fine-tuning of each VAE
-    vae_lr: float = 1.6e-3  # largest learning rates, chosen on the validation split of the phantom
+    vae_lr: float = 5e-4  # largest learning rates, chosen on the validation split of the phantom
+    symmetries: bool = False  # denoisers learn each image's eight symmetries
     unet_steps: int = 80  # fine-tuning of each denoiser
     unet_lr: float = 2.4e-3
+    generator_seeds: int = 1  # trainings of each denoiser; all but the first for a comparison only
+    course: bool = False  # keep each denoiser as it was at each eighth of its training
     rung_steps: int = 0  # fine-tuning of each denoiser of the ladder; 0: unet_steps
     longest: int = 1000  # sampling steps; rungs of the ladder with more are left out
     segment_steps: int = 150

@@ -16,7 +16,7 @@ class Method:
     target: str = "own"  # the scheduler's "own" target, or "epsilon": the noise
     norm: str = "l2"  # or "l1"
     lesion_weight: bool = True  # the lesion counts twice
-    ema: float = 0.995  # 0: no averaged weights
+    ema: float = 0.12  # share of the training over which weights are averaged; 0: they are not
     whiten: bool = True  # latents by measured mean and deviation; False: as the VAE gives them
     dehair: bool = True  # train on images whose hair was removed
     # while sampling

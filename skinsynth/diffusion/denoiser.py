@@ -14,11 +14,12 @@ from ..core.machine import device
 from ..core.store import stage, write_json
 from ..data.splits import manifest_hash
 from ..networks.classifiers import balanced_weights
-from ..numerics.arrays import Rows, labels_of, load_array, records_of
+from ..numerics.arrays import Rows, labels_of, load_array, load_weights, records_of, turned
 from ..numerics.training import fit
 from . import adapters
 from .expansion import configuration, expand_unet, pretrained
 from .objective import NONE, cell_masks, diffusion_loss, fixed_check
+from .vae import weights_digest
 
 HELD_OUT = 4  # validation images of each class whose loss is logged while a denoiser is trained
 
@@ -108,15 +109,22 @@ def fit_unet(*given, **training):
         return fit(*given, **dict(divisible=True) | training)
 
 
-def _cached(rows, table, latents, records, tokens, how):
-    """What `diffusion_loss` takes of some rows of a set: latents, labels, lesion masks, tokens."""
-    z = Rows((load_array(latents / "latents.npy"), rows))
+def _cached(rows, table, latents, records, tokens, how, symmetries=1):
+    """What `diffusion_loss` takes of some rows of a set: latents, labels, lesion masks, tokens.
+
+    symmetries: as in `cache_latents`. Latents and masks are turned alike; the tokens are those of the
+    image as it is: what a reference shows does not depend on how the camera was held.
+    """
+    own = [(latents, rows + k * len(table)) for k in range(symmetries)]
     masks = None
     if how["lesion_weight"] and (records / "masks.npy").exists():
-        masks = cell_masks(Rows((load_array(records / "masks.npy"), rows)), z.shape[-1])
-    levels = None if tokens is None else Rows((load_array(tokens / "tokens.npy"), rows))
-    labels = labels_of(table.iloc[rows], CLASSES)
-    return dict(latents=z, labels=labels, masks=masks, tokens=levels)
+        masks = cell_masks(Rows((load_array(records / "masks.npy"), rows)), latents.shape[-1])
+        masks = np.concatenate([turned(masks, k) for k in range(symmetries)])
+    levels = None
+    if tokens is not None:
+        levels = Rows((load_array(tokens / "tokens.npy"), np.tile(rows, symmetries)))
+    labels = np.tile(labels_of(table.iloc[rows], CLASSES), symmetries)
+    return dict(latents=Rows(*own), labels=labels, masks=masks, tokens=levels)
 
 
 def _started(start, latents, tokens, how, seed):
@@ -134,18 +142,23 @@ def _started(start, latents, tokens, how, seed):
 
 @stage("denoiser")
 def train_denoiser(
-    out, *, start, vae, latents, records, tokens, how, steps, lr, batch, accumulate, seed
+    out, *, start, vae, latents, records, tokens, how, steps, lr, batch, accumulate, seed, course
 ):
     """Fine-tune a denoiser with class conditioning on the train split, drawn by class.
 
     how: Method.training of versions.py; start: where unet/ and scheduler/ lie (see load_unet); vae:
-    the VAE stage that made `latents`; tokens: a tokens stage, or None for no adapters. The 4-channel UNet is expanded where the latents have more channels.
-    log.csv holds the loss of training, and ten times that of HELD_OUT validation images of each class.
+    the VAE stage that made `latents`, whose symmetries are learned too; tokens: a tokens stage, or None for
+    no adapters; course: whether to keep the weights of each eighth. The 4-channel UNet is expanded where the
+    latents have more channels.
+    log.csv holds the loss of training, and at each eighth that of HELD_OUT validation images of each class.
     """
     table = records_of(records)
     rows = np.flatnonzero(table.split == "train")
     unseen = table[table.split == "val"].groupby("dx").head(HELD_OUT).index.to_numpy()
-    seen, held = (_cached(r, table, latents, records, tokens, how) for r in (rows, unseen))
+    cached = load_array(latents / "latents.npy")
+    given = (table, cached, records, tokens, how)
+    seen = _cached(rows, *given, symmetries=len(cached) // len(table))
+    held = _cached(unseen, *given)
     model = _started(start, seen["latents"], seen["tokens"], how, seed)
     scheduler = DDPMScheduler.from_pretrained(str(start.path), subfolder="scheduler")
     kind = dict(scheduler=scheduler, target=how["target"], norm=how["norm"])
@@ -153,17 +166,25 @@ def train_denoiser(
     check = fixed_check(diffusion_loss(**held, **kind, share=0), len(unseen), seed)
     name = f"denoiser {seen['latents'].shape[1]}ch{'+ML' if tokens is not None else ''}"
     training = dict(steps=steps, batch=batch, lr=lr, seed=seed, accumulate=accumulate)
-    training |= dict(ema=how["ema"], weights=balanced_weights(seen["labels"]), check=check)
-    fit_unet(model, loss, len(rows), out=out, desc=name, **training)
+    # steps; the same share of a short training and a long one
+    averaged = max(1.0, how["ema"] * steps)
+    training |= dict(ema=1 - 1 / averaged, weights=balanced_weights(seen["labels"]), check=check)
+    training |= dict(course=out / "course" if course else None)
+    fit_unet(model, loss, len(seen["labels"]), out=out, desc=name, **training)
     model.eval().save_pretrained(out / "denoiser")
     scheduler.save_pretrained(out / "scheduler")
-    facts = dict(vae=vae.key, vae_path=f"{vae.path.parent.parent.name}/stages/{vae.path.name}")
+    facts = dict(vae=weights_digest(vae))
     facts |= dict(whiten=how["whiten"], manifest=manifest_hash(records), ids=len(rows))
     write_json(out / "trained_on.json", facts)
 
 
-def load_denoiser(made):
-    """(Denoiser on the device, its training DDPMScheduler) of a finished stage."""
-    model = Denoiser.from_pretrained(made / "denoiser", use_safetensors=True, local_files_only=True)
+@torch.no_grad()
+def load_denoiser(made, step=None):
+    """(Denoiser on the device, its training DDPMScheduler) of a finished stage; step: as it was then, see training.eighths."""
+    model = pretrained(Denoiser, made, "denoiser")
+    if step:
+        own = load_weights(made / "course" / f"{step}.safetensors")
+        for name, p in model.named_parameters():
+            p.copy_(own[name])
     scheduler = DDPMScheduler.from_pretrained(made / "scheduler", local_files_only=True)
     return model.to(device()).eval(), scheduler

@@ -7,15 +7,15 @@ from ..core.errors import UserError
 
 
 def pretrained(kind, start, part):
-    """The network of class `kind` in a part of a folder in diffusers' layout, in single precision.
+    """The network of class `kind` in a part of a folder (or stage) in diffusers' layout, in single precision.
 
     Raises UserError where an entry is missing, which diffusers would leave empty.
     """
     how = dict(use_safetensors=True, local_files_only=True, torch_dtype=torch.float32)
-    network = kind.from_pretrained(str(start.path), subfolder=part, **how)
+    network = kind.from_pretrained(start / part, **how)
     if missing := [name for name, value in network.named_parameters() if value.is_meta]:
         fault = f"weights without {missing[0]}"
-        raise UserError(f"{start.path / part}: {fault}; delete the folder and fetch it again")
+        raise UserError(f"{start / part}: {fault}; delete the folder and fetch it again")
     return network
 
 

@@ -17,7 +17,7 @@ from ..core.store import atomic, read_json, stage, write_csv, write_json
 from ..data.splits import manifest_hash
 from ..numerics.arrays import Rows, load_array, records_of, save_array, stream_array
 from .denoiser import NONE, load_denoiser
-from .vae import LatentFormat, decode, load_vae
+from .vae import LatentFormat, decode, load_vae, weights_digest
 
 BATCH = 48  # images that are drawn at a time, and kept when a run is killed
 SOLVERS = dict(
@@ -121,13 +121,13 @@ class SkinPipeline(DiffusionPipeline):
         return sum(w * guess for w, guess in zip(weights, guesses, strict=True))
 
 
-def load_pipeline(model, vae, solver="dpm"):
-    """Pipeline from a denoiser stage and the VAE stage it was trained with."""
+def load_pipeline(model, vae, solver="dpm", step=None):
+    """Pipeline from a denoiser stage, as it was at a step of its training, and the VAE stage it was trained with."""
     facts = read_json(model / "trained_on.json")
-    if facts["vae"] != vae.key:
+    if facts["vae"] != weights_digest(vae):
         raise UserError(f"{model.path.name} was trained with another VAE than {vae.path.name}")
     autoencoder, latents = load_vae(vae, facts["whiten"])
-    net, scheduler = load_denoiser(model)
+    net, scheduler = load_denoiser(model, step)
     scheduler = SOLVERS[solver](scheduler.config)
     return SkinPipeline(autoencoder, net, scheduler, latents.mean, latents.std).to(device())
 
@@ -154,7 +154,19 @@ def references(mode, labels, seeds, tokens=None, records=None, seed=0):
 
 @stage("samples")
 def sample(
-    out, *, model, vae, labels, seeds, guidance, steps, how, reference, strength=1.0, without=()
+    out,
+    *,
+    model,
+    vae,
+    labels,
+    seeds,
+    guidance,
+    steps,
+    how,
+    reference,
+    strength=1.0,
+    without=(),
+    at=None,
 ):
     """A folder of samples: <class>/<seed>.png, metadata.csv (ImageFolder, HF datasets), images.npy.
 
@@ -162,9 +174,9 @@ def sample(
     how: Method.sampling of versions.py. pass_class=False: the labels name folders only, the network is not
     told; stretch: each image to its own minimum and maximum (both: the released code).
     reference: mode, labels (Fig 10: not those above), tokens, records and seed of `references`.
-    strength, without: of the adapters, see SkinPipeline. Resumes at the first batch that is missing.
+    strength, without: of the adapters, see SkinPipeline; at: a step of the model's training. Resumes at the first batch that is missing.
     """
-    pipe = load_pipeline(model, vae, how["solver"])
+    pipe = load_pipeline(model, vae, how["solver"], at)
     given, ids = references(seeds=seeds, **reference)
     told = labels if how["pass_class"] else ["none"] * len(labels)
     choices = dict(guidance_scale=guidance, reference_scale=how["reference_scale"], steps=steps)

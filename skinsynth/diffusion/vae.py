@@ -5,27 +5,29 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
+from ..core.code import digest
 from ..core.config import CLASSES
 from ..core.machine import device, side_by_side
 from ..core.store import read_json, stage, write_json
 from ..networks.classifiers import balanced_weights, in_batches
-from ..networks.published import LPIPS
 from ..numerics.arrays import (
     Rows,
+    blocks,
+    content_hash,
     labels_of,
     load_array,
-    map_array,
+    load_weights,
     records_of,
     spread,
+    stream_array,
     to_tensor,
     to_uint8,
+    turned,
 )
 from ..numerics.training import fit
 from .expansion import aim_new_channels, expand_vae, pretrained
-
-THIN = 4  # every fourth image of a step has its perceptual distance taken
+from .vae_loss import Judged, vae_loss, validation_loss
 
 
 @dataclass(frozen=True)
@@ -80,55 +82,19 @@ def new_vae(width, channels=4):
     return vae
 
 
-def vae_loss(images):
-    """Loss of stage 1: 5 MSE + 0.5 LPIPS (VGG16) + 0.1 (1 - SSIM) + 1e-6 KL, on random crops.
-
-    The terms are those of the released code, the weights ours. Gradients reach the decoder through
-    every term. Crops of half the side cost a quarter of the time; the network is convolutional, so
-    it serves whole images. LPIPS, which alone would cost more than the rest, sees every fourth image.
-    """
-    side, perceptual = images.shape[1], LPIPS("vgg").to(device(), memory_format=torch.channels_last)
-    crop = max(32, side // 2)
-
-    def loss(vae, index, rng):
-        x = to_tensor(images[index.numpy()]).to(device())
-        top, left = (8 * torch.randint((side - crop) // 8 + 1, (2,), generator=rng)).tolist()
-        x = x[:, :, top : top + crop, left : left + crop]
-        posterior = vae.encode(x).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=rng).to(x.device)
-        y = vae.decode(posterior.mean + posterior.std * noise).sample.float()
-        with torch.autocast(x.device.type, enabled=False):  # variances need full precision
-            grey = (v.mean(1, keepdim=True) for v in (y, x))
-            structure = 1 - ssim(*grey, data_range=2.0, sigma=1.0)
-        kl = posterior.kl().float().mean()
-        return (
-            5 * (y - x).square().mean()
-            + 0.5 * perceptual(x[::THIN], y[::THIN]).mean()
-            + 0.1 * structure
-            + 1e-6 * kl
-        )
-
-    return loss
-
-
-@torch.no_grad()
-def validation_error(vae, images):
-    """Mean squared error on [0,1] of the round trip of uint8 images, without sampling."""
-
-    def one(part):
-        x = to_tensor(part).to(device())
-        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.float()
-        return ((y.clamp(-1, 1) - x) / 2).square().mean((1, 2, 3)).sum().item()
-
-    return sum(side_by_side(one, np.array_split(images, max(1, len(images) // 32)))) / len(images)
-
-
 def load_vae(made, whiten=True):
     """(AutoencoderKL, LatentFormat) of a finished VAE stage; whiten=False: latents as the VAE gives them."""
-    vae = AutoencoderKL.from_pretrained(made / "vae", use_safetensors=True, local_files_only=True)
+    vae = pretrained(AutoencoderKL, made, "vae")
     measured = LatentFormat(**read_json(made / "latent_format.json"))
     chosen = measured if whiten else LatentFormat.plain(vae.config.latent_channels)
     return vae.to(device()).eval(), chosen
+
+
+def weights_digest(made):
+    """Hash of a VAE stage's weights in half precision, by which a denoiser knows the VAE of its latents, or its copy."""
+    state = load_weights(made / "vae" / "diffusion_pytorch_model.safetensors")
+    found = {name: content_hash(x.half().flatten().numpy()) for name, x in state.items()}
+    return digest(found)
 
 
 def save_vae(out, vae, images):
@@ -157,10 +123,12 @@ def pretrained_vae(out, *, start, images, records):
 
 
 @stage("vae")
-def train_vae(out, *, start, images, records, channels, steps, lr, batch, accumulate, seed):
+def train_vae(
+    out, *, start, images, records, channels, version, steps, lr, batch, accumulate, seed
+):
     """Fine-tune the pre-trained VAE at 4 channels, or expanded to 8, on the train split, drawn by
     class as the denoiser draws: else rare classes lose their structures (phantom, validation split:
-    even the mean error over the unbalanced split falls)."""
+    even the mean error over the unbalanced split falls). version: of vae_loss.LOSSES."""
     pixels, table = _of_split(images, records, "train")
     unseen, _ = _of_split(images, records, "val")
     unseen = unseen[spread(len(unseen), 64)]
@@ -169,12 +137,15 @@ def train_vae(out, *, start, images, records, channels, steps, lr, batch, accumu
     if channels != old:
         vae = expand_vae(vae.cpu(), channels, seed).to(device())
         aim_new_channels(vae, old, to_tensor(pixels[spread(len(pixels), 256)]))
-    vae = vae.to(memory_format=torch.channels_last)  # images lie so; a tenth faster
+    torch.manual_seed(seed)  # of the critic
+    model = Judged(vae, version).to(
+        memory_format=torch.channels_last
+    )  # images lie so; a tenth faster
     training = dict(steps=steps, batch=batch, lr=lr, seed=seed, accumulate=accumulate, ema=0.99)
     training |= dict(weights=balanced_weights(labels_of(table, CLASSES)), divisible=True)
-    training |= dict(check=lambda model: validation_error(model, unseen))
-    fit(vae, vae_loss(pixels), len(pixels), out=out, desc=f"VAE {channels} channels", **training)
-    save_vae(out, vae, pixels)
+    training |= dict(check=validation_loss(unseen, version), desc=f"VAE {channels} channels")
+    fit(model, vae_loss(pixels, version), len(pixels), out=out, **training)
+    save_vae(out, model.vae, pixels)
 
 
 def encode(vae, latent_format, images):
@@ -200,7 +171,13 @@ def round_trip(made, images):
 
 
 @stage("latents")
-def cache_latents(out, *, vae, images, whiten=True):
-    """Latents of all images of a set, in its order; whitened, or as the VAE gives them."""
+def cache_latents(out, *, vae, images, whiten=True, symmetries=1):
+    """Latents of all images of a set, in its order; whitened, or as the VAE gives them.
+
+    symmetries: of a square, at most 8: after the images as they are come all of them `turned`, and again.
+    """
     (model, form), pixels = load_vae(vae, whiten), load_array(images / "images.npy")
-    map_array(out / "latents.npy", lambda part: encode(model, form, part).numpy(), pixels)
+    n = len(pixels)
+    parts = (turned(pixels[rows], k) for k in range(symmetries) for rows in blocks(n))
+    coded = (encode(model, form, part).numpy() for part in parts)
+    stream_array(out / "latents.npy", symmetries * n, coded)

@@ -22,7 +22,8 @@ class Compared:
     """Samples of one plan of classes and seeds from several models, and the original images.
 
     images: uint8 (N,H,W,3) with their `records`; pixels: {model: uint8 (M,H,W,3)}; meta: what metadata.csv
-    says of the M samples (class, seed, reference); seed: draws which images are left out of a balanced set.
+    says of the M samples (class, seed, reference); seed: draws which images are left out of a balanced set;
+    split: of the originals that they are compared with.
     """
 
     judge: Judge
@@ -31,6 +32,7 @@ class Compared:
     pixels: dict
     meta: pd.DataFrame
     seed: int = 0
+    split: str = "test"
 
     @property
     def labels(self):
@@ -49,13 +51,13 @@ class Compared:
 
     @cached_property
     def _matched(self):
-        test = self.rows("test")
+        test = self.rows(self.split)
         real, fake = matched(self.records.dx[test], self.labels, self.seed)
         return test[real], fake
 
     @property
     def target(self):
-        """(K,) rows of the test images that samples are compared with: of each class as many as `take`."""
+        """(K,) rows of the originals that samples are compared with: of each class as many as `take`."""
         return self._matched[0]
 
     @property

@@ -110,6 +110,12 @@ def band_energy(images, bands=BANDS):
     return np.stack([np.log10(power[:, ring].mean(1) + 1e-12) for ring in rings], 1)
 
 
+def energy_kept(originals, copies, bands=BANDS[1:]):
+    """Spectral power of copies over that of their originals in rings of spatial frequency, in decibel: 0 is all,
+    -3 half, -10 a tenth. bands: as for `band_energy`. Returns (N, bands)."""
+    return 10 * (band_energy(copies, bands) - band_energy(originals, bands))
+
+
 def _inside(images, masks):
     shape = np.asarray(images).shape
     masks = np.ones(shape[:3], bool) if masks is None else np.asarray(masks) > 0

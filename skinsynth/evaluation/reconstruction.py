@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from .. import phantom
 from ..core.machine import device
 from ..diffusion import vae
 from ..networks.classifiers import probabilities
@@ -13,6 +14,7 @@ from .distances import of_features
 
 FLOOR = "floor: JPEG, quality 90"
 DIFFERENCE = "8ch minus 4ch, both fine-tuned"
+ENERGY = [f"energy, {low:g} to {high:g} (dB)" for low, high in measures.BANDS[1:]]
 
 
 def reconstruct(originals, stages):
@@ -33,6 +35,7 @@ def measured(originals, copies):
             "PSNR (dB)": measures.psnr(originals, copy),
             LPIPS.NAMES["alex"]: measures.lpips_distance(net, originals, copy),
             "MS-SSIM": measures.ms_ssim(originals, copy)[0],
+            **dict(zip(ENERGY, measures.energy_kept(originals, copy).T, strict=True)),
         }
         for name, copy in copies.items()
     }
@@ -52,6 +55,25 @@ def gains(scores, new, old, lesions):
         measure: stats.paired_difference(x, scores[old][measure], measure, lesions)
         for measure, x in scores[new].items()
     }
+
+
+def contrast_kept(stages, n, size):
+    """What autoencoders keep of structures that the phantom knows: {structure: {name: Estimate}}, 1 is all of it.
+
+    A lesion is drawn with the structure and without (phantom.pairs), both are sent through and back, and the difference of the copies is
+    projected on the difference of the originals. What a decoder invents adds nothing. n: lesions of each
+    structure; stages: {name: finished VAE stage}.
+    """
+    found = {}
+    for structure in phantom.STRUCTURES:
+        drawn = phantom.pairs(structure, n, size)
+        wanted = np.subtract(*drawn, dtype=float)
+        found[structure] = {}
+        for name, stage in stages.items():
+            kept = np.subtract(*(vae.round_trip(stage, images) for images in drawn), dtype=float)
+            share = (kept * wanted).sum((1, 2, 3)) / (wanted**2).sum((1, 2, 3))
+            found[structure][name] = stats.mean_interval(share)
+    return found
 
 
 def second_opinion(originals, copies, lesions, rows):

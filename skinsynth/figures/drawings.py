@@ -15,7 +15,7 @@ from ..diffusion import architecture
 from . import grids, plots
 
 _FUNCTIONS = (architecture.draw, grids.grid, grids.slider)
-_FUNCTIONS += (plots.curves, plots.forest, plots.heatmaps, plots.scatter)
+_FUNCTIONS += (plots.curves, plots.forest, plots.heatmaps, plots.panels, plots.scatter)
 DRAWINGS = {function.__name__: function for function in _FUNCTIONS}
 
 

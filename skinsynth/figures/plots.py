@@ -2,6 +2,7 @@
 
 import seaborn as sns
 from matplotlib import pyplot as plt
+from matplotlib.ticker import EngFormatter
 
 from ..core.config import CLASSES
 from .grids import CLASS_COLORS, PAGE
@@ -51,6 +52,23 @@ def curves(
     axes.set(**plain | axis)
     if by:
         axes.legend(fontsize=7)
+    return figure
+
+
+def panels(data, x, measures, by, xlabel, size=(PAGE, 2.3)):
+    """A panel for each measure, a column of the table: a line for each value of `by`, shaded from "<measure> low"
+    to "<measure> high"."""
+    figure, axes = plt.subplots(1, len(measures), figsize=size)
+    for y, ax in zip(measures, axes, strict=True):
+        for k, (name, line) in enumerate(data.groupby(by, sort=False)):
+            ax.plot(line[x], line[y], marker=MARKS[k % len(MARKS)], markersize=3, label=name)
+            ax.fill_between(line[x], line[f"{y} low"], line[f"{y} high"], alpha=0.12, linewidth=0)
+        ax.set_title(y.replace(", ", ",\n"), fontsize=7)
+        ax.set(xlabel=xlabel, ylim=(0, None))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    figure.legend(
+        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(MARKS), fontsize=7
+    )
     return figure
 
 

@@ -2,7 +2,11 @@
 
 import functools
 import hashlib
+import os
+import shutil
 from pathlib import Path
+
+from safetensors.torch import load_file, save_file
 
 from ..core.errors import UserError
 from ..core.store import PACKAGE, Stage, is_planning
@@ -15,8 +19,8 @@ FOLDER = PACKAGE / "assets"
 def bundled(part, folder=FOLDER):
     """A bundled model as a finished stage; its key is the hash of its files.
 
-    part: "diffusion" (vae/, unet/, scheduler/ in diffusers' layout), "clip" (open_clip's) or
-    "segmenter". Raises UserError where it is missing.
+    part: "diffusion" (vae/, unet/, scheduler/ in diffusers' layout), "clip" (open_clip's), "segmenter",
+    or a generator in trained/. Raises UserError where it is missing.
     """
     path = folder / part
     files = sorted(p for p in path.rglob("*") if p.is_file())
@@ -39,3 +43,25 @@ def named(name, part):
         return Stage(Path(name), name)
     path = weights.require(name)
     return Stage(path, f"{name} {path.name}")
+
+
+def copy_halved(source, target, ignore=()):
+    """Copy a stage's folder into the bundle, weights in float16; ignore: names of files that stay behind."""
+    names = shutil.ignore_patterns("stage.json", *ignore)
+    shutil.copytree(source, target, ignore=names, copy_function=_copy, dirs_exist_ok=True)
+
+
+def _copy(source, target):
+    if not source.endswith(".safetensors"):
+        shutil.copy(source, target)
+        return
+    state = {k: v.half() if v.is_floating_point() else v for k, v in load_file(source).items()}
+    save_file(state, target, metadata={"format": "pt"})
+    os.chmod(target, 0o644)
+
+
+def size_of(folder):
+    """How large a folder is, in words."""
+    return (
+        f"{folder}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e6:.1f} MB"
+    )

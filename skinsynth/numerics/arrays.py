@@ -136,6 +136,14 @@ def fill(model, path):
         raise UserError(f"{path}: {wrong}; remove {path.parent}, {remedy}") from error
 
 
+SYMMETRIES = 8  # of a square
+
+
+def turned(x, k):
+    """Arrays (N,H,W,...) turned by k quarters, from k = 4 on mirrored as well: a dermatoscope has no upright."""
+    return np.rot90(x[:, :, ::-1] if k >= 4 else x, k % 4, (1, 2))
+
+
 def to_tensor(images):
     """uint8 (N,H,W,3) -> float32 (N,3,H,W) in [-1, 1]."""
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -25,6 +25,11 @@ def seeded(*numbers):
     return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
+def eighths(steps):
+    """Steps after which averaged weights are looked at: at each eighth of a training."""
+    return sorted({-(-steps * k // 8) for k in range(1, 9)})
+
+
 def indices(n, batch, seed, step, weights=None):
     """Indices of one step, a function of (seed, step): epochs of shuffles, or weighted draws."""
     if weights is not None:
@@ -112,6 +117,11 @@ class _State:
             self.trained[k].copy_(v)
         return own
 
+    def keep(self, path):
+        """Write the averaged weights alone, in float16, and the others of the network."""
+        state = {**dict(self.model.named_parameters()), **self.average}
+        save_weights(path, {k: v.detach().half() for k, v in state.items()}, {})
+
     def validated(self, check):
         """check(model) of the averaged weights; training goes on with its own."""
         own = self.take(self.average)
@@ -147,6 +157,7 @@ def fit(
     weights=None,
     ema=0.0,
     check=None,
+    course=None,
     accumulate=1,
     divisible=False,
     classifier=False,
@@ -162,8 +173,9 @@ def fit(
     divisible: the network neither mixes the items of a batch (batch normalisation) nor draws (dropout):
     then a CPU's threads compute two parts side by side, see machine.lanes.
     classifier: see machine.mixed.
-    check(model) -> validation loss of the averaged weights, logged ten times; it trains nothing and
-    chooses nothing.
+    check(model) -> validation loss of the averaged weights, logged at each eighth; it trains nothing and
+    chooses nothing. course: a folder that keeps these weights in float16, as <step>.safetensors, so that one can
+    see what becomes of a network while it is trained.
     The learning rate warms up over 5 % of the steps and falls to zero as a half cosine.
     A run that is killed resumes from `out`/checkpoint and ends bitwise where it would have ended
     (same machine, same number of threads). Raises UserError when the loss is not finite.
@@ -198,6 +210,8 @@ def fit(
             return own.detach(), None
         return own.detach(), torch.autograd.grad(scaled, state.parameters, materialize_grads=True)
 
+    looked = eighths(steps) if check or course else ()
+
     def due(step, times):
         return (step + 1) % max(1, steps // times) == 0 or step + 1 == steps
 
@@ -222,8 +236,10 @@ def fit(
         if due(step, 50):
             speed = (step + 1 - first) * batch / (time.perf_counter() - start)
             rows.append([step + 1, value.item(), rate, speed, ""])
-        if check and due(step, 10):
+        if check and step + 1 in looked:
             rows.append([step + 1, "", rate, "", state.validated(check)])
+        if course and step + 1 in looked and accelerator.is_main_process:
+            state.keep(Path(course) / f"{step + 1}.safetensors")
         if keep and step + 1 < steps and accelerator.is_main_process:
             begun = time.perf_counter()
             state.save(kept, step + 1)

@@ -4,5 +4,15 @@ from .clinical import clinical
 from .dataset import write_dataset
 from .generic import ATTRIBUTES, caption, generic
 from .lesions import dermatoscopy
+from .structures import STRUCTURES, pairs
 
-__all__ = ["ATTRIBUTES", "caption", "clinical", "dermatoscopy", "generic", "write_dataset"]
+__all__ = [
+    "ATTRIBUTES",
+    "STRUCTURES",
+    "caption",
+    "clinical",
+    "dermatoscopy",
+    "generic",
+    "pairs",
+    "write_dataset",
+]

@@ -139,19 +139,19 @@ PAINTERS = dict(
 )
 
 
-def dermatoscopy(seed, index, dx, size=64, lesion=None, photo=0):
+def dermatoscopy(seed, index, dx, size=64, lesion=None, photo=0, painter=None):
     """Phantom dermatoscopic photograph of one of HAM10000's seven diagnoses.
 
     `dx` is a HAM10000 code, `size` the side in pixels (32-512). `lesion` numbers the lesion
     (default `index`); `photo` numbers its photographs: same anatomy and skin, other position,
-    light and hair. Returns `Phantom`. Raises UserError on an unknown `dx`.
+    light and hair; `painter`: other than the diagnosis's own (structures.py). Returns `Phantom`. Raises UserError on an unknown `dx`.
     """
     choose(dx, PAINTERS, "diagnosis")
     number = index if lesion is None else lesion
     side, canvas = canvas_for(size)
     skin = dermal_skin(canvas, np.random.default_rng([1, seed, number]))
     rng = np.random.default_rng([2, seed, number])
-    layers = PAINTERS[dx](canvas, rng)
+    layers = (painter or PAINTERS[dx])(canvas, rng)
     marked = render(skin, layers, rng, canvas)
     rng = np.random.default_rng([3, seed, index, photo])
     normal, clean, alpha = view(rng, side, (skin, marked, layers.alpha))

@@ -1,22 +1,20 @@
 """The command that makes the bundled micro models from generic skin."""
 
-import os
-import shutil
 import time
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from ..core.config import configure
 from ..core.store import read_json, write_json
 from ..data import sets
 from ..diffusion import vae
-from ..networks.bundled import FOLDER
+from ..networks.bundled import FOLDER, copy_halved, size_of
 from . import models
 from .contrastive import train_clip
 from .skin import described_photographs, generic_skin
 
-BUDGET = dict(images=12288, clip=1000, segmenter=1000, vae=6500, unet=7000)
+PLACES = dict(critic="diffusion", unet="diffusion", clip="clip", segmenter="segmenter")
+BUDGET = dict(images=12288, clip=1000, segmenter=1000, vae=6500, critic=3000, unet=7000)
 
 
 def pretrain(run, folder=FOLDER, *, data="", scale=1.0, size=64, width=32, batch=32, seed=0):
@@ -35,31 +33,19 @@ def pretrain(run, folder=FOLDER, *, data="", scale=1.0, size=64, width=32, batch
         skin = generic_skin(run, n=n["images"], size=size, seed=seed)
     of = dict(generic=skin, width=width, **training)
     made = {"vae": models.pretrain_vae(run, steps=n["vae"], **of)}
-    latents = vae.cache_latents(run, vae=made["vae"], images=skin)
+    sharper = dict(start=made["vae"], generic=skin, steps=n["critic"])
+    made["critic"] = models.sharpen_vae(run, **sharper, **training)
+    latents = vae.cache_latents(run, vae=made["vae"], images=skin)  # the encoder stays the same
     made["unet"] = models.pretrain_unet(run, latents=latents, steps=n["unet"], **of)
     made["clip"] = train_clip(run, generic=skin, size=size, steps=n["clip"], **training)
     of |= dict(width=width // 2, batch=batch // 2)
     made["segmenter"] = models.pretrain_segmenter(run, steps=n["segmenter"], **of)
-    logs = shutil.ignore_patterns("stage.json", "log.csv", "latent_format.json")
-    for part, stage in made.items():
-        target = folder / ("diffusion" if part in ("vae", "unet") else part)
-        shutil.copytree(stage.path, target, ignore=logs, copy_function=_copy, dirs_exist_ok=True)
+    for part, place in PLACES.items():
+        copy_halved(made[part].path, folder / place, ("log.csv", "latent_format.json"))
     own = "generic procedural skin: no photograph, no diagnosis"
     facts = training | dict(size=size, width=width, scale=scale, steps=n)
     facts |= dict(training="the train split of a data folder" if data else own)
     facts |= dict(seconds={k: read_json(s / "stage.json")["seconds"] for k, s in made.items()})
     facts |= dict(hardware=f"{torch.get_num_threads()} CPU threads", torch=torch.__version__)
     write_json(folder / "card.json", facts | dict(written=time.strftime("%Y-%m-%d")))
-    return (
-        f"{folder}: {sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e6:.1f} MB"
-    )
-
-
-def _copy(source, target):
-    """Copy a file; weights become float16."""
-    if not source.endswith(".safetensors"):
-        shutil.copy(source, target)
-        return
-    state = {k: v.half() if v.is_floating_point() else v for k, v in load_file(source).items()}
-    save_file(state, target, metadata={"format": "pt"})
-    os.chmod(target, 0o644)
+    return size_of(folder)

@@ -7,7 +7,8 @@ from torch import nn
 from ..core.store import read_json, stage
 from ..diffusion.denoiser import Denoiser, fit_unet, micro_scheduler, micro_unet_config
 from ..diffusion.objective import diffusion_loss
-from ..diffusion.vae import new_vae, save_vae, vae_loss
+from ..diffusion.vae import load_vae, new_vae, save_vae
+from ..diffusion.vae_loss import FIRST, Judged, vae_loss
 from ..interpolation.segment import Segmenter, fit_segmenter
 from ..numerics.arrays import Rows, load_array
 from ..numerics.training import fit
@@ -15,13 +16,27 @@ from ..numerics.training import fit
 
 @stage("vae-scratch")
 def pretrain_vae(out, *, generic, width, steps, batch, seed):
-    """A 4-channel VAE of generic skin, from nothing."""
+    """A 4-channel VAE of generic skin, from nothing and without a critic: its copies are blurred."""
     images = load_array(generic / "images.npy")
     torch.manual_seed(seed)
-    vae = new_vae(width)
+    model = Judged(new_vae(width), FIRST)
     training = dict(steps=steps, batch=batch, lr=1e-3, seed=seed, ema=0.99, divisible=True)
-    fit(vae, vae_loss(images), len(images), out=out, desc="pre-train VAE", **training)
-    save_vae(out, vae, images)
+    fit(model, vae_loss(images, FIRST), len(images), out=out, desc="pre-train VAE", **training)
+    save_vae(out, model.vae, images)
+
+
+@stage("vae-sharpened")
+def sharpen_vae(out, *, start, generic, steps, batch, seed):
+    """A VAE whose decoder has learned fine detail against a critic. The encoder stays what it is, and with it
+    all that was trained on its latents (as the published decoders "ft-MSE" of Stable Diffusion were made)."""
+    torch.manual_seed(seed)
+    images, model = load_array(generic / "images.npy"), Judged(load_vae(start)[0])
+    for part in (model.vae.encoder, model.vae.quant_conv):
+        part.requires_grad_(False)
+    model = model.to(memory_format=torch.channels_last)
+    training = dict(steps=steps, batch=batch, lr=3e-4, seed=seed, ema=0.999, divisible=True)
+    fit(model, vae_loss(images), len(images), out=out, desc="sharpen VAE", **training)
+    save_vae(out, model.vae, images)
 
 
 @stage("unet-pretrained")

@@ -30,6 +30,7 @@ KNOWN |= {"kind", "named", "trained", "answer", "short", "number", "caveat"}
 FILLED = dict(margin=0, property="", kind="paper", named="", trained="", answer="", short="")
 FILLED |= dict(number="difference", caveat="")
 NUMBERS = ("value", "low", "high")
+SHARES = {0.25: "a quarter", 0.5: "a half"}  # of a training, at which a verdict is said
 
 
 def load(path=FILE):
@@ -60,7 +61,19 @@ def models_of(claim):
     return [name for name in claim.get("trained", "").split(", ") if name]
 
 
-def record(run, claim_id, parts, profile, note="", sight=None, margin=None, seeds=None, room=None):
+def record(
+    run,
+    claim_id,
+    parts,
+    profile,
+    note="",
+    sight=None,
+    margin=None,
+    seeds=None,
+    room=None,
+    again=(),
+    course=(),
+):
     """Write the evidence for a claim: one Estimate, or a list with one for each part.
 
     parts: differences with the sign that `quantity` in claims.yml says, labelled where there are several;
@@ -68,7 +81,8 @@ def record(run, claim_id, parts, profile, note="", sight=None, margin=None, seed
     sight: (whether the measure sees the claim's property in this run, how large a fault), of `judges.sees`.
     margin: where the run derives it, instead of the one in claims.yml; seeds: training runs of each model of the
     first kind that the claim names as trained, where the intervals do not say it ("t over 3 seeds"); room: how far
-    the number can move to the claimed side at all, such as the share that can be lost.
+    the number can move to the claimed side at all, such as the share that can be lost; again: the parts of each further
+    training; course: [(images seen, parts)] of the models on the way, on validation images.
     Raises UserError on an unknown id, more parts than the claim has, or two of one label.
     """
     claims, parts = load(), [parts] if isinstance(parts, Estimate) else list(parts)
@@ -78,13 +92,21 @@ def record(run, claim_id, parts, profile, note="", sight=None, margin=None, seed
         raise UserError(f"claim {claim_id} has {most} parts, got {len(parts)}")
     if len({p.label for p in parts}) < len(parts):
         raise UserError(f"claim {claim_id}: give each part a label of its own")
-    rows = [asdict(p) for p in parts]
-    for row in rows:  # JSON has no nan
-        row.update({k: float(row[k]) if math.isfinite(row[k]) else None for k in NUMBERS})
-    evidence = dict(id=claim_id, parts=rows, note=note, profile=profile, sight=sight)
+    evidence = dict(id=claim_id, parts=_plain(parts), note=note, profile=profile, sight=sight)
+    evidence |= dict(course=[(seen, _plain(then)) for seen, then in course])
+    evidence |= dict(again=[_plain(other) for other in again])
+    seeds = 1 + len(again) if again else seeds
     given = dict(margin=margin, room=room)
     evidence |= {k: None if x is None else float(x) for k, x in given.items()} | dict(seeds=seeds)
     write_json(run.root / "evidence" / f"{claim_id}.json", evidence)
+
+
+def _plain(parts):
+    """Estimates as JSON holds them, which has no nan."""
+    rows = [asdict(p) for p in parts]
+    for row in rows:
+        row.update({k: float(row[k]) if math.isfinite(row[k]) else None for k in NUMBERS})
+    return rows
 
 
 def judge(part, direction, margin):
@@ -214,13 +236,38 @@ def _ruling(claim, found, parts):
     return (ruling, f"{why} {seen}", deciding) if sight[0] else (BLIND, seen, deciding)
 
 
+def _steady(claim, course):
+    """What validation images said while the generators were trained, as a sentence; "" where nobody looked."""
+    found = {seen: _joint([Estimate(**p) for p in parts], claim)[0] for seen, parts in course}
+    if not found:
+        return ""
+    end = max(found)
+    other = max((seen for seen, ruling in found.items() if ruling != found[end]), default=0)
+    since = min(seen for seen in found if seen > other)
+    way = {
+        word: ruling
+        for seen, ruling in found.items()
+        for share, word in SHARES.items()
+        if seen == share * end
+    }
+    said = "; ".join(f"at {word} {ruling}" for word, ruling in way.items())
+    return f"On the way, on validation images: {said}; at the end {found[end]}, so since {since:,} of {end:,} images seen."
+
+
+def _again(trainings):
+    """What further trainings of the models gave, as a sentence; "" where there was none."""
+    found = [Estimate(**p) for parts in trainings for p in parts if p["low"] is not None]
+    said = ", ".join(f"{f'{e.value:.3g} {_zone(e)} {e.label}'.rstrip()}" for e in found)
+    return f"Trained again: {said}." if said else ""
+
+
 def verdict(claim, evidence):
     """What the evidence allows to say: dict of value, low, high, n, parts, verdict, why and more.
 
     claim: an entry of `load()`; evidence: the content of an evidence file, or None.
     """
     found = dict(parts=[], note="", profile="", sight=None, margin=None, seeds=None, room=None)
-    found |= evidence or {}
+    found |= dict(course=[], again=[]) | (evidence or {})
     if found["margin"] is None:
         found["margin"] = claim["margin"]
     parts = [Estimate(**p) for p in found["parts"]]
@@ -228,6 +275,8 @@ def verdict(claim, evidence):
     if claim.get("kind") == OURS:
         ruling = ANSWERS.get(ruling, ruling)
     found |= dict(verdict=ruling, why=why, smallest_detectable=None)
+    found["steady"] = _steady(claim | {"margin": found["margin"]}, found.pop("course"))
+    found["again"] = _again(found["again"])
     found |= {k: getattr(part, k, None) for k in (*NUMBERS, "n")}
     if found["low"] is not None:
         found["smallest_detectable"] = smallest_detectable(part)
@@ -252,7 +301,7 @@ def recorded(path):
     """
     rows, claims = read_json(path), load()
     for row in rows:
-        now = FILLED | dict.fromkeys(("seeds", "sight", "room"))
+        now = FILLED | dict.fromkeys(("seeds", "sight", "room")) | dict(steady="", again="")
         now |= dict(short=row["id"]) | claims.get(row["id"], {})
         row |= {name: now[name] for name in set(now) - set(row)}
         if row["verdict"] not in (REPRODUCED, CONTRARY, OPEN):

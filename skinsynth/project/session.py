@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from .. import recipe
 from ..core import machine, store
 from ..core.config import check, configure
-from ..evaluation import judges
+from ..evaluation import ablation, judges
 from ..figures import drawings, grids
 from . import chapters, ledger, markdown, state, words
 
@@ -177,15 +177,17 @@ class Session:
         show(f"::::{{div}} findings\n{said}\n::::\n", said, mark="findings")
 
     def evidence(self, claim, parts, note="", measure="", **more):
-        """Record what this run measured for a claim of the paper; see ledger.record.
+        """Record what this run measured for a claim of the paper; see ledger.record. Of ablation.CLAIMS also on the way.
 
         measure: the name in judges.csv of what the numbers rest on, where the claim names a property; more: margin,
-        seeds or room, as `record` takes them.
+        seeds, room or again, as `record` takes them.
         """
         sight = None
         if measure:
             made = pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
             sight = judges.sees(made, measure, ledger.load()[claim]["property"])
+        if claim in ablation.CLAIMS:
+            more["course"] = recipe.along(self.run, self.cfg, claim)
         ledger.record(self.run, claim, parts, self.cfg.profile, note, sight, **more)
 
     def results(self, item):

@@ -94,7 +94,10 @@ def reason(row):
     """Why an evaluated claim has its verdict, what that cannot carry, and what it was measured with."""
     note = sentence(row["note"])
     caveat = row["caveat"] if row["verdict"] in DECIDED else ""
-    said = " ".join(filter(None, [row["why"], caveat, "" if row["why"] == row["note"] else note]))
+    steady = row["steady"] if row["verdict"] in DECIDED else ""
+    again = row["again"] if row["verdict"] in DECIDED else ""
+    note = "" if row["why"] == row["note"] else note
+    said = " ".join(filter(None, [row["why"], caveat, again, steady, note]))
     return (
         sentence(said)
         if "training run" in said

@@ -31,5 +31,9 @@ from .samples import (
     reference_modes,
     rungs,
     samples,
+    trained_again,
 )
+from .shipped import origin
+from .shipping import train_shipped
+from .trainings import along, course, repeated, steps
 from .users import counterfactual_of, export_samples

@@ -1,5 +1,7 @@
 """The networks that are trained, and how."""
 
+from functools import partial
+
 from ..core.config import PROFILES
 from ..core.versions import VERSIONS
 from ..diffusion import clip, denoiser, vae
@@ -7,8 +9,10 @@ from ..evaluation import planting
 from ..interpolation import inpaint, segment
 from ..networks import bundled, classifiers, weights
 from ..networks.table import NETWORKS
+from ..numerics.arrays import SYMMETRIES
 from ..pretrain import models, skin
 from .images import encoder, records, tokens, training_images
+from .shipped import shipped
 
 MODELS = {  # column of Tables 2 and 5: (its VAE, whether it has multi-level adapters)
     "baseline": ("pretrained", False),
@@ -41,39 +45,59 @@ def base(run, cfg):
     training = dict(width=cfg.width, steps=cfg.pretrain_steps, batch=cfg.batch, seed=cfg.seed)
     n = min(12288, 16 * cfg.pretrain_steps)
     seen = skin.generic_skin(run, n=n, size=cfg.size, seed=cfg.seed)
-    start = models.pretrain_vae(run, generic=seen, **training)
-    latents = vae.cache_latents(run, vae=start, images=seen)
-    return start, models.pretrain_unet(run, latents=latents, generic=seen, **training)
+    first = models.pretrain_vae(run, generic=seen, **training)
+    latents = vae.cache_latents(run, vae=first, images=seen)
+    unet = models.pretrain_unet(run, latents=latents, generic=seen, **training)
+    training |= dict(steps=cfg.pretrain_steps // 2)
+    del training["width"]
+    return models.sharpen_vae(run, start=first, generic=seen, **training), unet
 
 
 def autoencoder(run, cfg, kind):
     """kind: "pretrained" (4 channels, untouched), "4ch" or "8ch" (both fine-tuned, equal steps)."""
-    seen = dict(images=training_images(run, cfg), records=records(run, cfg))
-    start = vae.pretrained_vae(run, start=base(run, cfg)[0], **seen)
     if kind == "pretrained":
-        return start
-    channels = {"4ch": 4, "8ch": 8}[kind]
+        return vae.pretrained_vae(run, start=base(run, cfg)[0], **_seen(run, cfg))
+    make = partial(_tuned, run, kind=kind)
+    return shipped(cfg, f"vae-{kind}", make) or make(cfg=cfg)
+
+
+def _seen(run, cfg):
+    return dict(images=training_images(run, cfg), records=records(run, cfg))
+
+
+def _tuned(run, cfg, kind):
     training = dict(steps=cfg.vae_steps, lr=cfg.vae_lr, accumulate=cfg.accumulate, seed=cfg.seed)
-    training["batch"] = cfg.batch // 2
-    return vae.train_vae(run, start=start, channels=channels, **seen, **training)
+    training |= dict(batch=cfg.batch // 2, version=cfg.version, channels={"4ch": 4, "8ch": 8}[kind])
+    start = autoencoder(run, cfg, "pretrained")
+    return vae.train_vae(run, start=start, **_seen(run, cfg), **training)
 
 
-def model(run, cfg, name, how=None):
-    """A denoiser stage of MODELS; how: a Method, by default the version that cfg names."""
+def model(run, cfg, name, how=None, training=0):
+    """A denoiser stage of MODELS; how: a Method, by default the version that cfg names; training: number of another
+    one of the same network, in another order of images and with other noise."""
+    make, choices = partial(_denoiser, run, name=name), dict(how=how, training=training)
+    return shipped(cfg, f"denoiser-{name}", make, **choices) or make(cfg=cfg, **choices)
+
+
+def _denoiser(run, cfg, name, how=None, training=0):
     how = how or VERSIONS[cfg.version]
     kind, levels = MODELS[name]
     own, images = autoencoder(run, cfg, kind), training_images(run, cfg, how.dehair)
-    training = dict(steps=cfg.unet_steps, lr=cfg.unet_lr, accumulate=cfg.accumulate, seed=cfg.seed)
+    symmetries = SYMMETRIES if cfg.symmetries else 1
+    latents = dict(vae=own, images=images, whiten=how.whiten, symmetries=symmetries)
+    lengths = dict(steps=cfg.unet_steps, batch=cfg.batch, lr=cfg.unet_lr)
     return denoiser.train_denoiser(
         run,
         start=base(run, cfg)[1],
         vae=own,
         records=records(run, cfg),
-        latents=vae.cache_latents(run, vae=own, images=images, whiten=how.whiten),
+        latents=vae.cache_latents(run, **latents),
         tokens=tokens(run, cfg) if levels else None,
         how=how.training,
-        batch=cfg.batch,
-        **training,
+        accumulate=cfg.accumulate,
+        course=cfg.course and not training,
+        seed=cfg.seed + training,
+        **lengths,
     )
 
 

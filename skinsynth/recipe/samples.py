@@ -5,24 +5,38 @@ from dataclasses import replace
 import pandas as pd
 
 from ..core.config import CLASSES
+from ..core.errors import UserError
 from ..core.versions import VERSIONS, ladder
 from ..diffusion import pipeline
 from ..evaluation import panel
 from ..evaluation.compared import Compared, pictures
+from ..evaluation.distances import UNSHOWN
 from ..numerics.arrays import load_array, records_of
 from .images import records, tokens
 from .models import MODELS, autoencoder, model
+from .shipped import is_shipped
 
 MODES = ("none", "train", "class-mean")  # what serves as reference image
 
 
 def samples(
-    run, cfg, name, *, n=None, classes=CLASSES, first=0, how=None, guidance=None, mode=None, **given
+    run,
+    cfg,
+    name,
+    *,
+    n=None,
+    classes=CLASSES,
+    first=0,
+    how=None,
+    guidance=None,
+    mode=None,
+    training=0,
+    **given,
 ):
     """A folder of samples: by default cfg.samples of each class at cfg.guidance.
 
     first: number of the first seed; how: a Method, by default the version that cfg names; mode of the
-    references: "train" by default for the model with adapters, else "none"; given: further inputs of
+    references: "train" by default for the model with adapters, else "none"; training: as in `model`; given: further inputs of
     pipeline.sample, such as other labels than those of the references, or strength and without.
     """
     how = how or VERSIONS[cfg.version]
@@ -32,7 +46,7 @@ def samples(
     reference |= dict(tokens=tokens(run, cfg) if levels else None, records=records(run, cfg))
     return pipeline.sample(
         run,
-        model=model(run, cfg, name, how),
+        model=model(run, cfg, name, how, training),
         vae=autoencoder(run, cfg, MODELS[name][0]),
         seeds=seeds,
         guidance=cfg.guidance if guidance is None else float(guidance),
@@ -68,9 +82,9 @@ def reference_modes(run, cfg):
 def rungs(run, cfg):
     """Samples of 8ch+ML at each rung of versions.ladder() of at most cfg.longest sampling steps: {rung: folder}.
 
-    Every model is trained for cfg.rung_steps steps, where that is set.
+    Every model is trained here and for equally long: cfg.rung_steps steps, where that is set.
     """
-    short = replace(cfg, unet_steps=cfg.rung_steps or cfg.unet_steps)
+    short = replace(cfg, trained=False, unet_steps=cfg.rung_steps or cfg.unet_steps)
     climbed = {name: how for name, how in ladder() if how.steps <= cfg.longest}
     return {name: samples(run, short, "8ch+ML", how=how) for name, how in climbed.items()}
 
@@ -99,9 +113,29 @@ def beside_originals(run, cfg, pixels, meta):
     return Compared(panel.Judge(run), records_of(made), images, pixels, meta, cfg.seed)
 
 
-def compared(run, cfg):
-    """Samples of MODELS beside the originals; raises UserError where a generator may have seen test lesions."""
-    folders = {name: samples(run, cfg, name) for name in MODELS}
+def of_models(run, cfg, **choices):
+    """Samples of MODELS and, last, of 8ch+ML without reference images: {name in the tables: folder}; choices: of `samples`."""
+    sets = {name: samples(run, cfg, name, **choices) for name in MODELS}
+    return sets | {UNSHOWN: samples(run, cfg, "8ch+ML", mode="none", **choices)}
+
+
+def trained_again(run, cfg):
+    """`of_models` of each further training of them, a list.
+
+    Raises UserError where the first was not trained here, and so for another number of steps.
+    """
+    if cfg.generator_seeds > 1 and is_shipped(model(run, cfg, "8ch")):
+        fault = "generator_seeds trains again for unet_steps, the package's generators were trained for longer"
+        raise UserError(f"{fault}; set trained = False too")
+    return [of_models(run, cfg, training=k) for k in range(1, cfg.generator_seeds)]
+
+
+def compared(run, cfg, folders=None):
+    """Samples of MODELS, or of other folders {name: stage}, beside the originals.
+
+    Raises UserError where a generator may have seen test lesions.
+    """
+    folders = folders or {name: samples(run, cfg, name) for name in MODELS}
     for folder in folders.values():
         pipeline.provenance_check(folder, records(run, cfg))
     meta = pd.read_csv(folders["8ch+ML"] / "metadata.csv")

@@ -27,7 +27,7 @@ def speed(monkeypatch, tmp_path):
 
 
 def test_nothing_is_computed_and_nothing_written(speed):
-    found = asked.stages(store.Run("micro"), configure("micro"))
+    found = asked.stages(store.Run("micro"), configure("micro", trained=False))
     assert len(found) > 50 and not any(facts["finished"] for facts in found.values())
     assert not (speed / "results").exists()
     names = [facts["stage"] for facts in found.values()]
@@ -40,8 +40,10 @@ def test_nothing_is_computed_and_nothing_written(speed):
         "05_interpolation",
         "06_downstream",
     }
-    more = asked.stages(store.Run("micro"), configure("micro", extras=True))
+    more = asked.stages(store.Run("micro"), configure("micro", trained=False, extras=True))
     assert set(found) < set(more)
+    fewer = asked.stages(store.Run("micro"), configure("micro"))
+    assert {"vae", "denoiser"}.isdisjoint(facts["stage"] for facts in fewer.values()), "the package's"
 
 
 def test_a_stage_called_outside_a_plan_computes_again(speed):
@@ -51,7 +53,7 @@ def test_a_stage_called_outside_a_plan_computes_again(speed):
 
 
 def test_time_follows_the_counted_work(speed):
-    cfg, run = configure("micro"), store.Run("micro")
+    cfg, run = configure("micro", trained=False), store.Run("micro")
     seconds = lambda c: plan.table(run, c).groupby("stage").seconds.sum()  # noqa: E731
     once, twice = seconds(cfg), seconds(replace(cfg, unet_steps=2 * cfg.unet_steps))
     assert twice.denoiser == pytest.approx(2 * once.denoiser) and twice.vae == once.vae

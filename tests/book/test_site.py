@@ -301,6 +301,8 @@ def claim(name="table1-mse", verdict="inconclusive", **given):
         "short": "MSE",
         "seeds": None,
         "room": None,
+        "steady": "",
+        "again": "",
         "number": "difference",
         "margin": 0,
     }
@@ -414,7 +416,7 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
     assert shown.lengths() == "", "this manifest does not say which profiles.toml it was"
     shown.manifest["library"] = code.library_hashes()
     shown.manifest["notebooks"]["01_data"]["parameters"] = {"unet_steps": 7}
-    assert "autoencoders 140 (14,100), denoisers 7 (15,000)" in shown.lengths()
+    assert "autoencoders 2,000 (14,100), denoisers 7 (15,000)" in shown.lengths()
     page = pages.page("claims", [first, shown])
     line = next(line for line in page.splitlines() if "Against R3" in line)
     assert "It mixes." in line and line.endswith("2 trainings |")

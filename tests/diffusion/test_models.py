@@ -3,12 +3,14 @@
 import hub
 import numpy as np
 import open_clip
+import pandas as pd
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from skinsynth import phantom
+from skinsynth.core import store
 from skinsynth.core.config import CLASSES
 from skinsynth.core.errors import UserError
 from skinsynth.core.store import Stage
@@ -22,6 +24,7 @@ from skinsynth.diffusion import (
     pipeline,
     vae,
 )
+from skinsynth.numerics import arrays
 from skinsynth.numerics.arrays import to_tensor, to_uint8
 from skinsynth.pretrain import contrastive
 
@@ -433,3 +436,35 @@ def test_the_check_of_training_is_always_the_same_and_draws_from_its_own_generat
     assert first != objective.fixed_check(loss, 10, seed=4)(net)
     assert all((label != objective.NONE).all() and keep.all() for _, _, label, keep in seen)
     assert sum(len(z) for z, *_ in seen) == 30, "every item, each time"
+
+
+def test_symmetries_turn_latents_and_masks_alike_and_keep_labels(small, tmp_path):
+    """Eight views of each image, the images as they are first; tokens stay those of the image itself."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (5, 32, 32, 3), dtype=np.uint8)
+    masks = rng.integers(0, 2, (5, 32, 32), dtype=np.uint8)
+    for name, array in (("images", images), ("masks", masks)):
+        arrays.save_array(tmp_path / f"{name}.npy", array)
+    arrays.save_array(tmp_path / "tokens.npy", np.arange(5, dtype=np.float16))
+    made = store.Stage(tmp_path, "")
+    vae.save_vae(tmp_path, small[0], images)
+    vae.cache_latents.__wrapped__(tmp_path, vae=made, images=made, symmetries=8)
+    latents = arrays.load_array(tmp_path / "latents.npy")
+    model, form = vae.load_vae(made)
+    turned = [arrays.turned(images, k) for k in range(8)]
+    assert len({x.tobytes() for x in turned}) == 8 and np.array_equal(turned[0], images)
+    for k in (0, 3, 6):
+        assert np.allclose(
+            latents[5 * k : 5 * k + 5], vae.encode(model, form, turned[k]), atol=1e-5
+        )
+    rows, table = np.array([1, 4]), pd.DataFrame({"dx": ["nv", "mel", "nv", "df", "bcc"]})
+    how = dict(lesion_weight=True)
+    seen = denoiser._cached(rows, table, latents, made, made, how, symmetries=8)
+    assert len(seen["latents"]) == len(seen["labels"]) == len(seen["tokens"]) == 16
+    for k in (0, 3, 6):
+        own = slice(2 * k, 2 * k + 2)
+        wanted = objective.cell_masks(arrays.turned(masks, k)[rows], SIDE)
+        assert np.array_equal(seen["masks"][own], wanted)
+        assert np.array_equal(seen["latents"][own], latents[5 * k + rows])
+        assert [CLASSES[i] for i in seen["labels"][own]] == ["mel", "bcc"]
+        assert list(seen["tokens"][own]) == [1, 4]

@@ -57,7 +57,8 @@ def test_scores_of_the_same_and_of_a_worse_image(originals):
         originals, {"same": originals, "worse": worse, "far": originals[::-1]}
     )
     same, worse, far = (found[name] for name in ("same", "worse", "far"))
-    assert list(same) == ["MSE", "PSNR (dB)", "LPIPS (AlexNet)", "MS-SSIM"]
+    kinds = ["MSE", "PSNR (dB)", "LPIPS (AlexNet)", "MS-SSIM"]
+    assert list(same) == [*kinds, *reconstruction.ENERGY]
     assert (same["MSE"] == 0).all() and same["MS-SSIM"] == pytest.approx(np.ones(8), abs=1e-4)
     assert worse["MSE"] == pytest.approx(np.full(8, (20 / 255) ** 2), rel=0.05)
     for measure, sign in (("MSE", 1), ("PSNR (dB)", -1), ("LPIPS (AlexNet)", 1), ("MS-SSIM", -1)):

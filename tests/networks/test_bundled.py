@@ -22,8 +22,8 @@ DIFFUSION = bundled.FOLDER / "diffusion"
 
 def test_bundle_is_small_and_half_precision():
     files = [p for p in bundled.FOLDER.rglob("*") if p.is_file()]
-    assert sum(p.stat().st_size for p in files) <= 25e6
-    assert {p.suffix for p in files} == {".json", ".safetensors"}
+    assert sum(p.stat().st_size for p in files) <= 90e6
+    assert {p.suffix for p in files} == {".json", ".safetensors", ".csv"}
     for path in (p for p in files if p.suffix == ".safetensors"):
         with safe_open(path, "pt") as handle:
             kinds = {handle.get_slice(k).get_dtype() for k in handle.keys()}
@@ -61,7 +61,7 @@ def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
     names = {p.name for p in run.stages.iterdir()}
     first = {p: p.read_bytes() for p in out.rglob("*.safetensors")}
     assert {p.name for p in out.iterdir() if p.is_dir()} == {
-        p.name for p in bundled.FOLDER.iterdir() if p.is_dir()
+        p.name for p in bundled.FOLDER.iterdir() if p.is_dir() and p.name != "trained"
     }
     micro.pretrain(run, out, **tiny)
     assert {p.name for p in run.stages.iterdir()} == names, "finished stages are not made again"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import PartialState
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -68,7 +69,16 @@ def test_validation_sees_the_averaged_weights_and_leaves_training_alone(tmp_path
     raw = train("raw")
     assert all(map(torch.equal, plain, checked))
     assert all(map(torch.equal, seen[-1], checked)) and not torch.equal(seen[-1][0], raw[0])
-    assert (tmp_path / "checked" / "log.csv").read_text().count(",0.5\n") == 10
+    assert (tmp_path / "checked" / "log.csv").read_text().count(",0.5\n") == 8
+    kept = train("kept", ema=0.9, course=tmp_path / "course")
+    files = sorted((tmp_path / "course").iterdir(), key=lambda path: int(path.stem))
+    assert [int(path.stem) for path in files] == [3, 5, 8, 10, 13, 15, 18, 20]
+    for path, then in zip(files, seen, strict=True):
+        own = load_file(path)
+        assert all(
+            torch.equal(own[k], p.half()) for k, p in zip(("weight", "bias"), then, strict=True)
+        )
+    assert all(map(torch.equal, kept, checked))
 
 
 def test_order_is_a_function_of_seed_and_step():

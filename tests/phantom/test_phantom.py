@@ -234,3 +234,15 @@ def test_looks_like_dermatoscopy():
         inside = mine[name].between(low, high).mean()
         assert low < mine[name].median() < high, name
         assert inside >= 0.8, f"{name}: {inside:.0%} of phantom images in [{low:.3g}, {high:.3g}]"
+
+
+@pytest.mark.parametrize("structure", phantom.STRUCTURES)
+def test_pairs_differ_in_one_structure_and_nowhere_else(structure):
+    with_it, bare = phantom.pairs(structure, 3, 64)
+    again = phantom.pairs(structure, 3, 64)
+    assert np.array_equal(with_it, again[0]) and np.array_equal(bare, again[1])
+    changed = np.abs(with_it.astype(int) - bare).max(-1)
+    assert (changed.std((1, 2)) > 1).all()
+    assert ((changed <= 2).mean((1, 2)) > 0.1).all(), "bare skin around stays as it is"
+    darker = (with_it.astype(int) - bare).mean(-1)[changed > 8].mean()
+    assert darker > 0 if structure == "scale" else darker < 0

@@ -378,3 +378,28 @@ def test_typeset_changes_numbers_and_no_names():
     assert typeset(text) == (
         "FD-micro of 4ch-8ch: −0.5 [−9.02\u00a0×\u00a010<sup>−5</sup>, 1\u00a0×\u00a010<sup>−7</sup>], n\u00a0=\u00a07; (−.1), 2-3"
     )
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        (
+            "<<<<",
+            "at a quarter reproduced; at a half reproduced; at the end reproduced, so since 100 of 400",
+        ),
+        (
+            ">.<<",
+            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, so since 300 of",
+        ),
+        (
+            "<<<.",
+            "at a quarter reproduced; at a half reproduced; at the end inconclusive, so since 400 of 400",
+        ),
+    ],
+)
+def test_a_verdict_says_what_it_was_on_the_way(run, ways, said):
+    zones = {"<": part(-2, -1), ">": part(1, 2), ".": part(-1, 1)}
+    course = [(100 * k, [zones[way]]) for k, way in enumerate(ways, 1)]
+    row = ruling(run, "table5-fid-8ch", part(-2, -1), course=course)
+    assert said in row["steady"] and said in words.reason(row)
+    assert ruling(run, "table5-fid-8ch", part(-2, -1))["steady"] == ""

@@ -17,12 +17,12 @@ from skinsynth.core import config, store
 from skinsynth.core.errors import UserError
 from skinsynth.core.versions import RELEASED
 from skinsynth.data import sets
-from skinsynth.diffusion import denoiser, pipeline
+from skinsynth.diffusion import denoiser, pipeline, vae
 from skinsynth.downstream import classify
-from skinsynth.evaluation import panel
+from skinsynth.evaluation import ablation, panel
 from skinsynth.networks import classifiers, weights
 from skinsynth.numerics import arrays
-from skinsynth.project import evaluate
+from skinsynth.project import evaluate, ledger
 from skinsynth.recipe.arms import listed, start_of
 
 TINY = replace(
@@ -141,12 +141,10 @@ def test_base_scratch_needs_no_bundled_generator(run):
     """A wider network than the bundled one, pre-trained here; its UNet fits its VAE."""
     cfg = replace(TINY, base="scratch", width=16, pretrain_steps=2)
     vae_start, unet_start = recipe.base(run, cfg)
-    assert vae_start.path.name.startswith("vae-scratch-")
+    assert vae_start.path.name.startswith("vae-sharpened-")
     assert denoiser.unet_for(unet_start, 4, 8).config.block_out_channels[0] == 32
-    assert (
-        store.read_json(recipe.model(run, cfg, "8ch") / "trained_on.json")["vae"]
-        == recipe.autoencoder(run, cfg, "8ch").key
-    )
+    facts = store.read_json(recipe.model(run, cfg, "8ch") / "trained_on.json")
+    assert facts["vae"] == vae.weights_digest(recipe.autoencoder(run, cfg, "8ch"))
 
 
 def test_every_arm_trains_and_answers(run, folder):
@@ -419,3 +417,39 @@ def test_a_network_is_named_by_what_it_starts_from(monkeypatch):
         assert start_of(known) == "ImageNet weights"
     # a file that is not in networks/table.py is not called ImageNet's
     assert start_of(tiny) == f"weights of timm/{tiny}"
+
+
+def test_a_training_is_looked_at_on_the_way(run, folder):
+    """At each eighth, on validation images: the measures of all models and the claims that rest on them."""
+    course = recipe.course(run, TINY)
+    table = pd.read_csv(course / "measures.csv")
+    seen = [TINY.batch, 2 * TINY.batch]  # of two steps
+    assert table.groupby("images").model.count().to_dict() == dict.fromkeys(seen, 5)
+    assert (
+        table[[*ablation.MEASURES, *(f"{m} low" for m in ablation.MEASURES)]].notna().all(axis=None)
+    )
+    for claim in ("table2-fid", "table5-fid-8ch", "fig9-sharper", "fig9-diversity"):
+        along = recipe.along(run, TINY, claim)
+        assert [n for n, _ in along] == seen
+        assert all(len(parts) == ledger.load()[claim]["n_parts"] for _, parts in along)
+    assert recipe.course(run, replace(TINY, course=False)) is None
+    assert recipe.along(run, replace(TINY, course=False), "table2-fid") == []
+    first, last = (
+        arrays.load_array(recipe.samples(run, TINY, "8ch+ML", at=k) / "images.npy") for k in (1, 2)
+    )
+    end = arrays.load_array(folder / "images.npy").astype(int)
+    assert np.abs(end - last).max() <= 2 < np.abs(end - first).max(), (
+        "the last is the model, but for rounding"
+    )
+
+
+def test_models_are_trained_again_in_another_order(run, folder):
+    (folders,) = recipe.trained_again(run, TINY)
+    other, first = (arrays.load_array(f / "images.npy") for f in (folders["8ch+ML"], folder))
+    assert other.shape == first.shape and not np.array_equal(other, first)
+    (found,) = recipe.repeated(run, TINY)
+    table = ablation.over_trainings([found, found]).set_index("claim")
+    assert len(table) == sum(ledger.load()[claim]["n_parts"] for claim in found)
+    one = found["table5-fid-8ch"][0].value
+    assert table.loc["table5-fid-8ch", ["training 2", "over trainings low"]].tolist() == [one] * 2
+    assert recipe.repeated(run, replace(TINY, generator_seeds=1)) == []

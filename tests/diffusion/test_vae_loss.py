@@ -1,0 +1,109 @@
+"""The loss of stage 1: who learns from which term, and what a critic is for."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from skinsynth import phantom
+from skinsynth.diffusion import vae, vae_loss
+from skinsynth.evaluation import measures
+from skinsynth.numerics.training import fit, seeded
+
+
+@pytest.fixture
+def critic():
+    torch.manual_seed(0)
+    return vae_loss.Critic(8)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.stack([phantom.dermatoscopy(0, i, "nv", 32).image for i in range(8)])
+
+
+def test_each_side_of_the_contest_learns_from_its_own_loss(critic):
+    x, y = (torch.rand(2, 3, 32, 32, requires_grad=True) for _ in range(2))
+    found_out, mistaken = vae_loss.contest(critic, x, y)
+    weights = list(critic.parameters())
+    own = torch.autograd.grad(found_out, [y, *weights], allow_unused=True, retain_graph=True)
+    assert own[0].abs().max() > 0 and all(g is None for g in own[1:])
+    theirs = torch.autograd.grad(mistaken, [y, *weights], allow_unused=True)
+    assert theirs[0] is None and all(g.abs().max() > 0 for g in theirs[1::2])
+
+
+def test_a_critic_learns_to_tell_copies_from_images(critic):
+    """And its opinion of a copy then tells the autoencoder the way to the images, not away from them."""
+    rng = seeded(0)
+    learns = torch.optim.Adam(critic.parameters(), 2e-3)
+    for _ in range(40):
+        x = torch.randn(8, 3, 32, 32, generator=rng)
+        loss = vae_loss.contest(critic, x, 0.1 * x)[1]
+        learns.zero_grad()
+        loss.backward()
+        learns.step()
+    assert critic(x).mean() > critic(0.1 * x).mean() + 0.5
+    found_out = [vae_loss.contest(critic, x, share * x)[0] for share in (0.1, 0.5, 1)]
+    assert found_out[0] > found_out[1] > found_out[2]
+
+
+def test_weights_of_the_critic_have_unit_norm_and_no_state(critic):
+    for weight, _ in critic.weights():
+        assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-4)
+    assert not list(critic.buffers())
+
+
+def test_versions_have_their_own_terms(images):
+    x = torch.zeros(1, 3, 32, 32)
+    y = x + 0.5
+    released = vae_loss.unlikeness("released")(x, y)
+    ours = vae_loss.unlikeness("recommended")(x, y)
+    perceptual = ours - 0.5
+    structure = released - 0.25 - perceptual
+    assert perceptual > 0.01 and 0 < structure <= 1, "L1 against squares and structure"
+    net = vae.new_vae(8)
+    assert vae_loss.Judged(net, "released").critic is None and vae_loss.Judged(net).critic
+
+
+def test_the_check_sees_no_critic_and_draws_nothing(images):
+    torch.manual_seed(0)
+    model = vae_loss.Judged(vae.new_vae(8)).eval()
+    check = vae_loss.validation_loss(images)
+    before = torch.get_rng_state()
+    first = check(model)
+    with torch.no_grad():
+        model.critic.layers[0].bias += 1
+    assert check(model) == first and torch.equal(before, torch.get_rng_state())
+
+
+def test_a_training_with_a_critic_resumes_bitwise(images, tmp_path):
+    def train(out, steps_kept):
+        torch.manual_seed(0)
+        model = vae_loss.Judged(vae.new_vae(8))
+        out.mkdir(exist_ok=True)
+        how = dict(steps=4, batch=4, lr=1e-3, seed=0, ema=0.9, divisible=True, save_every=2)
+        loss, seen = vae_loss.vae_loss(images), []
+
+        def stopping(*given):
+            seen.append(1)
+            if steps_kept and len(seen) > 2 * steps_kept:
+                raise KeyboardInterrupt
+            return loss(*given)
+
+        return fit(model, stopping, len(images), out=out, **how).state_dict()
+
+    whole = train(tmp_path / "whole", 0)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", 3)
+    resumed = train(tmp_path / "killed", 0)
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
+def test_energy_is_lost_by_blur_and_won_by_noise(images):
+    assert np.abs(measures.energy_kept(images, images)).max() == 0
+    blurred = np.stack([cv2.GaussianBlur(x, (0, 0), 1.0) for x in images])
+    lost = measures.energy_kept(images, blurred)
+    assert (lost[:, 1] < lost[:, 0]).all() and (lost < -1).all(), "fine detail first"
+    noise = np.random.default_rng(0).normal(0, 8, images.shape)
+    noisy = np.clip(images + noise, 0, 255).astype(np.uint8)
+    assert (measures.energy_kept(images, noisy)[:, 1] > 1).all()
