@@ -12,7 +12,7 @@ from skinsynth.core import code
 
 ROOMS = """core numerics phantom data networks diffusion interpolation evaluation downstream figures
 pretrain recipe project book cli""".split()
-LONGEST = 345  # lines of a file of the library: as many as the longest has; never more, sooner less
+LONGEST = 342  # lines of a file of the library: as many as the longest has; never more, sooner less
 LIBRARY = sorted(code.PACKAGE.rglob("*.py"))
 ALL = [
     *LIBRARY,

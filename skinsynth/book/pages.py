@@ -18,18 +18,9 @@ from ..core.config import PROFILES
 from ..figures import grids, plots
 from ..networks.table import NETWORKS
 from ..project import chapters
-from ..project.ledger import (
-    BLIND,
-    CHANCE,
-    DECIDED,
-    MODELS,
-    NUMBERS,
-    OURS,
-    UNTESTABLE,
-    VERDICTS,
-    models_of,
-)
+from ..project.ledger import MODELS, models_of
 from ..project.markdown import of_frame, pairs, title, typeset
+from ..project.verdicts import BLIND, CHANCE, DECIDED, NUMBERS, OURS, UNTESTABLE, VERDICTS
 from ..project.words import brief, covered, finding, power, reason, trainings
 from . import beside
 from .gates import FIGURES

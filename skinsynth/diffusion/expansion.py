@@ -16,6 +16,7 @@ def pretrained(kind, start, part):
     if missing := [name for name, value in network.named_parameters() if value.is_meta]:
         fault = f"weights without {missing[0]}"
         raise UserError(f"{start / part}: {fault}; delete the folder and fetch it again")
+    network.register_to_config(_name_or_path="")  # else what is saved tells where it lay
     return network
 
 

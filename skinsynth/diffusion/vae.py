@@ -138,9 +138,8 @@ def train_vae(
         vae = expand_vae(vae.cpu(), channels, seed).to(device())
         aim_new_channels(vae, old, to_tensor(pixels[spread(len(pixels), 256)]))
     torch.manual_seed(seed)  # of the critic
-    model = Judged(vae, version).to(
-        memory_format=torch.channels_last
-    )  # images lie so; a tenth faster
+    # images lie so; a tenth faster
+    model = Judged(vae, version).to(memory_format=torch.channels_last)
     training = dict(steps=steps, batch=batch, lr=lr, seed=seed, accumulate=accumulate, ema=0.99)
     training |= dict(weights=balanced_weights(labels_of(table, CLASSES)), divisible=True)
     training |= dict(check=validation_loss(unseen, version), desc=f"VAE {channels} channels")

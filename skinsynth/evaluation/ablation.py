@@ -11,13 +11,8 @@ from ..numerics.arrays import load_array, records_of
 from . import distances, looks, panel
 from .compared import Compared, pictures
 
-MEASURES = (
-    panel.NAMES[0],
-    looks.FINE,
-    "precision",
-    "recall",
-)  # of the course: distance, detail, fidelity, variety
-
+# of the course: distance, detail, fidelity, variety
+MEASURES = (panel.NAMES[0], looks.FINE, "precision", "recall")
 CLAIMS = ("table2-fid", "table5-fid-8ch", "table5-fid-ml", "fig9-sharper", "fig9-diversity")
 
 

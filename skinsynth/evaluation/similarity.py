@@ -4,21 +4,20 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..data.splits import descriptors
-from ..numerics.arrays import blocks
+from ..numerics.arrays import SYMMETRIES, blocks, turned
 
 COMPONENTS = 100  # of whitened features, at most
 
 
 def sides(images):
-    """The eight flips and rotations of images (N, H, H, 3), one after the other: views, not copies.
+    """The eight flips and rotations of images (N, H, H, 3), one after the other (`turned`): views, not copies.
 
     Raises UserError where the images are not square.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] != images.shape[2]:
         raise UserError(f"copies need square images (N, H, H, 3), got {images.shape}")
-    for flipped in (images, images[:, ::-1]):
-        yield from (np.rot90(flipped, k, axes=(1, 2)) for k in range(4))
+    yield from (turned(images, k) for k in range(SYMMETRIES))
 
 
 def describe(images, encode, turned=False):

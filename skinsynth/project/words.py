@@ -3,8 +3,9 @@
 import re
 from statistics import NormalDist
 
-from .ledger import CHANCE, DECIDED, OURS, cramped, evaluate, models_of, verdict
+from .ledger import evaluate, models_of
 from .markdown import sentence, title, typeset
+from .verdicts import CHANCE, DECIDED, OURS, cramped, verdict
 
 SAID_ABOVE = (  # the ledger: in its head for all rows
     r"[;,] one training run of each \w+(?=\.)",
@@ -46,9 +47,8 @@ def trainings(row):
         if n and n > 1:
             which = "covers" if within else "does not cover"
             few = ", though two tell little of others" if within == 2 else ""
-            whose = (
-                "the network" if many == "classifiers" else f"each {one}"
-            )  # linear ones are fitted once
+            # linear classifiers are fitted once
+            whose = "the network" if many == "classifiers" else f"each {one}"
             said.append(f"{n} training runs of {whose}, which the interval {which}{few}")
             counts.append(f"{n} trainings of {whose}")
         elif n or many != "classifiers":

@@ -23,7 +23,7 @@ from skinsynth.book.lighten import lighten
 from skinsynth.core import code, store
 from skinsynth.core.errors import UserError
 from skinsynth.project import chapters, ledger
-from skinsynth.project.ledger import UNTESTABLE
+from skinsynth.project.verdicts import UNTESTABLE
 
 
 def executed_cell(source="1", output=None, **metadata):

@@ -1,6 +1,7 @@
 """The bundled models: small, in the public formats, made by one command that resumes."""
 
 import json
+import re
 
 import open_clip
 import pytest
@@ -28,6 +29,10 @@ def test_bundle_is_small_and_half_precision():
         with safe_open(path, "pt") as handle:
             kinds = {handle.get_slice(k).get_dtype() for k in handle.keys()}
         assert kinds <= {"F16", "I64"}, path
+    for path in (p for p in files if p.suffix != ".safetensors"):
+        assert not re.search(r"[\"' ](/|[A-Z]:\\)\w", path.read_text()), (
+            f"{path}: a path of a machine"
+        )
 
 
 def test_bundle_loads_by_the_public_libraries():

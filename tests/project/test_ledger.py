@@ -11,9 +11,9 @@ from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run, read_json, write_json
 from skinsynth.numerics import stats
 from skinsynth.numerics.stats import Estimate
-from skinsynth.project import ledger, words
-from skinsynth.project.ledger import UNTESTABLE
+from skinsynth.project import ledger, verdicts, words
 from skinsynth.project.markdown import typeset
+from skinsynth.project.verdicts import UNTESTABLE
 
 IDS = """table1-mse table1-lpips table1-msssim table2-fid table2-is table5-fid-8ch table5-is-8ch
 table5-fid-ml table5-is-ml table5-is-ml-below-8ch table3-synthetic-below table3-combined-highest
@@ -93,12 +93,12 @@ def test_verdict_follows_the_interval(run, claim_id, low, high, expected):
 
 def test_the_margin_counts():
     e = part(0.01, 0.03)
-    assert ledger.judge(e, "greater", 0) == "reproduced"
-    assert ledger.judge(e, "greater", 0.02) == "inconclusive"
-    assert ledger.judge(e, "greater", 0.05) == "not reproduced"
-    assert ledger.judge(part(-0.03, -0.01), "less", 0.02) == "inconclusive"
+    assert verdicts.judge(e, "greater", 0) == "reproduced"
+    assert verdicts.judge(e, "greater", 0.02) == "inconclusive"
+    assert verdicts.judge(e, "greater", 0.05) == "not reproduced"
+    assert verdicts.judge(part(-0.03, -0.01), "less", 0.02) == "inconclusive"
     small = dict(direction="greater", margin=0.05, n_parts=1)
-    assert "smaller than the margin" in ledger._why("not reproduced", [e], e, small)
+    assert "smaller than the margin" in verdicts._why("not reproduced", [e], e, small)
 
 
 def test_all_seven_classes_need_all_seven_intervals(run):
@@ -215,7 +215,7 @@ def test_a_null_effect_is_seldom_called_reproduced(run):
     claim, found = ledger.load()["table1-mse"], []
     for i in range(200):
         e = stats.mean_interval(np.random.default_rng([1, i]).normal(size=30))
-        found.append(ledger.judge(e, claim["direction"], 0))
+        found.append(verdicts.judge(e, claim["direction"], 0))
     assert found.count("reproduced") <= 12 and found.count("inconclusive") >= 180
 
 
@@ -295,7 +295,7 @@ def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_f
     needed, se = 0.6046 * 0.05, 0.6046 * 0.05 / 1.95996
     values = np.random.default_rng(0).normal(0, se, 20_000)
     found = [
-        ledger.judge(Estimate(v, v - needed, v + needed, 9), "equivalent", 0.05) for v in values
+        verdicts.judge(Estimate(v, v - needed, v + needed, 9), "equivalent", 0.05) for v in values
     ]
     assert found.count("reproduced") / len(found) == pytest.approx(0.8, abs=0.01)
     one = ruling(run, "table1-mse", part(-0.2, -0.1))
@@ -390,6 +390,10 @@ def test_typeset_changes_numbers_and_no_names():
         (
             ">.<<",
             "at a quarter not reproduced; at a half inconclusive; at the end reproduced, so since 300 of",
+        ),
+        (
+            ">.<",
+            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, so since 300 of 300",
         ),
         (
             "<<<.",
