@@ -55,20 +55,19 @@ def curves(
     return figure
 
 
-def panels(data, x, measures, by, xlabel, size=(PAGE, 2.3)):
-    """A panel for each measure, a column of the table: a line for each value of `by`, shaded from "<measure> low"
-    to "<measure> high"."""
-    figure, axes = plt.subplots(1, len(measures), figsize=size)
-    for y, ax in zip(measures, axes, strict=True):
+def panels(data, x, measures, by, xlabel, size=(5.2, 4.4)):
+    """A panel for each of four measures, columns of the table: a line for each value of `by`, shaded from
+    "<measure> low" to "<measure> high"."""
+    figure, axes = plt.subplots(2, 2, figsize=size)
+    for y, ax in zip(measures, axes.flat, strict=True):
         for k, (name, line) in enumerate(data.groupby(by, sort=False)):
             ax.plot(line[x], line[y], marker=MARKS[k % len(MARKS)], markersize=3, label=name)
             ax.fill_between(line[x], line[f"{y} low"], line[f"{y} high"], alpha=0.12, linewidth=0)
-        ax.set_title(y.replace(", ", ",\n"), fontsize=7)
+        ax.set_title(y.replace(", ", ",\n"), fontsize=8)
         ax.set(xlabel=xlabel, ylim=(0, None))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    figure.legend(
-        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(MARKS), fontsize=7
-    )
+    handles, names = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 

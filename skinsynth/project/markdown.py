@@ -40,6 +40,15 @@ def table(heads, rows, rules=None):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def letters(body):
+    """How many letters side by side a table needs at least: the longest piece of each column that is not broken."""
+    lines = (re.split(r"(?<!\\)\|", line[1:-1]) for line in body.splitlines())
+    pieces = (
+        (re.split("<br>| ", cell.strip()) for cell in column) for column in zip(*lines, strict=True)
+    )
+    return sum(max(len(piece) for cell in column for piece in cell) + 2 for column in pieces)
+
+
 def _digits(low, high):
     """Decimals that an interval deserves: two figures of its half width."""
     half = (high - low) / 2

@@ -16,7 +16,10 @@ from ..evaluation import ablation, judges
 from ..figures import drawings, grids
 from . import chapters, ledger, markdown, state, words
 
-WIDE = 6  # columns that the text's width holds; a table of more reaches into the margin
+WIDE, LETTERS = (
+    6,
+    90,
+)  # columns and letters that the text's width holds; a table of more reaches into the margin
 _MEMORIES = {}  # of the notebooks of this process, so that a first cell run again forgets nothing
 
 
@@ -152,7 +155,7 @@ class Session:
         number = re.fullmatch(r"table(\d\w*)", name)
         title = f"**Table {number[1]}.** {caption}" if number else caption
         page = f":::{{table}} {title}\n:name: {name}\n\n{body}\n:::\n"
-        if body.split("\n", 1)[0].count("|") > WIDE + 1:
+        if body.split("\n", 1)[0].count("|") > WIDE + 1 or markdown.letters(body) > LETTERS:
             page = f"::::{{div}} full-width\n{page}::::\n"
         show(page, f"{title}\n\n{body}\n")
         if not number:

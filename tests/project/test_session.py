@@ -175,6 +175,22 @@ def test_a_table_of_many_columns_reaches_into_the_margin(project, shown):
     ]
 
 
+def test_a_table_of_long_numbers_reaches_into_the_margin(project, shown):
+    """Five columns, of which the intervals do not break: they were cut off at the text's width."""
+    opened = session.start("02_vae", VAE)
+    for size in (1.0, 1e-5):
+        row = {
+            f"{c}{end}": k * size
+            for c in "abcde"
+            for k, end in ((1, ""), (0.9, " low"), (1.1, " high"))
+        }
+        opened.table("long", pd.DataFrame([row]), "Long.")
+    assert ["full-width" in s[0]["text/markdown"] for s in shown if "Long." in str(s)] == [
+        False,
+        True,
+    ]
+
+
 def test_numbers_in_sentences_have_a_file_that_the_footer_links(project, shown):
     s = session.start("02_vae", VAE)
     for seen in (1, 2_540_729):  # a cell that is run again says it again
