@@ -161,7 +161,7 @@ def test_a_signal_ends_a_run_as_ctrl_c_does(project, kind, whole):
     work.send_signal(kind)
     if whole:
         os.kill(int(mark.read_text()), signal.SIGKILL)
-    said = work.communicate(timeout=180)[1]
+    said = work.communicate(timeout=600)[1]
     assert work.returncode == 130 and said.strip() == "skinsynth: interrupted; run again to go on"
     assert not psutil.pid_exists(int(mark.read_text())), "the kernel goes on"
     assert half_written(project) == []

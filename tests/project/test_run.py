@@ -183,6 +183,6 @@ def test_two_processes_share_a_run(project):
     order = [sys.executable, "-m", "skinsynth.cli", "run", "--profile", "smoke", "--only", "01"]
     options = {"cwd": ROOT, "env": dict(os.environ), "stdout": subprocess.PIPE, "text": True}
     pair = [subprocess.Popen(order, **options) for _ in range(2)]
-    said = sorted(p.communicate(timeout=100)[0].splitlines()[-1] for p in pair)
+    said = sorted(p.communicate(timeout=600)[0].splitlines()[-1] for p in pair)
     assert [p.returncode for p in pair] == [0, 0]
     assert said == ["1 notebooks executed: 01_data", "nothing changed"]
