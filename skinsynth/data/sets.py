@@ -18,6 +18,7 @@ from . import hair, layouts, splits
 # the phantom of seed 0 served to choose the settings of the micro models: no run is measured on it
 PHANTOM_SEED = 2025
 FRESH_SEED = 4050  # further from any run's own lesions than seeds are counted
+FEWEST = 6  # images of a class; of fewer none has five neighbours, which some measures want
 
 
 @stage("phantom")
@@ -38,13 +39,13 @@ def data_folder(run, cfg):
 
 
 def _limited(records, limit, seed):
-    """At most `limit` images of each split, whole classes kept in proportion but none below four."""
+    """About `limit` images of each split, classes kept in proportion but none below FEWEST."""
     if not limit:
         return records
     share = (limit / records.groupby("split").dx.transform("size")).clip(upper=1)
     kept = []
     for _, rows in records.groupby(["split", "dx"]):
-        n = min(len(rows), max(4, round(share[rows.index[0]] * len(rows))))
+        n = min(len(rows), max(FEWEST, round(share[rows.index[0]] * len(rows))))
         kept.append(rows.sample(n, random_state=seed))
     return pd.concat(kept).sort_index()
 

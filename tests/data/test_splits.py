@@ -7,7 +7,8 @@ import pytest
 
 from skinsynth.core.code import file_digest
 from skinsynth.core.errors import UserError
-from skinsynth.data import splits
+from skinsynth.data import sets, splits
+from skinsynth.evaluation import neighbours
 
 
 @pytest.fixture
@@ -132,3 +133,15 @@ def test_what_leaks_are_held_out_images_with_a_sibling_in_train():
     )
     assert splits.leaked(table).to_dict() == {1: True, 2: False, 3: False}
     assert splits.leakage(table) == pytest.approx(1 / 3)
+
+
+def test_a_limited_set_keeps_enough_of_each_class_to_have_neighbours(records):
+    records["split"] = splits.grouped_split(records)
+    whole = records.groupby(["split", "dx"]).size()
+    few = sets._limited(records, 20, 0).groupby(["split", "dx"]).size()
+    assert (few[:, "df"] == whole[:, "df"].clip(upper=sets.FEWEST)).all()
+    assert few[:, "nv"].between(18, 20).all()
+    features = np.random.default_rng(0).random((sets.FEWEST, 3))
+    assert neighbours.prdc(features, features)["precision"].mean() == 1
+    with pytest.raises(UserError, match="more than k"):
+        neighbours.prdc(features[1:], features[1:])
