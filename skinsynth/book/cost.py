@@ -36,7 +36,7 @@ CARDS = {  # dense TFLOP/s in bfloat16 (summed in float32) and in TF32, GB of me
 SHARE = 0.25  # of a card's peak that networks are assumed to reach: nobody has measured it with these
 FULL = 0.9  # of a card's memory that may be planned
 BACKWARD = 3  # a step of training costs as much as three passes forward
-CROP = 0.25  # of an image's area: autoencoders and the segmenter learn from crops of half the side
+CROP = 0.25  # of an image's area: the first autoencoder and the segmenter learn from crops of half the side
 TRAINED = dict(  # networks whose weights and steps take memory
     vae=["encode", "decode"], denoiser=["unet"], classifier=["classifier"], probe=["classifier"]
 )
@@ -185,8 +185,8 @@ def cost(facts, cfg, n, card=None):
         "training-images": n * area / speed["hair"] if i["dehair"] else 1,
         "generic": many * area / speed["draw"],
         "fresh-phantom": len(CLASSES) * many * area / speed["draw"],
-        "vae": train("encode", "decode", part=CROP),
-        "vae-sharpened": train("encode", "decode", part=CROP),
+        "vae": train("encode", "decode", part=CROP if name != facts["stage"] else 1.0),
+        "vae-sharpened": train("encode", "decode"),
         "vae-pretrained": infer("encode", 512),
         "latents": infer("encode", n * i["symmetries"]),
         "tokens": infer("clip", n, "classifier"),
@@ -221,7 +221,7 @@ def _memory(name, i, net, card):
     weights = max((net[k][2] for k in used), default=0)
     side_by_side = torch.get_num_threads() if card is None and machine.lanes() else 1
     images = side_by_side * i["batch"] / max(i["accumulate"], side_by_side)
-    kept = images * sum(net[k][1] for k in used) * (CROP if name == "vae" else 1)
+    kept = images * sum(net[k][1] for k in used)
     return 1e9 + (22 if half else 20) * weights + kept / (2 if half else 1)
 
 

@@ -35,7 +35,8 @@ class Config:
     n_test: int = 100  # phantom: test lesions a class
     n_pad: int = 600  # phantom: clinical images
     limit: int = 0  # real data: images used from each split, drawn by class; 0 is all
-    batch: int = 64  # denoiser's images a step; autoencoder and classifiers take half, the segmenter a quarter
+    batch: int = 64  # denoiser's images a step; classifiers take half, the segmenter a quarter
+    vae_batch: int = 8  # autoencoders' images a step
     accumulate: int = 1  # parts in which a batch passes through VAE and UNet, for want of memory
     pretrain_steps: int = 0  # base "scratch": steps of the 4-channel VAE and UNet on generic skin
     vae_steps: int = 140  # fine-tuning of each VAE

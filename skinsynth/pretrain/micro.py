@@ -33,8 +33,8 @@ def pretrain(run, folder=FOLDER, *, data="", scale=1.0, size=64, width=32, batch
         skin = generic_skin(run, n=n["images"], size=size, seed=seed)
     of = dict(generic=skin, width=width, **training)
     made = {"vae": models.pretrain_vae(run, steps=n["vae"], **of)}
-    sharper = dict(start=made["vae"], generic=skin, steps=n["critic"])
-    made["critic"] = models.sharpen_vae(run, **sharper, **training)
+    sharper = dict(start=made["vae"], generic=skin, steps=n["critic"], seed=seed)
+    made["critic"] = models.sharpen_vae(run, batch=max(2, batch // 4), **sharper)  # whole images
     latents = vae.cache_latents(run, vae=made["vae"], images=skin)  # the encoder stays the same
     made["unet"] = models.pretrain_unet(run, latents=latents, steps=n["unet"], **of)
     made["clip"] = train_clip(run, generic=skin, size=size, steps=n["clip"], **training)

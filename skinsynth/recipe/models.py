@@ -48,7 +48,7 @@ def base(run, cfg):
     first = models.pretrain_vae(run, generic=seen, **training)
     latents = vae.cache_latents(run, vae=first, images=seen)
     unet = models.pretrain_unet(run, latents=latents, generic=seen, **training)
-    training |= dict(steps=cfg.pretrain_steps // 2)
+    training |= dict(steps=cfg.pretrain_steps // 2, batch=cfg.vae_batch)
     del training["width"]
     return models.sharpen_vae(run, start=first, generic=seen, **training), unet
 
@@ -67,7 +67,7 @@ def _seen(run, cfg):
 
 def _tuned(run, cfg, kind):
     training = dict(steps=cfg.vae_steps, lr=cfg.vae_lr, accumulate=cfg.accumulate, seed=cfg.seed)
-    training |= dict(batch=cfg.batch // 2, version=cfg.version, channels={"4ch": 4, "8ch": 8}[kind])
+    training |= dict(batch=cfg.vae_batch, version=cfg.version, channels={"4ch": 4, "8ch": 8}[kind])
     start = autoencoder(run, cfg, "pretrained")
     return vae.train_vae(run, start=start, **_seen(run, cfg), **training)
 

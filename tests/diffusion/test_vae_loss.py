@@ -65,6 +65,16 @@ def test_versions_have_their_own_terms(images):
     assert vae_loss.Judged(net, "released").critic is None and vae_loss.Judged(net).critic
 
 
+@pytest.mark.parametrize(("version", "side"), [(vae_loss.FIRST, 32), ("recommended", 64), ("released", 64)])
+def test_fine_detail_is_learned_on_whole_images(version, side):
+    """Normalised over a crop an image passes otherwise than whole: what learns on crops blurs what it is used on."""
+    large = np.stack([phantom.dermatoscopy(0, i, "nv", 64).image for i in range(2)])
+    model, seen = vae_loss.Judged(vae.new_vae(8), version), []
+    model.vae.encoder.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[2:]))
+    vae_loss.vae_loss(large, version)(model, torch.arange(2), seeded(0))
+    assert seen == [(side, side)]
+
+
 def test_the_check_sees_no_critic_and_draws_nothing(images):
     torch.manual_seed(0)
     model = vae_loss.Judged(vae.new_vae(8)).eval()
