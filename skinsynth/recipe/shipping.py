@@ -15,7 +15,8 @@ from .models import MODELS, autoencoder, model
 from .trainings import course
 
 LENGTHS = dict(symmetries=True, vae_steps=2000, vae_lr=3e-4, unet_steps=1500, unet_lr=1e-3)
-BRIEF = dict(symmetries=True, n_train=60, n_test=1, n_pad=10, vae_steps=2, unet_steps=2)
+# at 32 pixels much is alike that is not at 64
+BRIEF = dict(size=64, symmetries=True, n_train=60, n_test=1, n_pad=10, vae_steps=2, unet_steps=2)
 
 
 def _makers(run):
