@@ -65,7 +65,9 @@ def test_versions_have_their_own_terms(images):
     assert vae_loss.Judged(net, "released").critic is None and vae_loss.Judged(net).critic
 
 
-@pytest.mark.parametrize(("version", "side"), [(vae_loss.FIRST, 32), ("recommended", 64), ("released", 64)])
+@pytest.mark.parametrize(
+    ("version", "side"), [(vae_loss.FIRST, 32), ("recommended", 64), ("released", 64)]
+)
 def test_fine_detail_is_learned_on_whole_images(version, side):
     """Normalised over a crop an image passes otherwise than whole: what learns on crops blurs what it is used on."""
     large = np.stack([phantom.dermatoscopy(0, i, "nv", 64).image for i in range(2)])
