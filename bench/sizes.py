@@ -92,17 +92,16 @@ def vae(width, images):
     from diffusers import AutoencoderKL
 
     from skinsynth.book import cost
-    from skinsynth.diffusion import expansion
-    from skinsynth.diffusion import vae as autoencoder
+    from skinsynth.diffusion import expansion, vae_loss
     from skinsynth.numerics import training
 
     def model():
         wide = [int(c * width) for c in cost.SD_VAE["block_out_channels"]]
         old = AutoencoderKL(**dict(cost.SD_VAE, block_out_channels=wide), latent_channels=4)
-        return expansion.expand_vae(old, 8)
+        return vae_loss.Judged(expansion.expand_vae(old, 8))
 
     pixels = np.random.default_rng(0).integers(0, 256, (PARTS * images, 256, 256, 3), np.uint8)
-    loss = autoencoder.vae_loss(pixels)
+    loss = vae_loss.vae_loss(pixels)
     return _trained(model, loss, images, training.fit, ema=0.99, divisible=True)
 
 
