@@ -185,7 +185,7 @@ def cost(facts, cfg, n, card=None):
         "training-images": n * area / speed["hair"] if i["dehair"] else 1,
         "generic": many * area / speed["draw"],
         "fresh-phantom": len(CLASSES) * many * area / speed["draw"],
-        "vae": train("encode", "decode", part=CROP if name != facts["stage"] else 1.0),
+        "vae": train("encode", "decode", part=CROP if facts["stage"] == "vae-scratch" else 1.0),
         "vae-sharpened": train("encode", "decode"),
         "vae-pretrained": infer("encode", 512),
         "latents": infer("encode", n * i["symmetries"]),

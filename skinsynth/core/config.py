@@ -34,7 +34,7 @@ class Config:
     n_train: int = 2500  # phantom: images of the train + validation pool
     n_test: int = 100  # phantom: test lesions a class
     n_pad: int = 600  # phantom: clinical images
-    limit: int = 0  # real data: images used from each split, drawn by class; 0 is all
+    limit: int = 0  # real data: about how many images of each split, drawn by class; 0 is all
     batch: int = 64  # denoiser's images a step; classifiers take half, the segmenter a quarter
     vae_batch: int = 8  # autoencoders' images a step
     accumulate: int = 1  # parts in which a batch passes through VAE and UNet, for want of memory

@@ -16,10 +16,8 @@ from ..evaluation import ablation, judges
 from ..figures import drawings, grids
 from . import chapters, ledger, markdown, state, words
 
-WIDE, LETTERS = (
-    6,
-    90,
-)  # columns and letters that the text's width holds; a table of more reaches into the margin
+# columns and letters that the text's width holds; a table of more reaches into the margin
+WIDE, LETTERS = 6, 90
 _MEMORIES = {}  # of the notebooks of this process, so that a first cell run again forgets nothing
 
 
