@@ -55,11 +55,25 @@ def _score(shown, row):
     return f"Faults raise this score too ({faults}), so it carries little."
 
 
+def _width(shown, row):
+    """That the new channels carry less than half of the difference, where they do: then it is no matter of width."""
+    copies, channels = _table(shown.run, "table1"), _table(shown.run, "channels")
+    if channels.empty or "PSNR (dB)" not in copies or not copies.index[-1].startswith("8ch minus"):
+        return ""
+    lost = channels.groupby("new")["PSNR lost (dB)"]
+    if lost.sum()["yes"] >= abs(copies["PSNR (dB)"].iloc[-1]) / 2:
+        return ""
+    new, old = lost.max()["yes"], lost.min()["no"]
+    most = f"Without one of the new channels a copy loses {new:.2g} dB at most"
+    return f"{most}, without one of the old {old:.2g} dB at least: this compares two trainings rather than two widths."
+
+
 def _clinical(shown, row):
     return "The clinical images are drawn here, not PAD-UFES-20." if shown.drawn else ""
 
 
 SAID = {"endpoint": _endpoint, "table2-fid": _samples, "table4-combined-highest": _clinical}
+SAID |= dict.fromkeys(("table1-mse", "table1-lpips", "table1-msssim"), _width)
 SAID |= dict.fromkeys(
     ("table2-is", "table5-is-8ch", "table5-is-ml", "table5-is-ml-below-8ch"), _score
 )

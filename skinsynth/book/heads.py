@@ -11,15 +11,13 @@ from ..project import chapters
 from ..project.words import finding
 from .pages import images_of
 
-MOVED = {"03_clip": "03_diffusion", "04_synthesis": "04_generation"}  # chapters' old addresses
-
 
 def pages_of(shown):
-    """The executed chapters of a run in the book, {name of the chapter as it is now: path}."""
+    """The executed chapters of a run in the book, {name: path}."""
     folder = chapters.project_root() / "book" / "executed"
     names = [path.stem for path in shown.run.notebooks] if shown.published else chapters.NOTEBOOKS
     paths = [folder / (shown.name if shown.published else "") / f"{name}.ipynb" for name in names]
-    return {MOVED.get(path.stem, path.stem): path for path in paths if path.exists()}
+    return {path.stem: path for path in paths if path.exists()}
 
 
 def switch(name, path, runs):

@@ -179,8 +179,7 @@ def redraw(run):
 
 def note(run, how):
     """What stands at the top of each chapter of a published run; how: "current" or another state."""
-    judged, changed = (run.tables / "sight.csv").exists(), changed_since(run)
-    given = dict(manifest=state.manifest(run), changed=changed, judged=judged)
+    given = dict(manifest=state.manifest(run), changed=changed_since(run))
     return pages.render("published.md", run=run, state=how, **given)
 
 

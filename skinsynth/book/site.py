@@ -12,10 +12,10 @@ from ..core.errors import UserError
 from ..project import chapters, ledger, state
 from ..project import run as runner
 from . import gates, heads, pages, reference, tell
-from .heads import MOVED
 from .lighten import lighten
 
 SOURCES = ("_config.yml", "_toc.yml", "index.md", "book")
+MOVED = {"03_clip": "03_diffusion", "04_synthesis": "04_generation"}  # chapters' old addresses
 COMMAND = "from jupyter_book.cli.main import main; main()"
 
 

@@ -23,7 +23,7 @@ def executed(project, name, folder, figure):
 
 @pytest.fixture
 def runs(project):
-    """A published run, whose chapter has an old name, and this build's, with a row about Figure 5."""
+    """A published run and this build's, with a row about Figure 5."""
     row = {"item": "fig5", "quantity": "error of 8ch minus 4ch", "verdict": "reproduced"}
     row |= {"value": -0.5, "low": -0.6, "high": -0.4, "parts": [1], "n": 7}
     manifests = [
@@ -31,8 +31,8 @@ def runs(project):
         for name, data in (("ham64", "data"), ("micro", "phantom"))
     ]
     old = reference.Published("ham64")
-    executed(project, "04_synthesis", "ham64", "ham64-fig5")
-    write_notebook(old.root, "04_synthesis")
+    executed(project, "04_generation", "ham64", "ham64-fig5")
+    write_notebook(old.root, "04_generation")
     return [
         pages.Shown(old, [row | {"value": None}], manifests[0], published=True),
         pages.Shown(store.Run("micro"), [row], manifests[1]),
@@ -48,10 +48,10 @@ def test_head_of_a_chapter_and_its_switch(project, runs):
     title, head, found, prose = first.cells[0].source.split("\n\n")
     assert title == "# 04_generation" and found == FOUND.strip() and prose == "Some prose."
     assert "Run micro: the phantom, 64 × 64 pixels" in head
-    link = "On HAM10000, run ham64: [the same chapter](ham64/04_synthesis.ipynb)."
+    link = "On HAM10000, run ham64: [the same chapter](ham64/04_generation.ipynb)."
     assert link in head and "no such chapter" in checks.cells[0].source
     assert all(not cell.outputs for cell in first.cells if cell.cell_type == "code")
-    other = nbformat.read(project / "book/executed/ham64/04_synthesis.ipynb", 4)
+    other = nbformat.read(project / "book/executed/ham64/04_generation.ipynb", 4)
     assert "[the same chapter](../04_generation.ipynb)" in other.cells[0].source
     assert FOUND.strip() in other.cells[0].source
     assert source.read_bytes() == before, "the source stays as it is"
@@ -62,7 +62,7 @@ def test_alt_text_says_the_run_and_what_it_found(project, runs):
     heads.dress(runs)
     alts = [
         nbformat.read(p, 4).cells[2].metadata.mystnb["image"]["alt"]
-        for p in (path, project / "book/executed/ham64/04_synthesis.ipynb")
+        for p in (path, project / "book/executed/ham64/04_generation.ipynb")
     ]
     assert alts == [
         "Four rows. On the phantom, run micro. Error of 8ch minus 4ch: -0.5 [-0.6, -0.4], reproduced.",

@@ -339,7 +339,7 @@ def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
     runs = shown_runs([claim(verdict="reproduced")], [claim(**found), own])
     text = pages.page("claims", runs)
     first, second = text.split("{tab-item} Phantom: run micro")
-    assert "{tab-item} HAM10000: run ham64" in first and "older than this part" in first
+    assert "{tab-item} HAM10000: run ham64" in first
     assert "Published; made at commit 0123456789ab. File" in first
     assert "[Table\u00a01](#ham64-table1)" in first and first.count("`reproduced`") == 1
     number = "**−9.02\u00a0×\u00a010<sup>−5</sup> [−9.45\u00a0×\u00a010<sup>−5</sup>, −8.59\u00a0×\u00a010<sup>−5</sup>]**"
@@ -372,7 +372,6 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do():
     assert "**Samples.** This run has no number" in second
     assert "2 verdicts are on a difference, 1 on a statement that" in second
     assert "0.05 of them" in second and "Steps of training" not in second, "nobody knows them"
-    assert "primary endpoint.** It has no verdict in this run" in first
     assert "1 number of the ledger depends on what a measure sees. For 1 it saw" in second
     rule = pages.page("rule", runs)
     assert "In run micro, with 2 such verdicts, at most 0.05 false ones" in rule and "Bonferroni" in rule
@@ -412,6 +411,15 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
     assert (
         shown.beside(claim("endpoint")) != "" and shown.beside(claim("endpoint", UNTESTABLE)) == ""
     )
+    width = claim("table1-mse", **low)
+    for gain, idle in ((0.9, True), (0.03, False)):
+        gained = f"model,PSNR (dB)\n4ch,30\n8ch minus 4ch,{gain}\n"
+        (shown.run.tables / "table1.csv").write_text(gained)
+        lost = "channel,new,PSNR lost (dB)\n0,no,9\n1,no,.5\n2,yes,.04\n3,yes,-.02\n"
+        (shown.run.tables / "channels.csv").write_text(lost)
+        said = shown.beside(width)
+        assert said == "" or "loses 0.04 dB at most, without one of the old 0.5 dB" in said
+        assert bool(said) == idle, "what the new channels carry is most of a small gain"
     assert shown.trained() == {"generators": (4, 0), "classifiers": (1, 1)}
     assert shown.lengths() == "", "this manifest does not say which profiles.toml it was"
     shown.manifest["library"] = code.library_hashes()
