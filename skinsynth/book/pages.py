@@ -62,6 +62,12 @@ def images_of(whole):
     return "the phantom" if whole["data"] == "phantom" else "HAM10000"
 
 
+def given(whole):
+    """{parameter: value} in a manifest that stand in place of its profile's."""
+    parts = [entry.get("parameters", {}) for entry in whole["notebooks"].values()]
+    return {name: value for part in parts for name, value in part.items()}
+
+
 @dataclass(frozen=True)
 class Shown:
     """A run as the pages show it: this build's, or a published one, whose labels begin with its name."""
@@ -146,9 +152,7 @@ class Shown:
         files = ("core/config.py", "core/profiles.toml")
         if any(known.get(name) != now[name] for name in files):
             return ""
-        values = asdict(PROFILES[self.manifest["profile"]])
-        for entry in self.manifest["notebooks"].values():
-            values |= entry.get("parameters", {})
+        values = asdict(PROFILES[self.manifest["profile"]]) | given(self.manifest)
         if self.drawn and self.name in PROFILES:  # whom the package's generators serve
             values |= recipe.steps(store.Run(self.name), config.Config(**values))
         paper = asdict(PROFILES["paper"])
@@ -281,7 +285,10 @@ def minutes(seconds):
 def taken(profile, runs):
     """What runs of a profile took, as text: the published ones, this build's, and `make book` as it was measured."""
     known = [shown for shown in runs if shown.manifest["profile"] == profile]
-    said = [f"{minutes(r.seconds)} (run {r.name}, {r.manifest['device']})" for r in known]
+    said = []
+    for r in known:
+        changed = f" with {pairs(given(r.manifest))}" if given(r.manifest) else ""
+        said.append(f"{minutes(r.seconds)} (run {r.name}{changed}, {r.manifest['device']})")
     return "; ".join([*(cold() if profile == "micro" else []), *said]) or "no book of it here"
 
 

@@ -179,8 +179,9 @@ def redraw(run):
 
 def note(run, how):
     """What stands at the top of each chapter of a published run; how: "current" or another state."""
-    given = dict(manifest=state.manifest(run), changed=changed_since(run))
-    return pages.render("published.md", run=run, state=how, **given)
+    whole = state.manifest(run)
+    words = dict(manifest=whole, given=pages.given(whole), changed=changed_since(run))
+    return pages.render("published.md", run=run, state=how, **words)
 
 
 def _shown(folder, name):

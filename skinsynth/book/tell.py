@@ -47,12 +47,11 @@ def of_run(run):
         return None
     from .. import recipe  # late: it imports every network
 
-    given = {k: v for entry in whole["notebooks"].values() for k, v in entry["parameters"].items()}
     real = whole["data"] != "phantom"
     try:
         named = os.environ.get("SKINSYNTH_DATA") or whole["data"]
         data = chapters.data_folder(named, whole["profile"]) if real else ""
-        cfg, _ = chapters.configured(whole["profile"], data, given, chapters.present())
+        cfg, _ = chapters.configured(whole["profile"], data, pages.given(whole), chapters.present())
     except UserError:  # the data lie elsewhere, or a notebook has lost a parameter
         return None
     with store.planning() as planned:

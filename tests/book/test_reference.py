@@ -184,12 +184,17 @@ def test_stale_runs_name_what_changed(project):
     run = reference.Published("ham64")
     now = code.library_hashes()
     whole = dict(device="CPU", data="phantom", commit="0123456789abcdef", dirty=False, library=now)
+    whole |= {"notebooks": {}}
     store.write_json(run.root / "manifest.json", whole)
-    assert reference.changed_since(run) == [] and "Stale" not in reference.note(run, "current")
+    said = reference.note(run, "current")
+    assert reference.changed_since(run) == [] and "Stale" not in said and "settings" not in said
     store.write_json(run.root / "manifest.json", whole | {"library": now | {"vae.py": "other"}})
     assert reference.changed_since(run) == ["vae.py"] and "(`vae.py`)" in reference.note(
         run, "stale"
     )
+    changed = {"notebooks": {"02_vae": {"parameters": {"vae_steps": 7}}}}
+    store.write_json(run.root / "manifest.json", whole | changed)
+    assert "than the profile's: vae_steps = 7." in reference.note(run, "current")
 
 
 def test_a_published_run_is_listed_by_the_chapters_that_it_has(project):

@@ -376,6 +376,9 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do():
     rule = pages.page("rule", runs)
     assert "In run micro, with 2 such verdicts, at most 0.05 false ones" in rule and "Bonferroni" in rule
     assert "`ham64` | HAM10000, PAD-UFES-20 | 64 | 184 minutes" in pages.page("profiles", runs)
+    assert "184 minutes (run ham64, CPU)" in pages.page("profiles", runs)
+    runs[0].manifest["notebooks"]["01_data"]["parameters"] = {"unet_steps": 7}
+    assert "(run ham64 with unet_steps = 7, CPU)" in pages.page("profiles", runs)
 
 
 def test_what_a_verdict_cannot_carry_stands_beside_it(project):
@@ -417,9 +420,8 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
         (shown.run.tables / "table1.csv").write_text(gained)
         lost = "channel,new,PSNR lost (dB)\n0,no,9\n1,no,.5\n2,yes,.04\n3,yes,-.02\n"
         (shown.run.tables / "channels.csv").write_text(lost)
-        said = shown.beside(width)
-        assert said == "" or "loses 0.04 dB at most, without one of the old 0.5 dB" in said
-        assert bool(said) == idle, "what the new channels carry is most of a small gain"
+        found = "loses 0.04 dB at most, without one of the old 0.5 dB" in shown.beside(width)
+        assert found == idle, "what the new channels carry is most of a small gain"
     assert shown.trained() == {"generators": (4, 0), "classifiers": (1, 1)}
     assert shown.lengths() == "", "this manifest does not say which profiles.toml it was"
     shown.manifest["library"] = code.library_hashes()
