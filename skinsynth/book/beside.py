@@ -64,8 +64,8 @@ def _width(shown, row):
     if lost.sum()["yes"] >= abs(copies["PSNR (dB)"].iloc[-1]) / 2:
         return ""
     new, old = lost.max()["yes"], lost.min()["no"]
-    most = f"Without one of the new channels a copy loses {new:.2g} dB at most"
-    return f"{most}, without one of the old {old:.2g} dB at least: this compares two trainings rather than two widths."
+    most = f"{new:.2g} dB at most" if new > 0 else "nothing"
+    return f"Without one of the new channels a copy loses {most}, without one of the old {old:.2g} dB at least: this compares two trainings rather than two widths."
 
 
 def _clinical(shown, row):

@@ -415,13 +415,17 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
         shown.beside(claim("endpoint")) != "" and shown.beside(claim("endpoint", UNTESTABLE)) == ""
     )
     width = claim("table1-mse", **low)
-    for gain, idle in ((0.9, True), (0.03, False)):
+    for gain, new, part in (
+        (0.9, 0.04, "loses 0.04 dB at most, without one of the old 0.5 dB"),
+        (0.9, -0.04, "loses nothing, without one of the old 0.5 dB"),
+        (0.03, 0.04, ""),  # what the new channels carry is most of a small gain
+    ):
         gained = f"model,PSNR (dB)\n4ch,30\n8ch minus 4ch,{gain}\n"
         (shown.run.tables / "table1.csv").write_text(gained)
-        lost = "channel,new,PSNR lost (dB)\n0,no,9\n1,no,.5\n2,yes,.04\n3,yes,-.02\n"
+        lost = f"channel,new,PSNR lost (dB)\n0,no,9\n1,no,.5\n2,yes,{new}\n3,yes,-.02\n"
         (shown.run.tables / "channels.csv").write_text(lost)
-        found = "loses 0.04 dB at most, without one of the old 0.5 dB" in shown.beside(width)
-        assert found == idle, "what the new channels carry is most of a small gain"
+        said = shown.beside(width)
+        assert part in said and bool(part) == bool(said)
     assert shown.trained() == {"generators": (4, 0), "classifiers": (1, 1)}
     assert shown.lengths() == "", "this manifest does not say which profiles.toml it was"
     shown.manifest["library"] = code.library_hashes()
