@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image, ImageOps
 
 from .. import recipe
 from ..core import config, store
 from ..core.code import library_hashes
 from ..core.config import PROFILES
-from ..figures import grids, plots
 from ..networks.table import NETWORKS
 from ..project import chapters
 from ..project.ledger import MODELS, models_of
@@ -23,19 +21,16 @@ from ..project.markdown import of_frame, pairs, title, typeset
 from ..project.verdicts import BLIND, CHANCE, DECIDED, NUMBERS, OURS, UNTESTABLE, VERDICTS
 from ..project.words import brief, covered, finding, power, reason, trainings
 from . import beside
-from .gates import FIGURES
 from .measured import paragraphs
 
 # {item: [words, notebook]}
 ITEMS = tomllib.loads(Path(__file__).with_name("items.toml").read_text())
 BADGE = {"reproduced": "success", "not reproduced": "danger", "inconclusive": "warning"}
 BADGE |= {"yes": "success", "no": "danger", "open": "warning"}  # on our own questions
-COLOURS = {"success": "#1A7F37", "danger": "#C62828", "warning": "#E08A00", "muted": "#6E6E6E"}
 TOPICS = ("reconstruction", "samples", "classifiers", "interpolation", "hair")
 BASES = {"micro": "small bundled networks of our own in the layout of Stable Diffusion"}
 BASES |= {"scratch": "networks of our own, trained from nothing"}  # else the name of the model
 STEPS = {"autoencoders": "vae_steps", "denoisers": "unet_steps", "classifiers": "classify_steps"}
-SCALE = "half intervals beyond zero or the margin (grey); right: as claimed"
 
 
 def badge(verdict):
@@ -64,8 +59,8 @@ def images_of(whole):
 
 def given(whole):
     """{parameter: value} in a manifest that stand in place of its profile's."""
-    parts = [entry.get("parameters", {}) for entry in whole["notebooks"].values()]
-    return {name: value for part in parts for name, value in part.items()}
+    entries = whole["notebooks"].values()
+    return {k: v for entry in entries for k, v in entry.get("parameters", {}).items()}
 
 
 @dataclass(frozen=True)
@@ -204,68 +199,6 @@ class Shown:
         return f"{{download}}`{name} <{path}>`"
 
 
-def thumbnails(run, folder, before=""):
-    """Write a small picture of each figure, {item: file name}; what is cut away shows less of a wide figure."""
-    found = {}
-    for n in FIGURES:
-        for file in sorted(run.figures.glob(f"fig{n:02d}*.png"))[:1]:
-            found[f"fig{n}"] = f"{before}fig{n}.png"
-            with Image.open(file) as picture, store.atomic(folder / found[f"fig{n}"]) as part:
-                small = ImageOps.fit(picture.convert("RGB"), (192, 120), centering=(0, 0))
-                small.quantize(64).save(part, optimize=True)
-    return found
-
-
-def _scaled(row):
-    """(value, low, high) of a row with the claimed side to the right: in units of half the interval, beyond what the
-    claim has to exceed, or of an equivalence's margin.
-    """
-    ends = [row[k] for k in NUMBERS]
-    if row["direction"] == "equivalent":
-        return [x / row["margin"] for x in ends]
-    sign, half = (1 if row["direction"] == "greater" else -1), (row["high"] - row["low"]) / 2
-    value, *ends = ((sign * x - row["margin"]) / half for x in ends)
-    return [value, *sorted(ends)]
-
-
-def intervals(shown):
-    """DataFrame of every interval in a run's ledger on one scale: label, value, low, high, verdict, and whether the
-    margin is the unit (else half the interval). A claim of several parts has the one that decides.
-    """
-    found = []
-    for row in [*shown.questions(), *shown.ledger()]:
-        if row["low"] is None or row["direction"] == "none" or not row["high"] > row["low"]:
-            continue
-        head = "Our question" if row["kind"] == OURS else title(row["item"])
-        equivalence = row["direction"] == "equivalent"
-        found.append([f"{head}: {row['short']}", *_scaled(row), row["verdict"], equivalence])
-    return pd.DataFrame(found, columns=["label", *NUMBERS, "verdict", "equivalence"])
-
-
-def pictures(runs, folder):
-    """Write what the front page shows of each run: small figures, Figure 9, and all its intervals in one plot.
-
-    Returns {run: {item or "front" or "intervals": file name}}; what a run lacks is left out.
-    """
-    grids.use_style()
-    found = {}
-    for shown in runs:
-        own = thumbnails(shown.run, folder, f"{shown.name}-" if shown.published else "")
-        for file in sorted(shown.run.figures.glob("fig09.png")):
-            own["front"] = f"front-{shown.name}.png"
-            with store.atomic(folder / own["front"]) as part:
-                part.write_bytes(file.read_bytes())
-        if len(table := intervals(shown)):
-            colours = {verdict: COLOURS[BADGE.get(verdict, "muted")] for verdict in table.verdict}
-            own["intervals"] = f"intervals-{shown.name}.png"
-            figure = plots.verdicts(table, colours, SCALE)
-            with store.atomic(folder / own["intervals"]) as part:
-                figure.savefig(part, dpi=150)
-            plots.plt.close(figure)
-        found[shown.name] = own
-    return found
-
-
 def cold():
     """What `make book` took from nothing on each machine it was measured on: texts, fastest first."""
     path = chapters.project_root() / "bench" / "results" / "book.csv"
@@ -337,7 +270,7 @@ def render(name, **given):
 def page(name, runs, files=None):
     """Text of a page: "summary" (what holds, a tab for each run), "rule" (what a verdict rests on), "items" (the
     twenty), "claims" (the ledger), "weights" (other people's networks), "profiles" (sizes and times) or "status"
-    (notebooks, versions, machine). runs: published ones first, this build's last; files: those of `pictures`.
+    (notebooks, versions, machine). runs: published ones first, this build's last; files: those of front.pictures.
     """
     files = files or {run.name: {} for run in runs}
     return render(f"{name}.md", runs=runs, here=runs[-1], files=files)

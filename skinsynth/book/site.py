@@ -11,7 +11,7 @@ from ..core import code, store
 from ..core.errors import UserError
 from ..project import chapters, ledger, state
 from ..project import run as runner
-from . import gates, heads, pages, reference, tell
+from . import front, gates, heads, pages, reference, tell
 from .lighten import lighten
 
 SOURCES = ("_config.yml", "_toc.yml", "index.md", "book")
@@ -32,7 +32,7 @@ def shown(run):
 def write_pages(runs):
     """Write book/generated/*.md and a ZIP of each run's tables from the runs as they are shown."""
     folder, run = chapters.project_root() / "book" / "generated", runs[-1].run
-    files = pages.pictures(runs, folder)
+    files = front.pictures(runs, folder)
     for known in runs:
         pack_tables(known.run, folder / f"tables-{known.name}.zip")
     tell.write(run, folder / "tell.md")

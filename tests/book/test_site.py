@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
 
-from skinsynth.book import cost, gates, pages, reference, site
+from skinsynth.book import cost, front, gates, pages, reference, site
 from skinsynth.book.lighten import lighten
 from skinsynth.core import code, store
 from skinsynth.core.errors import UserError
@@ -446,7 +446,7 @@ def test_every_interval_has_its_claimed_side_to_the_right():
         claim("fig11-alpha", **measured(0.1, 0, 0.2), direction="none"),
         claim("fig14-hair"),
     ]
-    table = pages.intervals(shown_runs(here=rows)[1])
+    table = front.intervals(shown_runs(here=rows)[1])
     by = table.set_index("label")[["value", "low", "high"]].round(6).T.to_dict("list")
     assert by == {
         "Table\u00a01: MSE": [2, 1, 3],
@@ -463,7 +463,7 @@ def test_front_page_s_pictures_are_a_run_s_own(project):
         shown.run.figures.mkdir(parents=True, exist_ok=True)
         plt.imsave(shown.run.figures / "fig09.png", np.full((9, 9), grey), vmin=0, vmax=1)
     folder = project / "made"
-    files = pages.pictures(runs, folder)
+    files = front.pictures(runs, folder)
     assert files["ham64"] == {
         "fig9": "ham64-fig9.png",
         "front": "front-ham64.png",
