@@ -331,7 +331,7 @@ def shown_runs(there=(), here=()):
     ]
 
 
-def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
+def test_ledger_has_a_tab_for_each_run_and_our_questions_apart(project):
     found = measured(-9.02e-5, -9.45e-5, -8.59e-5, trained="generators", verdict="reproduced")
     own = claim(
         "dose", "yes", kind="ours", named="computed since May", source="notebooks/06_x.ipynb"
@@ -351,7 +351,7 @@ def test_ledger_has_a_tab_for_each_run_and_our_questions_apart():
     assert "*Computed since May.*" in lines[0] and lines[0].endswith("{bdg-success}`yes` |")
 
 
-def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do():
+def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do(project):
     low, seen = measured(-0.2, -0.3, -0.1), dict(property="detail", sight=[True, "MSE sees it."])
     rows = [
         claim("table1-mse", "reproduced", answer="reconstruction", **low | seen),
@@ -437,7 +437,7 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
     assert "[-0.368" not in line and "The interval" not in line, "it stands there already"
 
 
-def test_every_interval_has_its_claimed_side_to_the_right():
+def test_every_interval_has_its_claimed_side_to_the_right(project):
     rows = [
         claim("table1-mse", **measured(-0.2, -0.3, -0.1)),
         claim("table3-up", **measured(0.3, 0.2, 0.4), direction="greater", margin=0.1),
