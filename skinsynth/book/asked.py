@@ -72,7 +72,7 @@ def _interpolation(run, cfg):
 
 def _downstream(run, cfg):
     recipe.trained(run, cfg)
-    for dose in (0.25, 0.5, 1, 2, 5) if cfg.extras else ():
+    for dose in (0.25, 0.5, 1, 2, 5) if cfg.more_arms else ():
         for arm in ("R3", "RS"):
             recipe.seeds_of_arm(run, cfg, arm, dose=dose)
 

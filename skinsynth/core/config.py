@@ -22,7 +22,8 @@ class Config:
     profile: str = "micro"
     data: str = ""  # folder with ham10000/ and pad_ufes_20/; "" is the phantom
     seed: int = 0
-    extras: bool = False  # the expensive extra tables
+    extras: bool = False  # the expensive extra tables of chapters 4 and 7
+    more_arms: bool = False  # more arms and doses in chapter 6
     version: str = "recommended"  # of the method, also "paper" or "released" (versions.py)
     trained: bool = True  # take the package's generators where nothing they depend on is changed
     base: str = "micro"  # the 4-channel model: bundled, "scratch" or a Stable Diffusion hub id

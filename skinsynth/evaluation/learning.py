@@ -36,3 +36,14 @@ def ends(logs):
         known = dict(first=checked.iloc[0], last=checked.iloc[-1], fell=ending(log)[0])
         rows.append({"model": name, "steps": int(log.step.max())} | known)
     return pd.DataFrame(rows)
+
+
+def later(course, measure):
+    """How a measure went in the second half of a training: (images seen at half, at the end, {model: (its
+    value then, now, whether it moved by more than its interval reaches)}). course: measures.csv of `follow`."""
+    seen = sorted(course.images.unique())
+    half = min(seen, key=lambda n: abs(n - seen[-1] / 2))
+    then, now = (course[course.images == n].set_index("model") for n in (half, seen[-1]))
+    reach = (now[f"{measure} high"] - now[f"{measure} low"]) / 2
+    moved = (now[measure] - then[measure]).abs() > reach
+    return half, seen[-1], {m: (then[measure][m], now[measure][m], moved[m]) for m in now.index}

@@ -51,7 +51,7 @@ def curves(
     plain = dict(xlabel=x, ylabel=y, yscale="log" if log else "linear")
     axes.set(**plain | axis)
     if by:
-        axes.legend(fontsize=7)
+        figure.legend(loc="outside upper center", ncols=3, fontsize=7)  # inside it covers lines
     return figure
 
 

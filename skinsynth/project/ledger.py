@@ -8,7 +8,7 @@ import yaml
 from ..core.errors import UserError
 from ..core.store import ROOT, read_json, write_json
 from ..numerics.stats import Estimate
-from .verdicts import CONTRARY, NUMBERS, OPEN, OURS, REPRODUCED, UNTESTABLE, UNTESTED, verdict
+from .verdicts import CONTRARY, NUMBERS, OPEN, OURS, REPRODUCED, UNTESTABLE, verdict
 
 FILE = ROOT / "book" / "claims.yml"
 SOURCE = "Kim et al. 2025"
@@ -109,21 +109,11 @@ def evaluate(run):
 
 
 def recorded(path):
-    """The evaluated claims of a finished run; a verdict on a property that its judges were not tested for is taken back.
-
-    Fields that a run of an older version lacks are those of the claim now, where it still exists.
-    """
+    """The evaluated claims of a published run; a verdict on another quantity than the claim's of now is taken back."""
     rows, claims = read_json(path), load()
     for row in rows:
-        now = FILLED | dict.fromkeys(("seeds", "sight", "room")) | dict(steady="", again="")
-        now |= dict(short=row["id"]) | claims.get(row["id"], {})
-        row |= {name: now[name] for name in set(now) - set(row)}
-        if row["verdict"] not in (REPRODUCED, CONTRARY, OPEN):
-            continue
-        if (named := now.get("property")) and not row["sight"]:
-            why = f"{UNTESTED.format(named)} in this run, which is older than that test."
-            row |= dict(verdict=UNTESTABLE, why=why)
-        elif now.get("quantity", row["quantity"]) != row["quantity"]:
+        now = claims.get(row["id"], row)["quantity"]
+        if row["verdict"] in (REPRODUCED, CONTRARY, OPEN) and now != row["quantity"]:
             why = f"This run is older and measured another quantity: {row['quantity']}."
             row |= dict(verdict=UNTESTABLE, why=why)
     return rows

@@ -14,7 +14,6 @@ ANSWERS = {REPRODUCED: "yes", CONTRARY: "no", OPEN: "open"}  # verdicts on our o
 DECIDED = {*ANSWERS, *ANSWERS.values()}  # by an interval
 OURS = "ours"  # kind of a claim: a question of this project, no statement of the paper
 CHANCE = 0.025  # of a false verdict on either side of a 95 % interval
-UNTESTED = "It was not tested whether the measure sees {}"
 CAUTION = "A caution on how to read the figure; these data cannot test it."
 NUMBERS = ("value", "low", "high")
 SHARES = {0.25: "a quarter", 0.5: "a half"}  # of a training, at which a verdict is said
@@ -142,7 +141,11 @@ def _ruling(claim, found, parts):
     if not claim["property"]:
         return ruling, why, deciding
     if not sight:
-        return UNTESTABLE, UNTESTED.format(claim["property"]) + ".", deciding
+        return (
+            UNTESTABLE,
+            f"It was not tested whether the measure sees {claim['property']}.",
+            deciding,
+        )
     seen = sentence(sight[1])
     return (ruling, f"{why} {seen}", deciding) if sight[0] else (BLIND, seen, deciding)
 

@@ -51,7 +51,7 @@ def guided(run, cfg, scales=(1, 1.5, 2, 3, 5, 7)):
 
 def arms(cfg):
     """Arms of classify.ARMS that chapter 6 compares, those of Tables 3 and 4 first."""
-    more = ["R2", "R4", "RSA", "RSI", *["O"] * (not cfg.real)] if cfg.extras else []
+    more = ["R2", "R4", "RSA", "RSI", *["O"] * (not cfg.real)] if cfg.more_arms else []
     return [*classify.PAPER_COLUMNS, "R1", "R3", *more]
 
 

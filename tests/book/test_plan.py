@@ -40,7 +40,7 @@ def test_nothing_is_computed_and_nothing_written(speed):
         "05_interpolation",
         "06_downstream",
     }
-    more = asked.stages(store.Run("micro"), configure("micro", trained=False, extras=True))
+    more = asked.stages(store.Run("micro"), configure("micro", trained=False, extras=True, more_arms=True))
     assert set(found) < set(more)
     fewer = asked.stages(store.Run("micro"), configure("micro"))
     assert {"vae", "denoiser"}.isdisjoint(facts["stage"] for facts in fewer.values()), "the package's"
@@ -65,7 +65,7 @@ def test_time_follows_the_counted_work(speed):
 @pytest.mark.parametrize("profile", ["smoke", "ham64", "ham128"])
 def test_every_profile_has_a_plan(speed, profile, monkeypatch):
     monkeypatch.setattr(plan, "images_of", lambda cfg: 1000)
-    cfg = configure(profile, extras=True)  # on the phantom's stages, so that no data are needed
+    cfg = configure(profile, extras=True, more_arms=True)  # on the phantom's stages, so that no data are needed
     found = plan.table(store.Run(profile), cfg)
     assert (
         (found.seconds > 0).all()

@@ -20,7 +20,8 @@ from skinsynth.core.config import configure
 from skinsynth.project import chapters
 from skinsynth.project import run as runner
 
-EXTRAS = {"parameters": {"extras": True}}
+ALL = {"extras": True, "more_arms": True}
+EXTRAS = {"parameters": ALL}
 
 
 def shown(cell):
@@ -86,7 +87,7 @@ def test_smoke_book_end_to_end(smoke):
         page = (project / f"_build/html/book/executed/{name}.html").read_text()
         assert page.index('class="findings') < page.index('class="cell'), "first what was found"
     assert runner.run_notebooks("smoke", **EXTRAS) == []
-    planned = asked.stages(store.Run("smoke"), configure("smoke", extras=True))
+    planned = asked.stages(store.Run("smoke"), configure("smoke", **ALL))
     made = {p.parent.name for p in (project / "results/smoke/stages").glob("*/stage.json")}
     assert set(planned) == made and all(facts["finished"] for facts in planned.values()), (
         "the plan is what was done"

@@ -56,3 +56,10 @@ def test_the_ending_of_a_training_is_read_off_its_measured_steps():
     log = pd.DataFrame({"step": [0, 50, 80, 85, 100], "validation": [9, 1, 4, np.nan, 2]})
     assert learning.ending(log) == (0.5, 50)
     assert learning.ending(log[:1]) == (0, 0)
+
+
+def test_a_measure_is_followed_from_half_of_a_training_to_its_end():
+    way = pd.DataFrame({"images": [10, 20, 40] * 2, "model": ["a"] * 3 + ["b"] * 3})
+    way["FD"], reach = [9.0, 8, 5, 9, 8, 7], [1, 1, 2, 1, 1, 2]
+    way["FD low"], way["FD high"] = way.FD - reach, way.FD + reach
+    assert learning.later(way, "FD") == (20, 40, {"a": (8, 5, True), "b": (8, 7, False)})

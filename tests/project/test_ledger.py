@@ -136,21 +136,6 @@ def test_no_evidence_and_smoke_are_not_testable(run):
     assert row["why"] == "fewer than 2 samples a class"
 
 
-def test_a_verdict_on_a_property_is_taken_back_where_nobody_tested_the_judge(run, tmp_path):
-    rows = [
-        ruling(run, name, part(-0.3, -0.1)) for name in ("table1-mse", "table3-synthetic-below")
-    ]
-    assert [row["verdict"] for row in rows] == ["reproduced"] * 2
-    write_json(tmp_path / "new.json", rows)
-    assert ledger.recorded(tmp_path / "new.json")[0]["verdict"] == "reproduced"
-    write_json(
-        tmp_path / "old.json", [{k: v for k, v in row.items() if k != "sight"} for row in rows]
-    )
-    old = ledger.recorded(tmp_path / "old.json")
-    assert [row["verdict"] for row in old] == ["not testable here", "reproduced"]
-    assert "older than that test" in old[0]["why"]
-
-
 def test_a_verdict_on_another_quantity_is_taken_back(run, tmp_path):
     row = ruling(run, "table3-synthetic-below", part(-0.3, -0.1))
     write_json(tmp_path / "old.json", [row, row | {"quantity": "error of S minus error of R0"}])
@@ -353,18 +338,6 @@ def test_a_verdict_says_how_often_its_models_were_trained(
     assert text in said[0] and said[1] == short and words.reason(row).endswith(said[0])
     told = ruling(run, claim_id, low, note="each model had one training run")
     assert words.reason(told).count("raining run") == 1, "a note that says it is not doubled"
-
-
-def test_a_run_of_an_older_version_is_read_with_the_fields_of_now(run, tmp_path):
-    row = ruling(run, "table3-synthetic-below", part(-0.3, -0.1))
-    gone = row | {"id": "table9-gone"}
-    new = ("kind", "named", "trained", "answer", "short", "seeds")
-    old = [{k: v for k, v in r.items() if k not in new} for r in (row, gone)]
-    write_json(tmp_path / "old.json", old)
-    first, second = ledger.recorded(tmp_path / "old.json")
-    assert first["trained"] == "classifiers, generators" and first["kind"] == "paper"
-    assert second["trained"] == "" and second["short"] == "table9-gone"
-    assert words.reason(first) and words.reason(second)
 
 
 def test_a_misspelt_field_is_named(tmp_path):
