@@ -3,11 +3,14 @@
 import functools
 import timeit
 from collections import defaultdict
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import phantom
@@ -113,14 +116,22 @@ def networks(cfg):
     return found
 
 
-def _step(call, batch):
+def _step(call, n):
     with machine.mixed():
-        call(batch).float().square().mean().backward()
+        call(n).float().square().mean().backward()
 
 
 @torch.no_grad()
-def _pass(call, batch):
-    call(batch).float().sum().item()
+def _pass(call, n):
+    call(n).float().sum().item()
+
+
+def _shared(way, call, batch):
+    """A batch by `way`, as trainings and samplers take it: parts side by side, a CPU's attention as in denoiser.fit_unet."""
+    n = torch.get_num_threads() if machine.lanes() else 1
+    plain = sdpa_kernel(SDPBackend.MATH) if machine.device().type == "cpu" else nullcontext()
+    with plain:
+        machine.side_by_side(partial(way, call), [batch // n] * n)
 
 
 def _seconds(call, *given):
@@ -132,11 +143,12 @@ def _seconds(call, *given):
 def speeds():
     """What this machine does in a second, measured in a few with the networks of `micro`:
     {("train" or "infer", kind): operations}, and images drawn ("draw") and rid of hair ("hair") at 64 pixels."""
-    cfg, batch, found = configure("micro"), 16, {}
+    cfg, found = configure("micro"), {}
+    batches = dict(encode=cfg.vae_batch, decode=cfg.vae_batch, unet=cfg.batch, classifier=cfg.batch // 2)
     for kind, (_, call) in _models(cfg, machine.device()).items():
-        work = batch * networks(cfg)[kind][0]
-        found["train", kind] = BACKWARD * work / _seconds(_step, call, batch)
-        found["infer", kind] = work / _seconds(_pass, call, batch)
+        work = batches[kind] * networks(cfg)[kind][0]
+        found["train", kind] = BACKWARD * work / _seconds(_shared, _step, call, batches[kind])
+        found["infer", kind] = work / _seconds(_shared, _pass, call, batches[kind])
     found["draw"] = machine.processors() / _seconds(phantom.dermatoscopy, 1, 0, "nv", 64)
     skin = phantom.dermatoscopy(1, 0, "nv", 64).image
     found["hair"] = 1 / _seconds(hair.dullrazor, skin)
