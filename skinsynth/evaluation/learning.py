@@ -46,4 +46,8 @@ def later(course, measure):
     then, now = (course[course.images == n].set_index("model") for n in (half, seen[-1]))
     reach = (now[f"{measure} high"] - now[f"{measure} low"]) / 2
     moved = (now[measure] - then[measure]).abs() > reach
-    return half, seen[-1], {m: (then[measure][m], now[measure][m], moved[m]) for m in now.index}
+    return (
+        half,
+        seen[-1],
+        {m: (then[measure][m], now[measure][m], bool(moved[m])) for m in now.index},
+    )
