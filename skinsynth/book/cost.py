@@ -127,10 +127,10 @@ def _pass(call, n):
 
 
 def _shared(way, call, batch):
-    """A batch by `way`, as trainings and samplers take it: parts side by side, a CPU's attention as in denoiser.fit_unet."""
+    """A batch by `way`, as trainings and samplers take it: parts side by side; trained on a CPU as in denoiser.fit_unet."""
     n = torch.get_num_threads() if machine.lanes() else 1
-    plain = sdpa_kernel(SDPBackend.MATH) if machine.device().type == "cpu" else nullcontext()
-    with plain:
+    plain = way is _step and machine.device().type == "cpu"
+    with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
         machine.side_by_side(partial(way, call), [batch // n] * n)
 
 

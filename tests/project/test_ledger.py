@@ -136,6 +136,14 @@ def test_no_evidence_and_smoke_are_not_testable(run):
     assert row["why"] == "fewer than 2 samples a class"
 
 
+def test_no_verdict_on_a_property_where_nobody_tested_the_judge(run):
+    seen, unseen = (ruling(run, "table1-mse", part(-0.3, -0.1), sight=x) for x in (SEEN, None))
+    assert (seen["verdict"], unseen["verdict"]) == ("reproduced", "not testable here")
+    assert "not tested whether the measure sees detail" in unseen["why"]
+    free = ruling(run, "table3-synthetic-below", part(-0.3, -0.1), sight=None)
+    assert free["verdict"] == "reproduced", "no judge stands between"
+
+
 def test_a_verdict_on_another_quantity_is_taken_back(run, tmp_path):
     row = ruling(run, "table3-synthetic-below", part(-0.3, -0.1))
     write_json(tmp_path / "old.json", [row, row | {"quantity": "error of S minus error of R0"}])
