@@ -21,7 +21,9 @@ class AuthorYearLabels(BaseLabelStyle):
     def format_labels(self, sorted_entries):
         labels = [label(entry) for entry in sorted_entries]
         if twice := {x for x in labels if labels.count(x) > 1}:
-            raise ValueError(f"references.bib: {', '.join(sorted(twice))}: label of more than one entry")
+            raise ValueError(
+                f"references.bib: {', '.join(sorted(twice))}: label of more than one entry"
+            )
         return labels
 
 

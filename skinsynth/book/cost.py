@@ -12,12 +12,14 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import vgg16
 
 from .. import phantom
 from ..core import machine, store
 from ..core.config import CLASSES, configure
 from ..data import hair, layouts
 from ..diffusion import clip, denoiser, vae
+from ..diffusion.vae_loss import FIRST, LOSSES, THIN, Critic
 from ..networks import bundled, classifiers
 from ..numerics.training import eighths
 from ..recipe.trainings import MOST
@@ -32,17 +34,24 @@ SD_UNET = dict(cross_attention_dim=768, attention_head_dim=8)
 VIT_H = 2 * 632e6 * 257  # operations of an image through ViT-H/14: two for each weight and token
 VIT_H_WIDTH = 1280  # numbers of a token
 CARDS = {  # dense TFLOP/s in bfloat16 (summed in float32) and in TF32, GB of memory: NVIDIA's Ada white
-    "RTX 4090": (165.2, 82.6, 24),  # paper (appendix A), data sheets of A100 and H100 SXM (of the last the half
+    "RTX 4090": (
+        165.2,
+        82.6,
+        24,
+    ),  # paper (appendix A), data sheets of A100 and H100 SXM (of the last the half
     "A100 80GB": (312, 156, 80),  # of what is printed, which counts zeros)
     "H100 80GB": (989.4, 494.7, 80),
 }
-SHARE = 0.25  # of a card's peak that networks are assumed to reach: nobody has measured it with these
+SHARE = (
+    0.25  # of a card's peak that networks are assumed to reach: nobody has measured it with these
+)
 FULL = 0.9  # of a card's memory that may be planned
 BACKWARD = 3  # a step of training costs as much as three passes forward
 CROP = 0.25  # of an image's area: the first autoencoder and the segmenter learn from crops of half the side
 TRAINED = dict(  # networks whose weights and steps take memory
     vae=["encode", "decode"], denoiser=["unet"], classifier=["classifier"], probe=["classifier"]
 )
+KINDS = ("encode", "decode", "unet", "classifier", "critic", "perceptual")  # of networks
 BYTES = {  # on disk for each pixel of an image
     "phantom": 6,
     "images": 10,
@@ -89,6 +98,7 @@ def _models(cfg, where):
         autoencoder = AutoencoderKL.from_config(wide, latent_channels=8)
         unet = denoiser.Denoiser(dict(deep, in_channels=8, out_channels=8), *reach)
         network = classifiers.Classifier(cfg.backbones[0], len(CLASSES))
+        critic, eyes = Critic(), vgg16().features
 
     def new(*shape):
         return torch.zeros(shape, device=where)
@@ -105,6 +115,8 @@ def _models(cfg, where):
         "decode": (autoencoder, lambda n: autoencoder.decode(new(n, 8, side, side)).sample),
         "unet": (unet, predict),
         "classifier": (network, lambda n: network(new(n, 3, size, size))),
+        "critic": (critic, lambda n: critic(new(3 * n, 3, size, size))),  # images, and copies twice
+        "perceptual": (eyes, lambda n: eyes(new(n, 3, size, size))),
     }
 
 
@@ -144,7 +156,8 @@ def speeds():
     """What this machine does in a second, measured in a few with the networks of `micro`:
     {("train" or "infer", kind): operations}, and images drawn ("draw") and rid of hair ("hair") at 64 pixels."""
     cfg, found = configure("micro"), {}
-    batches = dict(encode=cfg.vae_batch, decode=cfg.vae_batch, unet=cfg.batch, classifier=cfg.batch // 2)
+    batches = dict.fromkeys(("encode", "decode", "critic"), cfg.vae_batch)
+    batches |= dict(unet=cfg.batch, classifier=cfg.batch // 2, perceptual=cfg.vae_batch // THIN)
     for kind, (_, call) in _models(cfg, machine.device()).items():
         work = batches[kind] * networks(cfg)[kind][0]
         found["train", kind] = BACKWARD * work / _seconds(_shared, _step, call, batches[kind])
@@ -168,7 +181,7 @@ def card_speeds(card):
     """`speeds` of a card of CARDS, as assumed: trained in bfloat16, asked in TF32. Work of processors counts nothing."""
     train, infer, _ = (SHARE * 1e12 * x for x in CARDS[card])
     found = defaultdict(lambda: float("inf"))
-    for kind in ("encode", "decode", "unet", "classifier"):
+    for kind in KINDS:
         found["train", kind], found["infer", kind] = train, infer
     return found
 
@@ -191,14 +204,20 @@ def cost(facts, cfg, n, card=None):
     def infer(kind, count, like=None):
         return count * net[kind][0] / speed["infer", like or kind]
 
+    version = FIRST if facts["stage"] == "vae-scratch" else i["version"] or "recommended"
+    part = CROP if version == FIRST else 1.0
+    copied = train("encode", "decode", part=part) + train("perceptual", part=part / THIN)
+    if "critic" in LOSSES[version]:
+        copied += train("critic")
+
     seconds = {
         "phantom": (n + i["n_pad"]) * area / speed["draw"],
         "images": n * area / 600,
         "training-images": n * area / speed["hair"] if i["dehair"] else 1,
         "generic": many * area / speed["draw"],
         "fresh-phantom": len(CLASSES) * many * area / speed["draw"],
-        "vae": train("encode", "decode", part=CROP if facts["stage"] == "vae-scratch" else 1.0),
-        "vae-sharpened": train("encode", "decode"),
+        "vae": copied,
+        "vae-sharpened": copied,
         "vae-pretrained": infer("encode", 512),
         "latents": infer("encode", n * i["symmetries"]),
         "tokens": infer("clip", n, "classifier"),

@@ -18,7 +18,7 @@ from ..networks.table import NETWORKS
 from ..project import chapters
 from ..project.ledger import MODELS, models_of
 from ..project.markdown import of_frame, pairs, title, typeset
-from ..project.verdicts import BLIND, CHANCE, DECIDED, NUMBERS, OURS, UNTESTABLE, VERDICTS
+from ..project.verdicts import BLIND, CHANCE, DECIDED, OURS, UNTESTABLE, VERDICTS
 from ..project.words import brief, covered, finding, power, reason, trainings
 from . import beside
 from .measured import paragraphs

@@ -15,11 +15,7 @@ from skinsynth.core.config import configure
 def speed(monkeypatch, tmp_path):
     """A machine of known speed, and an empty results folder."""
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path / "results"))
-    kinds = [
-        (way, kind)
-        for way in ("train", "infer")
-        for kind in ("encode", "decode", "unet", "classifier")
-    ]
+    kinds = [(way, kind) for way in ("train", "infer") for kind in cost.KINDS]
     monkeypatch.setattr(
         cost, "speeds", lambda: dict.fromkeys(kinds, 1e11) | {"draw": 50.0, "hair": 500.0}
     )
@@ -40,10 +36,14 @@ def test_nothing_is_computed_and_nothing_written(speed):
         "05_interpolation",
         "06_downstream",
     }
-    more = asked.stages(store.Run("micro"), configure("micro", trained=False, extras=True, more_arms=True))
+    more = asked.stages(
+        store.Run("micro"), configure("micro", trained=False, extras=True, more_arms=True)
+    )
     assert set(found) < set(more)
     fewer = asked.stages(store.Run("micro"), configure("micro"))
-    assert {"vae", "denoiser"}.isdisjoint(facts["stage"] for facts in fewer.values()), "the package's"
+    assert {"vae", "denoiser"}.isdisjoint(facts["stage"] for facts in fewer.values()), (
+        "the package's"
+    )
 
 
 def test_a_stage_called_outside_a_plan_computes_again(speed):
@@ -60,12 +60,19 @@ def test_time_follows_the_counted_work(speed):
     operations, kept, weights = cost.networks(cfg)["unet"]
     assert once.denoiser == pytest.approx(4 * 3 * cfg.unet_steps * cfg.batch * operations / 1e11)
     assert 5e6 < weights < 7e6 and kept > 1e6
+    learned = 2 * 3 * cfg.vae_steps * cfg.vae_batch / 1e11  # both autoencoders, an operation
+    net = {kind: found[0] for kind, found in cost.networks(cfg).items()}
+    copies = net["encode"] + net["decode"] + net["perceptual"] / 4
+    assert seconds(replace(cfg, version="released")).vae == pytest.approx(learned * copies)
+    assert once.vae == pytest.approx(learned * (copies + net["critic"])), "its loss has a critic"
 
 
 @pytest.mark.parametrize("profile", ["smoke", "ham64", "ham128"])
 def test_every_profile_has_a_plan(speed, profile, monkeypatch):
     monkeypatch.setattr(plan, "images_of", lambda cfg: 1000)
-    cfg = configure(profile, extras=True, more_arms=True)  # on the phantom's stages, so that no data are needed
+    cfg = configure(
+        profile, extras=True, more_arms=True
+    )  # on the phantom's stages, so that no data are needed
     found = plan.table(store.Run(profile), cfg)
     assert (
         (found.seconds > 0).all()
@@ -104,7 +111,10 @@ def test_the_guide_for_gpus_says_what_the_plan_computes(speed, monkeypatch):
             seconds, memory, better = plan.on_card(store.Run(profile), configure(profile), card)
             cells.append(plan.words(seconds))
             memory = better.get("denoiser", (0, memory))[1]
-        cells += [f"{memory:.0f} GiB", str(better.get("denoiser", (configure("paper").accumulate,))[0])]
+        cells += [
+            f"{memory:.0f} GiB",
+            str(better.get("denoiser", (configure("paper").accumulate,))[0]),
+        ]
         assert f"| {' | '.join(cells)} |" in guide, cells
     found = plan.table(store.Run("paper"), configure("paper"), card="H100 80GB")
     tokens = found[found.stage == "tokens"].disk.sum()
@@ -137,7 +147,13 @@ def test_before_a_run_the_time_is_said_and_nothing_where_all_is_done(speed, monk
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(30, "30 s"), (600, "10 minutes"), (7200, "2.0 hours"), (864000, "10 days"), (1e10, "more than a year")],
+    [
+        (30, "30 s"),
+        (600, "10 minutes"),
+        (7200, "2.0 hours"),
+        (864000, "10 days"),
+        (1e10, "more than a year"),
+    ],
 )
 def test_durations_in_words(seconds, text):
     assert plan.words(seconds) == text

@@ -374,7 +374,10 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do(projec
     assert "0.05 of them" in second and "Steps of training" not in second, "nobody knows them"
     assert "1 number of the ledger depends on what a measure sees. For 1 it saw" in second
     rule = pages.page("rule", runs)
-    assert "In run micro, with 2 such verdicts, at most 0.05 false ones" in rule and "Bonferroni" in rule
+    assert (
+        "In run micro, with 2 such verdicts, at most 0.05 false ones" in rule
+        and "Bonferroni" in rule
+    )
     assert "`ham64` | HAM10000, PAD-UFES-20 | 64 | 184 minutes" in pages.page("profiles", runs)
     assert "184 minutes (run ham64, CPU)" in pages.page("profiles", runs)
     runs[0].manifest["notebooks"]["01_data"]["parameters"] = {"unet_steps": 7}
@@ -408,7 +411,12 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
     }.items():
         (shown.run.tables / f"{name}.csv").write_text(text)
     fid, endpoint, _, score = (shown.beside(row) for row in rows)
-    assert "Most of this" in fid and "reaches -180 (90%)" in fid and "125% [90%, 160%]" in fid and "n = 191" in fid
+    assert (
+        "Most of this" in fid
+        and "reaches -180 (90%)" in fid
+        and "125% [90%, 160%]" in fid
+        and "n = 191" in fid
+    )
     assert endpoint == "Against R3, which has as many images of each class: -0.15 [-0.2, -0.1]."
     assert score == "Faults raise this score too (JPEG by 0.2), so it carries little."
     assert (

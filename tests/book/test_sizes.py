@@ -26,7 +26,8 @@ def _planned(name, width, images):
 
 
 @pytest.mark.parametrize(
-    ("piece", "name", "width"), [("vae", "vae", 1), ("unet", "denoiser", 0.2), ("unet", "denoiser", 0.4)]
+    ("piece", "name", "width"),
+    [("vae", "vae", 1), ("unet", "denoiser", 0.2), ("unet", "denoiser", 0.4)],
 )
 def test_a_step_takes_what_the_plan_says_and_resumes_bitwise(piece, name, width):
     """The autoencoder whole; of the UNet two widths that 14 GiB hold: the law between them is the plan's for all."""
