@@ -91,6 +91,8 @@ def _publish_page(path, name, target):
     page = nbformat.read(path, 4)
     link = re.compile(rf"<[^<>`]*/{re.escape(name)}/(tables|figures)/")  # wherever the results lay
     for i, cell in enumerate(page.cells):
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace("](#", f"](#{name}-")
         if figure := cell.metadata.get("mystnb", {}).get("figure"):
             figure["name"] = f"{name}-{figure['name']}"  # a name serves once in a book
         for output in cell.get("outputs", []):
@@ -101,6 +103,7 @@ def _publish_page(path, name, target):
                 output["metadata"] = {"skinsynth": mark}
             elif "text/markdown" in data:
                 text = link.sub(rf"<../../reference/{name}/\1/", data["text/markdown"])
+                text = text.replace("](#", f"](#{name}-")
                 output["data"] = {"text/markdown": text.replace("\n:name: ", f"\n:name: {name}-")}
             if PICTURE.search(json.dumps(output)):
                 wrong = "a picture that is not drawn by session.figure cannot be published"

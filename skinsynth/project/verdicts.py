@@ -16,6 +16,10 @@ OURS = "ours"  # kind of a claim: a question of this project, no statement of th
 CHANCE = 0.025  # of a false verdict on either side of a 95 % interval
 CAUTION = "A caution on how to read the figure; these data cannot test it."
 NUMBERS = ("value", "low", "high")
+WAYS = (
+    "with reference images",
+    "without reference images",
+)  # of one number, as labels of parts end
 SHARES = {0.25: "a quarter", 0.5: "a half"}  # of a training, at which a verdict is said
 
 
@@ -48,10 +52,16 @@ def _favour(part, direction):
     return part.low if direction == "greater" else -part.high
 
 
+def _ways(parts):
+    """Which of WAYS parts are measured in; a part that has no way counts for both."""
+    return {way for p in parts for way in WAYS if p.label.endswith(way)}
+
+
 def _joint(parts, claim):
     """(verdict, the part that decides) when every part has to agree.
 
-    That all agree needs no correction: each has to (intersection-union). That one is contrary does.
+    That all agree needs no correction: each has to (intersection-union). That one is contrary does. Of what is
+    measured in two ways, one has to be contrary in each.
     """
     direction, margin, n = claim["direction"], claim["margin"], claim["n_parts"]
     known = [p for p in parts if p.low is not None]
@@ -61,7 +71,8 @@ def _joint(parts, claim):
     decides = min(against or known, key=lambda part: _favour(part, direction))
     if not against and len(known) == n and judge(decides, direction, margin) == REPRODUCED:
         return REPRODUCED, decides
-    return CONTRARY if against else OPEN, decides
+    either = any(not _ways([p]) for p in against) or _ways(against) == _ways(known)
+    return CONTRARY if against and either else OPEN, decides
 
 
 def _zone(part):
@@ -96,13 +107,18 @@ def _why(verdict, parts, part, claim):
         said = f"{against}{'' if ours else ', the contrary of the claim'}"
         small = f"{against}: a difference smaller than the margin"
         how = said if beyond or claim["direction"] == "equivalent" else small
-        return f"The interval {zone} lies {how}" + (f"; {widened} still does." if many > 1 else ".")
+        as_well = "".join(f", as one {way} does" for way in WAYS if _ways([part]) - {way})
+        still = f"; {widened} still does" * (many > 1)
+        return f"The interval {zone} lies {how}{as_well}{still}."
     if count < many:
         return f"Only {count} of the {many} parts were measured."
     agree = sum(judge(p, claim["direction"], claim["margin"]) == REPRODUCED for p in parts)
     said = f"{agree} of {count} parts agree; the" if count > 1 else "The"
     equivalence = claim["direction"] == "equivalent"
     reaches = f"reaches {against}" if equivalence else f"includes {agrees.split()[1]}"
+    if judge(_widened(part, many), claim["direction"], claim["margin"]) == CONTRARY:
+        other = "".join(_ways(parts) - _ways([part]))
+        return f"{said} interval {zone} lies {against}, but {other} none does clearly, and only both ways decide."
     if alone == CONTRARY:  # among so many parts one is so by chance
         return f"{said} interval {zone} lies {against}, but {widened} does not."
     return f"{said} interval {zone} {reaches}."

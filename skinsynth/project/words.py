@@ -50,7 +50,7 @@ def trainings(row):
             # linear classifiers are fitted once
             whose = "the network" if many == "classifiers" else f"each {one}"
             said.append(f"{n} training runs of {whose}, which the interval {which}{few}")
-            counts.append(f"{n} trainings of {whose}")
+            counts.append(f"{n} trainings{'' if within else ' (not covered)'} of {whose}")
         elif n or many != "classifiers":
             said.append(f"one training run of each {one}, and the interval covers no other")
             counts.append(f"one training of each {one}")

@@ -27,7 +27,10 @@ OURS = ["levels", "endpoint", "dose", "rsi", "mel-sensitivity"]  # questions of 
 def run(tmp_path, monkeypatch):
     """A run whose ledger has claims of a fixed number of parts, whatever the book's claims become."""
     monkeypatch.setenv("SKINSYNTH_RESULTS", str(tmp_path))
-    known, parts = ledger.load(), {"table6-variance": 7, "fig6-colour": 2}
+    known, parts = (
+        ledger.load(),
+        {"table6-variance": 7, "fig6-colour": 2, "fig6-boundary": 4, "fig9-sharper": 3},
+    )
     for name, claim in known.items():
         claim["n_parts"] = parts.get(name, 1)
     monkeypatch.setattr(ledger, "load", lambda: known)
@@ -117,6 +120,28 @@ def test_all_seven_classes_need_all_seven_intervals(run):
         barely["verdict"] == "inconclusive"
         and "lies below zero, but widened for 7 parts (Bonferroni) to" in barely["why"]
     )
+
+
+def test_what_is_measured_in_two_ways_is_contrary_only_in_both(run):
+    """fig6-boundary: two classes, each with reference images and without."""
+    labels = [f"{c}, {way}" for c in ("vasc", "df") for way in verdicts.WAYS]
+
+    one = [
+        part(0.2, 0.3, x) if x == "df, without reference images" else part(-0.1, 0.1, x)
+        for x in labels
+    ]
+    row = ruling(run, "fig6-boundary", *one)
+    assert (
+        row["verdict"] == "inconclusive" and "with reference images none does clearly" in row["why"]
+    )
+    two = [part(0.2, 0.3, labels[0]), *one[1:]]
+    row = ruling(run, "fig6-boundary", *two)
+    assert row["verdict"] == "not reproduced" and ", as one with" in row["why"]
+    step = [
+        part(0.1, 0.2, "4ch to 8ch"),
+        *(part(-0.2, -0.1, f"8ch to 8ch+ML, {w}") for w in verdicts.WAYS),
+    ]
+    assert ruling(run, "fig9-sharper", *step)["verdict"] == "not reproduced", "a part of both ways"
 
 
 def test_an_interval_that_could_not_be_had_is_never_a_success(run):
@@ -317,7 +342,7 @@ def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_f
             "jackknife",
             2,
             "2 training runs of each generator, which the interval does not",
-            "2 trainings of each generator",
+            "2 trainings (not covered) of each generator",
         ),
         (
             "table3-synthetic-below",
