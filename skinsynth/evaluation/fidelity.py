@@ -11,6 +11,7 @@ from . import metrics
 
 CHANCE = "other samples named so"  # how often the probe says a class of samples of all others
 CHANCE_TEST = "other test images named so"
+UNSHOWN = "samples without reference images"
 
 
 def named(probe, images):
@@ -23,18 +24,20 @@ def named_right(probe, images, classes):
     return named(probe, images) == np.asarray(classes)
 
 
-def table(compared, probe, vae, model="8ch+ML"):
+def table(compared, probe, vae, unshown, model="8ch+ML"):
     """Label fidelity: the share of each class's images that the probe names right, a row a class.
 
-    Columns: samples of a model and all test images, as they are and through a VAE stage, then how often
-    the probe says the class of images of the other classes, which is what chance gives (CHANCE,
-    CHANCE_TEST). Intervals over seeds or lesions, Wilson's for the samples of one class.
+    Columns: samples of a model, the same without reference images (`unshown`, uint8 (M,H,W,3)) and all test
+    images, as they are and through a VAE stage, then how often the probe says the class of images of the other
+    classes, which is what chance gives (CHANCE, CHANCE_TEST). Intervals over seeds or lesions, Wilson's for the
+    samples of one class.
     """
     test = compared.rows("test")
     classes, lesions = (compared.records[k].to_numpy()[test] for k in ("dx", "lesion_id"))
     answers, labels = named(probe, compared.images[test]), compared.labels
     again = named(probe, round_trip(vae, compared.images[test]))
-    given, rows = named(probe, compared.pixels[model]), {}
+    given, plain = named(probe, compared.pixels[model]), named(probe, unshown)
+    rows = {}
     for c in CLASSES:
         own, fake = classes == c, labels == c
         rows[c] = {
@@ -42,6 +45,7 @@ def table(compared, probe, vae, model="8ch+ML"):
             "n test": int(own.sum()),
             "lesions": len(np.unique(lesions[own])),
             "samples": stats.wilson(int((given[fake] == c).sum()), int(fake.sum())),
+            UNSHOWN: stats.wilson(int((plain[fake] == c).sum()), int(fake.sum())),
             CHANCE: stats.share_interval(given[~fake] == c, compared.seeds[~fake]),
             "test images": stats.share_interval(answers[own] == c, lesions[own]),
             CHANCE_TEST: stats.share_interval(answers[~own] == c, lesions[~own]),

@@ -41,7 +41,7 @@ def fidelity_table(probe, monkeypatch, originals, samples):
     records = pd.DataFrame({"dx": classes, "split": "test", "lesion_id": n})
     meta = pd.DataFrame({"class": classes, "seed": n % 3})
     compared = Compared(None, records, grey(originals), {"8ch+ML": grey(samples)}, meta)
-    return fidelity.table(compared, probe, None)
+    return fidelity.table(compared, probe, None, grey(originals))
 
 
 def test_chance_is_what_the_probe_says_of_other_classes(probe, monkeypatch):
@@ -49,6 +49,7 @@ def test_chance_is_what_the_probe_says_of_other_classes(probe, monkeypatch):
     always = np.full(21, 5)  # every sample looks like nv
     table = fidelity_table(probe, monkeypatch, right, always).set_index("class")
     assert table.loc["nv", "samples"] == table.loc["nv", fidelity.CHANCE] == 1
+    assert (table[fidelity.UNSHOWN] == 1).all(), "samples without reference images are others"
     above = {e.label: e for e in fidelity.above_chance(table.reset_index())}
     assert above["nv"].value == 0 and above["nv"].low < 0, "more than one in seven, yet chance"
     assert above["mel"].value == 0 and table.lesions.tolist() == [3] * 7
