@@ -169,7 +169,7 @@ def pretrain(folder, data, **sizes):
 @of_run
 @click.option("--model", default="8ch+ML", show_default=True, help="baseline, 4ch, 8ch or 8ch+ML.")
 @click.option("--classes", default="", help="Class codes with commas between; all by default.")
-@click.option("-n", default=8, show_default=True, help="Images of each class.")
+@click.option("-n", type=click.IntRange(1), default=8, show_default=True, help="Images a class.")
 @click.option("--guidance", type=float, help="Guidance scale; by default as the profile says.")
 @click.option("--references", "mode", help="none, train or class-mean; as the model was made for.")
 def sample(run, cfg, folder, **choices):
@@ -186,7 +186,7 @@ def sample(run, cfg, folder, **choices):
 @cli.command()
 @of_run
 @click.option("--arm", "arms", multiple=True, default=ARMS, help="Of Tables 3, 4; can be repeated.")
-@click.option("--seed", "seeds", multiple=True, type=int, help="By default all of the profile.")
+@click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="All by default.")
 def classify(run, cfg, arms, seeds):
     """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many.
 

@@ -15,6 +15,7 @@ from skinsynth.project import ledger
         (["run", "--profile", "macro"], "unknown profile 'macro'; choose one of: smoke, micro"),
         (["run", "-p", "guidence=2"], "unknown parameter 'guidence'"),
         (["run", "-p", "seed=much"], "seed should be int, got str 'much'"),
+        (["run", "-p", "vae_steps=-3"], "vae_steps should not be below zero, got -3"),
         (["run", "--data", "nowhere"], "nowhere: no such data folder"),
         (["run", "--profile", "ham64"], "profile ham64 reads HAM10000"),
         (["status", "--profile", "macro"], "unknown profile"),

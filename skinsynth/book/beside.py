@@ -16,7 +16,7 @@ def _zone(row):
     return f"{value} [{low}, {high}]"
 
 
-def _endpoint(shown, row):
+def _endpoint(shown):
     """The difference to the originals with repeats, which have the same class counts."""
     found, name = _table(shown.run, "endpoint"), f"{ARMS['RS']} minus {ARMS['R3']}"
     if name not in found.index[1:] or "difference" not in found:
@@ -24,7 +24,7 @@ def _endpoint(shown, row):
     return f"Against R3, which has as many images of each class: {_zone(found.loc[name])}."
 
 
-def _samples(shown, row):
+def _samples(shown):
     """What the fine-tuned autoencoder gains alone, and how far the proposed method is from the originals still."""
     found = _table(shown.run, "table2")
     name, said = next((c for c in found if c.startswith("FD-")), ""), []
@@ -44,7 +44,7 @@ def _samples(shown, row):
     return " ".join(said)
 
 
-def _score(shown, row):
+def _score(shown):
     """The planted faults that raise the score, though they make a set worse."""
     found = _table(shown.run, "moved")
     name = next((c for c in found if c.startswith("score-")), None)
@@ -55,7 +55,7 @@ def _score(shown, row):
     return f"Faults raise this score too ({faults}), so it carries little."
 
 
-def _width(shown, row):
+def _width(shown):
     """That the new channels carry less than half of the difference, where they do: then it is no matter of width."""
     copies, channels = _table(shown.run, "table1"), _table(shown.run, "channels")
     if channels.empty or "PSNR (dB)" not in copies or not copies.index[-1].startswith("8ch minus"):
@@ -68,7 +68,7 @@ def _width(shown, row):
     return f"Without one of the new channels a copy loses {most}, without one of the old {old:.2g} dB at least: this compares two trainings rather than two widths."
 
 
-def _clinical(shown, row):
+def _clinical(shown):
     return "The clinical images are drawn here, not PAD-UFES-20." if shown.drawn else ""
 
 
@@ -81,4 +81,4 @@ SAID |= dict.fromkeys(
 
 def said(shown, row):
     """Sentences beside a row of a run's ledger, "" where it needs none or the run lacks the tables; shown: pages.Shown."""
-    return SAID[row["id"]](shown, row) if row["id"] in SAID else ""
+    return SAID[row["id"]](shown) if row["id"] in SAID else ""

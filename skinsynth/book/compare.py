@@ -24,7 +24,8 @@ def _agree(a, b, column):
         return bool(pd.isna(x) and pd.isna(y))
     if column == "n" or column.startswith("n "):
         return x == y
-    ends = [(row.get(f"{column} low"), row.get(f"{column} high")) for row in (a, b)]
+    stem = "" if column == "value" else f"{column} "  # of numbers-*.csv
+    ends = [(row.get(f"{stem}low"), row.get(f"{stem}high")) for row in (a, b)]
     if pd.notna(ends).all():
         return any(low <= v <= high for v, (low, high) in zip((y, x), ends, strict=True))
     return bool(np.isclose(x, y, rtol=TOLERANCE, atol=1e-9))

@@ -51,6 +51,7 @@ CROP = 0.25  # of an image's area: the first autoencoder and the segmenter learn
 TRAINED = dict(  # networks whose weights and steps take memory
     vae=["encode", "decode"], denoiser=["unet"], classifier=["classifier"], probe=["classifier"]
 )
+TRAINED |= {"vae-sharpened": TRAINED["vae"], "unet-pretrained": TRAINED["denoiser"]}
 KINDS = ("encode", "decode", "unet", "classifier", "critic", "perceptual")  # of networks
 BYTES = {  # on disk for each pixel of an image
     "phantom": 6,

@@ -19,7 +19,7 @@ def _one(text):
 
 def paragraphs(path):
     """Paragraphs about a file of a benchmark: its tables, with their notes where these are long."""
-    found = pd.read_csv(path)
+    found = pd.read_csv(path, dtype={"commit": str})
     for what, rows in found.groupby("what", sort=False):
         yield f"**{what[0].upper()}{what[1:]}**"
         notes = [typeset(_one(note)) for note in rows.note.dropna()]

@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -119,11 +120,9 @@ class Shown:
 
     def answers(self):
         """{topic: the row of the ledger that answers it, or None}: of several the last that could be tested."""
-        found = {topic: [r for r in self.rows if r["answer"] == topic] for topic in TOPICS}
-        return {
-            topic: max(rows, key=lambda row: row["verdict"] in DECIDED, default=None)
-            for topic, rows in ((topic, rows[::-1]) for topic, rows in found.items())
-        }
+        found = {topic: [r for r in self.rows[::-1] if r["answer"] == topic] for topic in TOPICS}
+        best = partial(max, key=lambda row: row["verdict"] in DECIDED, default=None)
+        return {topic: best(rows) for topic, rows in found.items()}
 
     @property
     def counts(self):

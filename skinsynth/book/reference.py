@@ -15,7 +15,7 @@ from ..core import code, store
 from ..core.errors import UserError
 from ..figures import drawings, grids
 from ..project import chapters, ledger, state
-from . import gates, pages
+from . import asked, gates, pages
 
 LIMIT = 15e6  # bytes of a published run
 DRAWN_BY = ("figures/", "diffusion/architecture.py")
@@ -74,7 +74,7 @@ def _publish_drawing(folder, name, target, photographs):
             if len(squares) > 1:
                 squares[found] = grids.EMPTY
                 parts += [[*place, k] for k in found]
-            elif found:
+            elif found or not len(squares):  # of no known shape: nobody has looked at it
                 bad.add(place)
         for place in bad:
             tiles[place] = 255
@@ -142,9 +142,11 @@ def publish(run, cfg):
     (part / "tables").mkdir(parents=True)
     for path in run.tables.glob("*.csv"):
         shutil.copy(path, part / "tables")
+    whole = state.manifest(run)
+    cfg, _ = chapters.configured(whole["profile"], cfg.data, pages.given(whole), chapters.present())
     # a notebook executed again finds its stages; what they took is told apart
-    taken = sum(store.read_json(path)["seconds"] for path in run.stages.glob("*/stage.json"))
-    store.write_json(part / "manifest.json", state.manifest(run) | {"stage_seconds": round(taken)})
+    taken = sum(facts["seconds"] for facts in asked.stages(run, cfg).values() if facts["finished"])
+    store.write_json(part / "manifest.json", whole | {"stage_seconds": round(taken)})
     store.write_json(part / "claims.json", ledger.evaluate(run))
     given = part / "figures", Photographs(run, cfg) if cfg.real else None
     withheld = sum(_publish_drawing(run.figures, name, *given) for name in recipes(run.figures))

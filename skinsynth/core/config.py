@@ -90,6 +90,8 @@ def check(given, declared, where=""):
         if found is not wanted and (found, wanted) != (int, float):
             should = f"should be {wanted.__name__}, got {found.__name__} {value!r}"
             raise UserError(f"{where}parameter {name} {should}")
+        if isinstance(value, int | float) and value < 0:
+            raise UserError(f"{where}parameter {name} should not be below zero, got {value!r}")
 
 
 def choose(name, known, what):

@@ -90,9 +90,9 @@ def unplaced(model, where):
     return model.to(memory_format=torch.contiguous_format) if where.type == "cuda" else model
 
 
-def moved(x, where=None):
-    """A tensor of the CPU on a device. On CUDA from pinned memory, so that nobody waits for it to arrive."""
-    where = where or device()
+def moved(x):
+    """A tensor of the CPU on the device. On CUDA from pinned memory, so that nobody waits for it to arrive."""
+    where = device()
     return x.pin_memory().to(where, non_blocking=True) if where.type == "cuda" else x.to(where)
 
 

@@ -32,9 +32,14 @@ class LesionProbe:
         """(N,) probability that an image shows a lesion."""
         return self.model.predict_proba(self.embed(images))[:, 1]
 
-    def auc(self, lesions, skins):
-        """How well it tells other images apart, with DeLong's interval."""
-        return measures.auc_interval(self(lesions), self(skins))
+    def auc(self, lesions, skins, ids):
+        """How well it tells other images from the same without their lesion; jackknife over lesions, ids (N,)."""
+        pair = self(lesions), self(skins)
+
+        def value(keep):
+            return measures.auc_interval(*(p[keep] for p in pair)).value
+
+        return stats.within(stats.jackknife(value, stats.make_groups(ids)), 0, 1)
 
 
 def follow(measure, path):

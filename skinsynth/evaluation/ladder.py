@@ -41,7 +41,7 @@ def table(compared, rungs, probe, steps, near=None):
     for name, images in rungs.items():
         right = named_right(probe, images[take], classes)
         row = distances.row(name, compared.real, compared.samples(images))
-        found = {"label fidelity": stats.wilson(int(right.sum()), len(right))}
+        found = {"label fidelity": stats.share_interval(right, compared.seeds[take])}
         if near:
             found["copies"] = near.search(images[take], classes).share
         rows.append(row | {"evaluations": evaluations(methods[name], steps)} | stats.columns(found))

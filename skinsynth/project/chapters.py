@@ -144,6 +144,12 @@ def configured(profile, data, parameters, notebooks):
         raise UserError(f"parameter {name} has its own option: --{name}")
     check(parameters, {k: v for names in declared.values() for k, v in names.items()}, "-p: ")
     given = {n: {k: v for k, v in parameters.items() if k in declared[n]} for n in notebooks}
+    choose(profile, PROFILES, "profile")
+    for name, default in ((k, declared[n][k]) for n in notebooks for k in given[n]):
+        own, stands = getattr(PROFILES[profile], name, default), isinstance(default, bool)
+        if parameters[name] == default != own and (stands or name == "limit"):
+            fault = f"-p {name}={default} stands for what the profile says, and {profile} has {own}"
+            raise UserError(f"{fault}; change it in skinsynth/core/profiles.toml")
     changed = {}
     for notebook, values in given.items():
         changed |= overrides(values, declared[notebook])

@@ -20,14 +20,7 @@ from .sample_folder import read_folder
 def _knows_split(folder):
     """Whether a folder of samples says what its generator was trained on; raises UserError where it cannot be read."""
     path = Path(folder) / "provenance.json"
-    if not path.exists():
-        return False
-    try:
-        facts = read_json(path)
-    except ValueError as error:
-        raise UserError(
-            f"{path}: not readable JSON; remove it, or copy the folder again"
-        ) from error
+    facts = read_json(path) if path.exists() else None
     return isinstance(facts, dict) and "manifest" in facts
 
 
@@ -79,13 +72,14 @@ def _fidelity(compared, probe):
 def _copies(compared):
     """Share of the samples that count as copies of train images, beside that of the test images."""
     ((name, samples),) = compared.pixels.items()
-    test = compared.target
+    test, take = compared.target, compared.take  # as many of each class
     try:
         near = copies.Checker(compared.images, compared.records, compared.judge.embed)
     except UserError as reason:
         return pd.DataFrame([{"images": name, "copies": f"not computed: {reason}"}])
-    chance = near.search(compared.images[test], compared.records.dx[test])
-    found = {copies.CHANCE: chance, name: near.search(samples, compared.labels)}
+    classes, lesions = (compared.records[k].to_numpy()[test] for k in ("dx", "lesion_id"))
+    chance = near.search(compared.images[test], classes, lesions)
+    found = {copies.CHANCE: chance, name: near.search(samples[take], compared.labels[take])}
     auc = {"AUC of the score": near.auc.value}
     return stats.frame("images", {k: auc | {copies.SHARE: x.share} for k, x in found.items()})
 

@@ -8,7 +8,7 @@ import yaml
 from ..core.errors import UserError
 from ..core.store import ROOT, read_json, write_json
 from ..numerics.stats import Estimate
-from .verdicts import CONTRARY, NUMBERS, OPEN, OURS, REPRODUCED, UNTESTABLE, verdict
+from .verdicts import DECIDED, NUMBERS, OURS, UNTESTABLE, verdict
 
 FILE = ROOT / "book" / "claims.yml"
 SOURCE = "Kim et al. 2025"
@@ -113,7 +113,7 @@ def recorded(path):
     rows, claims = read_json(path), load()
     for row in rows:
         now = claims.get(row["id"], row)["quantity"]
-        if row["verdict"] in (REPRODUCED, CONTRARY, OPEN) and now != row["quantity"]:
+        if row["verdict"] in DECIDED and now != row["quantity"]:
             why = f"This run is older and measured another quantity: {row['quantity']}."
             row |= dict(verdict=UNTESTABLE, why=why)
     return rows

@@ -154,7 +154,8 @@ def run_notebooks(
                 say(f"{name} ...")
                 seconds = _run_one(name, run, given[name], fresh[name], common)
                 say(f"{name} done in {seconds:.0f} s")
-        publish(run)
+        with store.locked(store.results_root() / ".book.lock"):  # a site may be under way
+            publish(run)
     return left
 
 

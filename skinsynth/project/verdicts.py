@@ -1,8 +1,10 @@
 """What an interval allows to say of a claim, and why, in a sentence."""
 
 import math
+import re
 from dataclasses import replace
-from statistics import NormalDist
+
+from scipy.stats import norm, t
 
 from ..numerics.stats import Estimate, smallest_detectable
 from .markdown import sentence
@@ -38,9 +40,13 @@ def judge(part, direction, margin):
 
 
 def _widened(part, many):
-    """The interval widened for so many parts (Bonferroni): one of several is contrary by chance."""
-    normal = NormalDist()
-    factor = normal.inv_cdf(1 - CHANCE / many) / normal.inv_cdf(1 - CHANCE)
+    """The interval widened for so many parts (Bonferroni): one of several is contrary by chance.
+
+    Of few groups or seeds by the t distribution that their number allows at least.
+    """
+    few = re.search(r"over (\d+) (?:groups|seeds)", part.method)
+    law = t(max(1, int(few[1]) - 1)) if few else norm
+    factor = law.ppf(1 - CHANCE / many) / law.ppf(1 - CHANCE)
     low, high = (part.value + factor * (end - part.value) for end in (part.low, part.high))
     return replace(part, low=low, high=high)
 
@@ -71,8 +77,8 @@ def _joint(parts, claim):
     decides = min(against or known, key=lambda part: _favour(part, direction))
     if not against and len(known) == n and judge(decides, direction, margin) == REPRODUCED:
         return REPRODUCED, decides
-    either = any(not _ways([p]) for p in against) or _ways(against) == _ways(known)
-    return CONTRARY if against and either else OPEN, decides
+    both = any(not _ways([p]) for p in against) or _ways(against) == set(WAYS)
+    return CONTRARY if both else OPEN, decides
 
 
 def _zone(part):
@@ -110,8 +116,8 @@ def _why(verdict, parts, part, claim):
         as_well = "".join(f", as one {way} does" for way in WAYS if _ways([part]) - {way})
         still = f"; {widened} still does" * (many > 1)
         return f"The interval {zone} lies {how}{as_well}{still}."
-    if count < many:
-        return f"Only {count} of the {many} parts were measured."
+    if (known := sum(p.low is not None for p in parts)) < many:
+        return f"Only {known} of the {many} parts were measured."
     agree = sum(judge(p, claim["direction"], claim["margin"]) == REPRODUCED for p in parts)
     said = f"{agree} of {count} parts agree; the" if count > 1 else "The"
     equivalence = claim["direction"] == "equivalent"

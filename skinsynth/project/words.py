@@ -92,17 +92,10 @@ def power(row, brief=False):
 
 def reason(row):
     """Why an evaluated claim has its verdict, what that cannot carry, and what it was measured with."""
-    note = sentence(row["note"])
-    caveat = row["caveat"] if row["verdict"] in DECIDED else ""
-    steady = row["steady"] if row["verdict"] in DECIDED else ""
-    again = row["again"] if row["verdict"] in DECIDED else ""
-    note = "" if row["why"] == row["note"] else note
-    said = " ".join(filter(None, [row["why"], caveat, again, steady, note]))
-    return (
-        sentence(said)
-        if "training run" in said
-        else f"{sentence(said)} {trainings(row)[0]}".rstrip()
-    )
+    more = [row[k] for k in ("caveat", "again", "steady")] if row["verdict"] in DECIDED else []
+    note = "" if row["why"] == row["note"] else sentence(row["note"])
+    said = sentence(" ".join(filter(None, [row["why"], *more, note])))
+    return said if "training run" in said else f"{said} {trainings(row)[0]}".rstrip()
 
 
 def brief(row):

@@ -75,3 +75,13 @@ def test_missing_rows_and_tables_are_differences(runs):
     assert cli.main(["compare", "one", "two"]) == 1
     with pytest.raises(UserError, match="no tables there"):
         compare(first, store.Run("none"))
+
+
+def test_numbers_of_a_sentence_agree_within_their_intervals(runs):
+    first, second, _ = runs
+    for run, value in ((first, 0.01), (second, 0.02)):
+        row = dict(what="gain", value=value, low=value - 0.1, high=value + 0.1, n=50)
+        pd.DataFrame([row]).to_csv(run.tables / "numbers-02_vae.csv", index=False)
+    assert _differing(first, second) == []
+    pd.DataFrame([row | dict(value=0.5, low=0.4, high=0.6)]).to_csv(second.tables / "numbers-02_vae.csv", index=False)
+    assert _differing(first, second) == ["value"]

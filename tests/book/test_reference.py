@@ -45,7 +45,9 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
     found, images = gallery
     own = np.random.default_rng(2).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     beside = np.concatenate([own[0], images[7]], 1)  # a frame of a slider: two squares in a row
+    portrait = own[0][:, :40]  # of no shape that can be searched
     for name, rows, flags in (
+        ("portrait", [[portrait]], False),
         (
             "grid",
             [[own[0], images[3], None], [own[1], own[2], jpeg(images[4:5], 80)[0]]],
@@ -55,6 +57,8 @@ def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):
     ):
         drawings.keep(tmp_path / "run", name, grids.grid, images=rows, photographs=flags)
         reference._publish_drawing(tmp_path / "run", name, tmp_path / "out", found)
+    shape = store.read_json(tmp_path / "out/source/portrait.json")["tiles"]
+    assert shape["withheld"] == [[0, 0]]
     shape = store.read_json(tmp_path / "out/source/grid.json")["tiles"]
     assert shape["withheld"] == [[0, 1], [1, 0], [1, 1], [1, 2]], (
         "the second row is flagged, [0, 1] is found"
@@ -178,6 +182,22 @@ def test_a_picture_drawn_around_the_session_is_refused(tmp_path, data):
         UserError, match="x.ipynb, cell 0: a picture that is not drawn by session.figure"
     ):
         reference._publish_page(tmp_path / "x.ipynb", "ham64", tmp_path / "out.ipynb")
+
+
+def test_links_inside_a_published_chapter_stay_in_it(tmp_path):
+    """The labels of both parts of the book differ by the run's name."""
+    table = {"text/markdown": ":::{table} [Fig 1](#fig1)\n:name: table1\n\nx\n:::\n"}
+    output = nbformat.v4.new_output("display_data", table | {"text/plain": "a"})
+    cells = [
+        nbformat.v4.new_markdown_cell("see [Table 1](#table1) and [](02_vae.ipynb)"),
+        nbformat.v4.new_code_cell(outputs=[output]),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "x.ipynb")
+    reference._publish_page(tmp_path / "x.ipynb", "ham64", tmp_path / "out.ipynb")
+    text, code_cell = nbformat.read(tmp_path / "out.ipynb", 4).cells
+    assert text.source == "see [Table 1](#ham64-table1) and [](02_vae.ipynb)"
+    shown = code_cell.outputs[0].data["text/markdown"]
+    assert "(#ham64-fig1)" in shown and ":name: ham64-table1" in shown
 
 
 def test_stale_runs_name_what_changed(project):

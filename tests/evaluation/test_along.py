@@ -39,7 +39,7 @@ def faded(n=14, leave=0.0):
 def test_the_lesion_probe_learns_which_of_the_two_is_the_lesion():
     walk = faded(28)
     probe = along.LesionProbe(Means(), walk.images, walk.skin)
-    assert probe.auc(walk.images, walk.skin).value == 1
+    assert probe.auc(walk.images, walk.skin, walk.ids).value == 1
     seen = along.follow(probe, walk.path)
     assert seen.shape == (28, 11) and (np.diff(seen, axis=1) >= -1e-9).all()
     table = along.by_alpha({"lesion probe": seen}, walk.ids)

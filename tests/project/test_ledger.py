@@ -137,6 +137,8 @@ def test_what_is_measured_in_two_ways_is_contrary_only_in_both(run):
     two = [part(0.2, 0.3, labels[0]), *one[1:]]
     row = ruling(run, "fig6-boundary", *two)
     assert row["verdict"] == "not reproduced" and ", as one with" in row["why"]
+    row = ruling(run, "fig6-boundary", part(0.2, 0.3, labels[1]))
+    assert row["verdict"] == "inconclusive", "the other way was not measured"
     step = [
         part(0.1, 0.2, "4ch to 8ch"),
         *(part(-0.2, -0.1, f"8ch to 8ch+ML, {w}") for w in verdicts.WAYS),
@@ -148,7 +150,8 @@ def test_an_interval_that_could_not_be_had_is_never_a_success(run):
     nan = Estimate(0.3, np.nan, np.nan, 1, "g")
     assert ruling(run, "table1-msssim", nan)["verdict"] == "inconclusive"
     good = [part(0.1, 0.2, c) for c in "abcdef"]
-    assert ruling(run, "table6-variance", *good, nan)["verdict"] == "inconclusive"
+    row = ruling(run, "table6-variance", *good, nan)
+    assert row["verdict"] == "inconclusive" and "Only 6 of the 7 parts" in row["why"]
 
 
 def test_no_evidence_and_smoke_are_not_testable(run):
@@ -413,3 +416,11 @@ def test_a_verdict_says_what_it_was_on_the_way(run, ways, said):
     row = ruling(run, "table5-fid-8ch", part(-2, -1), course=course)
     assert said in row["steady"] and said in words.reason(row)
     assert ruling(run, "table5-fid-8ch", part(-2, -1))["steady"] == ""
+
+
+def test_few_groups_widen_by_the_t_distribution():
+    many, few = (
+        Estimate(1.0, 0.0, 2.0, 100, method=m) for m in ("jackknife", "jackknife over 20 groups")
+    )
+    assert verdicts._widened(many, 7).low == pytest.approx(1 - 2.690 / 1.960, abs=1e-3)
+    assert verdicts._widened(few, 7).low == pytest.approx(1 - 3.0136 / 2.0930, abs=1e-3)

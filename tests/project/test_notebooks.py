@@ -12,6 +12,7 @@ from conftest import ROOT
 from skinsynth import phantom
 from skinsynth.book import asked
 from skinsynth.core.config import configure
+from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run
 from skinsynth.project import chapters
 
@@ -82,3 +83,23 @@ def test_a_parameter_is_declared_where_it_is_first_used(data, monkeypatch, tmp_p
         if len({frozenset(found) for found in both}) > 1:
             late.append(name)
     assert late == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "given", "own"),
+    [
+        ("smoke", {"limit": 0}, 60),
+        ("smoke", {"course": False}, True),
+        ("micro", {"trained": True}, None),
+    ],
+)
+def test_a_value_that_stands_for_the_profile_s_is_refused_where_that_is_another(
+    profile, given, own
+):
+    if own is None:  # the profile has the same
+        assert chapters.configured(profile, "", given, chapters.NOTEBOOKS)
+        return
+    with pytest.raises(
+        UserError, match=f"stands for what the profile says, and {profile} has {own}"
+    ):
+        chapters.configured(profile, "", given, chapters.NOTEBOOKS)
