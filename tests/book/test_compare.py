@@ -83,5 +83,7 @@ def test_numbers_of_a_sentence_agree_within_their_intervals(runs):
         row = dict(what="gain", value=value, low=value - 0.1, high=value + 0.1, n=50)
         pd.DataFrame([row]).to_csv(run.tables / "numbers-02_vae.csv", index=False)
     assert _differing(first, second) == []
-    pd.DataFrame([row | dict(value=0.5, low=0.4, high=0.6)]).to_csv(second.tables / "numbers-02_vae.csv", index=False)
+    pd.DataFrame([row | dict(value=0.5, low=0.4, high=0.6)]).to_csv(
+        second.tables / "numbers-02_vae.csv", index=False
+    )
     assert _differing(first, second) == ["value"]
