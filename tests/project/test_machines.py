@@ -23,7 +23,7 @@ LINE = [sys.executable, "-m", "skinsynth.cli", *ORDER]
 
 
 def half_written(project):
-    return [p for p in project.rglob(".*") if p.is_file() and p.name != ".lock"]
+    return [p for p in project.rglob(".*") if p.is_file() and not p.name.endswith(".lock")]
 
 
 def one_line(capsys, code=1):
