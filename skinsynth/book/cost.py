@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models import vgg16
+from torchvision.models import vgg
 
 from .. import phantom
 from ..core import machine, store
@@ -33,18 +33,15 @@ SD_VAE = dict(
 SD_UNET = dict(cross_attention_dim=768, attention_head_dim=8)
 VIT_H = 2 * 632e6 * 257  # operations of an image through ViT-H/14: two for each weight and token
 VIT_H_WIDTH = 1280  # numbers of a token
-CARDS = {  # dense TFLOP/s in bfloat16 (summed in float32) and in TF32, GB of memory: NVIDIA's Ada white
-    "RTX 4090": (
-        165.2,
-        82.6,
-        24,
-    ),  # paper (appendix A), data sheets of A100 and H100 SXM (of the last the half
-    "A100 80GB": (312, 156, 80),  # of what is printed, which counts zeros)
+# dense TFLOP/s in bfloat16 (summed in float32) and in TF32, GB of memory: NVIDIA's Ada white paper (appendix A),
+# data sheets of A100 and H100 SXM (of the last the half of what is printed, which counts zeros)
+CARDS = {
+    "RTX 4090": (165.2, 82.6, 24),
+    "A100 80GB": (312, 156, 80),
     "H100 80GB": (989.4, 494.7, 80),
 }
-SHARE = (
-    0.25  # of a card's peak that networks are assumed to reach: nobody has measured it with these
-)
+# of a card's peak that networks are assumed to reach: nobody has measured it with these
+SHARE = 0.25
 FULL = 0.9  # of a card's memory that may be planned
 BACKWARD = 3  # a step of training costs as much as three passes forward
 CROP = 0.25  # of an image's area: the first autoencoder and the segmenter learn from crops of half the side
@@ -99,7 +96,7 @@ def _models(cfg, where):
         autoencoder = AutoencoderKL.from_config(wide, latent_channels=8)
         unet = denoiser.Denoiser(dict(deep, in_channels=8, out_channels=8), *reach)
         network = classifiers.Classifier(cfg.backbones[0], len(CLASSES))
-        critic, eyes = Critic(), vgg16().features
+        critic, eyes = Critic(), vgg.make_layers(vgg.cfgs["D"])  # VGG16's convolutions
 
     def new(*shape):
         return torch.zeros(shape, device=where)

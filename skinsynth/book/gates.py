@@ -8,7 +8,9 @@ from urllib.parse import unquote, urldefrag
 import nbformat
 from bs4 import BeautifulSoup
 
-MACHINE_PATH = re.compile(r"(?<![\w.])/(home|Users|root|tmp|private|work|mnt|opt|srv|scratch|var)/\w.*")
+MACHINE_PATH = re.compile(
+    r"(?<![\w.])/(home|Users|root|tmp|private|work|mnt|opt|srv|scratch|var)/\w.*"
+)
 INLINE = re.compile(r"data:image/[^\"')]+")  # base64 may spell anything
 FIGURES, TABLES = range(1, 15), range(1, 7)
 

@@ -20,7 +20,6 @@ def curves(
     bars=False,
     marked=(),
     diagonal=False,
-    log=False,
     size=(5, 2.6),
     **axis,
 ):
@@ -48,8 +47,7 @@ def curves(
         axes.plot(own[x], own[y], "s", color="#D55E00")
     if diagonal:
         axes.plot([0, 1], [0, 1], ":", color="#888888")
-    plain = dict(xlabel=x, ylabel=y, yscale="log" if log else "linear")
-    axes.set(**plain | axis)
+    axes.set(**dict(xlabel=x, ylabel=y) | axis)
     if by:
         figure.legend(loc="outside upper center", ncols=3, fontsize=7)  # inside it covers lines
     return figure

@@ -18,10 +18,8 @@ OURS = "ours"  # kind of a claim: a question of this project, no statement of th
 CHANCE = 0.025  # of a false verdict on either side of a 95 % interval
 CAUTION = "A caution on how to read the figure; these data cannot test it."
 NUMBERS = ("value", "low", "high")
-WAYS = (
-    "with reference images",
-    "without reference images",
-)  # of one number, as labels of parts end
+# in which one number is measured, as labels of parts end: distances.BOTH
+WAYS = ("with reference images", "without reference images")
 SHARES = {0.25: "a quarter", 0.5: "a half"}  # of a training, at which a verdict is said
 
 

@@ -9,6 +9,7 @@ from skinsynth.book import pages
 from skinsynth.core import store
 from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run, read_json, write_json
+from skinsynth.evaluation import distances
 from skinsynth.numerics import stats
 from skinsynth.numerics.stats import Estimate
 from skinsynth.project import ledger, verdicts, words
@@ -124,6 +125,7 @@ def test_all_seven_classes_need_all_seven_intervals(run):
 
 def test_what_is_measured_in_two_ways_is_contrary_only_in_both(run):
     """fig6-boundary: two classes, each with reference images and without."""
+    assert set(verdicts.WAYS) == set(distances.BOTH)
     labels = [f"{c}, {way}" for c in ("vasc", "df") for way in verdicts.WAYS]
 
     one = [
