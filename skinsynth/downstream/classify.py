@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..core.config import CLASSES
 from ..core.errors import UserError
-from ..core.store import stage
+from ..core.store import Stage, stage
 from ..diffusion.pipeline import provenance_check
 from ..diffusion.vae import round_trip
 from ..networks import classifiers
@@ -43,12 +43,17 @@ def _replayed(labels, counts, rng):
     return np.concatenate(drawn)
 
 
-def arm_data(arm, real, synthetic, vae, seed):
-    """(images, labels, draw weights) of an arm; real and synthetic are (images, labels)."""
-    (x, y), (xs, ys) = real, synthetic
+def arm_data(arm, real, added, vae, seed):
+    """(images, labels, draw weights) of an arm; real: (images, labels); added: `samples` of train_arm, or as real."""
+    x, y = real
     rng = np.random.default_rng([seed, list(ARMS).index(arm)])
     if arm in ("R0", "R1", "R2"):
         return x, y, classifiers.balanced_weights(y) if arm == "R1" else None
+    if arm in ("R3", "R4"):
+        rows = _replayed(y, np.full(len(CLASSES), added), rng)
+        extra = (round_trip(vae, Rows((x, rows))), slice(None)) if arm == "R4" else (x, rows)
+        return Rows((x, slice(None)), extra), np.concatenate([y, y[rows]]), None
+    xs, ys = added
     if arm == "S":
         return xs, ys, None
     if arm == "M":  # half of each class is replaced by synthetic images
@@ -56,22 +61,23 @@ def arm_data(arm, real, synthetic, vae, seed):
         counts = np.bincount(np.delete(y, half), minlength=len(CLASSES))
         drawn = _replayed(ys, counts, rng)
         return Rows((x, half), (xs, drawn)), np.concatenate([y[half], ys[drawn]]), None
-    if arm in ("R3", "R4"):
-        rows = _replayed(y, np.bincount(ys, minlength=len(CLASSES)), rng)
-        extra = (round_trip(vae, Rows((x, rows))), slice(None)) if arm == "R4" else (x, rows)
-        return Rows((x, slice(None)), extra), np.concatenate([y, y[rows]]), None
     both = Rows((x, slice(None)), (xs, slice(None)))  # RS, RSA, RSI, O
     return both, np.concatenate([y, ys]), None
 
 
-def _arm(arm, own, added, records, samples, vae, seed):
-    """`arm_data` of pixels or features, of all originals (`own`) and of the samples, and the originals' split."""
-    provenance_check(samples, records)
-    table, made = records_of(records), pd.read_csv(samples / "metadata.csv")
+def _arm(arm, own, drawn, records, samples, vae, seed):
+    """`arm_data` of pixels or features, of all originals (`own`) and of the samples, and the originals' split.
+
+    drawn: file of the samples' pixels or features, None where there are none.
+    """
+    table = records_of(records)
     train = (table.split == "train").to_numpy()
+    if drawn:
+        provenance_check(samples, records)
+        made = pd.read_csv(samples / "metadata.csv").rename(columns={"class": "dx"})
+        samples = load_array(drawn), labels_of(made, CLASSES)
     real = Rows((own, train)), labels_of(table, CLASSES)[train]
-    synthetic = added, labels_of(made.rename(columns={"class": "dx"}), CLASSES)
-    return arm_data(arm, real, synthetic, vae, seed), table.split.to_numpy()
+    return arm_data(arm, real, samples, vae, seed), table.split.to_numpy()
 
 
 def _answers(out, own, split, others, file, answer):
@@ -86,14 +92,17 @@ def _answers(out, own, split, others, file, answer):
 def train_arm(out, *, arm, records, samples, vae, others, backbone, start, steps, batch, seed):
     """One classifier: arm, seed. Writes its model and its probabilities on val, test and other sets.
 
-    records: the original set; samples: a folder of synthetic images (RSI: of partly
-    interpolated ones, O: of fresh phantom images); others: stages of sets to be tested on, by name. Raises
-    UserError when the samples' generator was trained under another split.
+    records: the original set; samples: of R3 and R4 how often each class is repeated, of R0 to R2 None, else a
+    folder of synthetic images (RSI: of partly interpolated ones, O: of fresh phantom images); vae: of R4; others:
+    stages of sets to be tested on, by name. So no arm of originals is trained again when a generator changes.
+    Raises UserError when the samples' generator was trained under another split.
     """
     if arm not in ARMS:
         raise UserError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
-    own, added = (load_array(made / "images.npy") for made in (records, samples))
-    (x, y, weights), split = _arm(arm, own, added, records, samples, vae, seed)
+    own, drawn = load_array(records / "images.npy"), None
+    if isinstance(samples, Stage):
+        drawn = samples / "images.npy"
+    (x, y, weights), split = _arm(arm, own, drawn, records, samples, vae, seed)
     given = dict(weights=weights, steps=steps, batch=batch, desc=f"classifier {arm} seed {seed}")
     given |= dict(change=classifiers.strong if arm in ("R2", "RSA") else classifiers.augment)
     model = classifiers.train_classifier(out, x, y, backbone, start, seed, **given)
@@ -105,13 +114,14 @@ def linear_probe(out, *, arm, records, samples, embedded, others, seed):
     """Logistic regression on frozen features: the cheap second classifier. As train_arm, without R4.
 
     embedded: dict of features stages (panel.cache_features), of the original set ("records") and of
-    the samples ("samples"); others: those of further sets.
+    the samples ("samples") where there are any; others: those of further sets.
     """
     if arm not in ARMS or arm == "R4":
         known = ", ".join(a for a in ARMS if a != "R4")
         raise UserError(f"no linear probe for arm {arm!r}; known: {known}")
-    own, added = (load_array(embedded[k] / "embeddings.npy") for k in ("records", "samples"))
-    (x, y, weights), split = _arm(arm, own, added, records, samples, None, seed)
+    files = {k: made / "embeddings.npy" for k, made in embedded.items()}
+    own, drawn = load_array(files["records"]), files.get("samples")
+    (x, y, weights), split = _arm(arm, own, drawn, records, samples, None, seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, C=0.01))
     weights = None if weights is None else weights / weights.mean()
     model.fit(np.asarray(x), y, logisticregression__sample_weight=weights)

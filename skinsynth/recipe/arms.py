@@ -1,6 +1,7 @@
 """The arms of chapter 6: what each adds to the originals, and its classifiers."""
 
 from ..core.errors import UserError
+from ..core.store import Stage
 from ..data import layouts, sets
 from ..diffusion import pipeline
 from ..downstream import classify
@@ -14,10 +15,15 @@ from .samples import samples
 
 
 def synthetic(run, cfg, arm="RS", dose=1.0):
-    """What an arm of classify.ARMS adds to the originals: 3 dose cfg.samples images of each class."""
+    """What an arm of classify.ARMS adds to the originals: 3 dose cfg.samples images of each class, as a folder or,
+    where originals are repeated, their number; None of arms that add nothing."""
     if arm not in classify.ARMS:
         raise UserError(f"unknown arm {arm!r}; known: {', '.join(classify.ARMS)}")
     n = max(2, round(3 * dose * cfg.samples))
+    if arm in ("R0", "R1", "R2"):
+        return None
+    if arm in ("R3", "R4"):
+        return n
     if arm == "O" and cfg.real:
         raise UserError("arm O needs fresh images of known truth: only the phantom has them")
     if arm == "O":
@@ -30,16 +36,18 @@ def synthetic(run, cfg, arm="RS", dose=1.0):
 def linear_probe(run, cfg, arm, samples):
     """The second classifier of Tables 3 and 4: a linear one on frozen features."""
     made = dict(records=records(run, cfg), samples=samples)
-    embedded = {k: panel.cache_features(run, images=folder) for k, folder in made.items()}
+    images = {k: folder for k, folder in made.items() if isinstance(folder, Stage)}
+    embedded = {k: panel.cache_features(run, images=folder) for k, folder in images.items()}
     tests = {k: panel.cache_features(run, images=other) for k, other in others(run, cfg).items()}
     given = dict(embedded=embedded, others=tests, seed=cfg.seed)
     return classify.linear_probe(run, arm=arm, **made, **given)
 
 
 def classifier(run, cfg, arm, seed, samples, network=None):
-    """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ...; network: a timm name."""
+    """One classifier of Tables 3 and 4: arm of classify.ARMS, seed 0, 1, ...; samples: of `synthetic`; network: a timm name."""
     given = classifying(run, cfg, network or cfg.backbones[0], seed)
-    given |= dict(vae=autoencoder(run, cfg, "8ch"), others=others(run, cfg))
+    given |= dict(vae=autoencoder(run, cfg, "8ch") if arm == "R4" else None)
+    given |= dict(others=others(run, cfg))
     return classify.train_arm(run, arm=arm, samples=samples, **given)
 
 

@@ -148,12 +148,13 @@ def test_base_scratch_needs_no_bundled_generator(run):
 
 
 def test_every_arm_trains_and_answers(run, folder):
-    given = dict(R4=folder, M=folder, R2=folder, RSA=folder, O=recipe.synthetic(run, TINY, "O"))
+    given = dict(M=folder, RSA=folder)
+    given |= {name: recipe.synthetic(run, TINY, name) for name in ("R2", "R3", "R4", "O")}
     makers = [recipe.classifier(run, TINY, name, 0, added) for name, added in given.items()]
     for made in (
         *makers,
         recipe.linear_probe(run, TINY, "RS", folder),
-        recipe.linear_probe(run, TINY, "R1", folder),
+        recipe.linear_probe(run, TINY, "R1", None),
     ):
         p = arrays.load_array(made / "test.npy")
         assert p.shape == (len(p), 7) and np.allclose(p.sum(1), 1, atol=1e-4)
@@ -216,6 +217,20 @@ def test_the_ceiling_is_fresh_and_of_the_same_counts(run):
     )
 
 
+def test_classifiers_of_originals_do_not_depend_on_generators(run):
+    """Another guidance, or another autoencoder, trains no arm again but those that its images are in."""
+    longer = replace(TINY, guidance=2.0, vae_steps=TINY.vae_steps + 1)
+    with store.planning() as planned:
+        for arm in ("R0", "R1", "R2", "R3", "R4", "RS", "O"):
+            for cfg in (TINY, longer):
+                recipe.seeds_of_arm(run, cfg, arm)
+    made = [facts["inputs"]["arm"] for facts in planned.values() if facts["stage"] == "classifier"]
+    n = TINY.classifier_seeds
+    assert {arm: made.count(arm) // n for arm in made} == dict(
+        R0=1, R1=1, R2=1, R3=1, R4=2, RS=2, O=1
+    )
+
+
 def test_doses_are_nested(run):
     small, large = (recipe.synthetic(run, TINY, dose=d) for d in (0.5, 1))
     a, b = (
@@ -242,9 +257,7 @@ def test_no_classifier_sees_file_names(run, folder, tmp_path):
     table = table.assign(image_id=table.dx + "_" + table.index.astype(str), path=table.dx + ".png")
     table.to_csv(tmp_path / "telling" / "records.csv", index=False)
     telling = store.Stage(tmp_path / "telling", "telling")
-    options = dict(
-        arm="R1", samples=folder, vae=recipe.autoencoder(run, TINY, "8ch"), others={}, seed=0
-    )
+    options = dict(arm="R1", samples=None, vae=None, others={}, seed=0)
     options |= dict(backbone=TINY.backbone, start=weights.backbone(TINY.backbone), steps=3, batch=8)
     a, b = (classify.train_arm(run, records=r, **options) for r in (honest, telling))
     assert np.array_equal(arrays.load_array(a / "test.npy"), arrays.load_array(b / "test.npy"))
@@ -322,7 +335,7 @@ def test_the_head_starts_where_a_linear_classifier_would_stand():
 def test_several_networks_and_further_test_sets(run, folder):
     cfg = replace(TINY, backbone="tf_efficientnet_lite0, test_efficientnet.r160_in1k")
     made = [
-        arrays.load_array(recipe.classifier(run, cfg, "R0", 0, folder, name) / "test.npy")
+        arrays.load_array(recipe.classifier(run, cfg, "R0", 0, None, name) / "test.npy")
         for name in cfg.backbones
     ]
     assert made[0].shape == made[1].shape and not np.array_equal(*made)
@@ -330,16 +343,15 @@ def test_several_networks_and_further_test_sets(run, folder):
         with pytest.raises(UserError, match=f"network '{name}' cannot be used at 64 pixels"):
             recipe.check(config.configure(backbone=f"tf_efficientnet_lite0,{name}"))
     records = recipe.records(run, TINY)
-    own, drawn, pad = (
-        panel.cache_features(run, images=made)
-        for made in (records, folder, recipe.clinical(run, TINY))
+    own, pad = (
+        panel.cache_features(run, images=made) for made in (records, recipe.clinical(run, TINY))
     )
     made = classify.linear_probe(
         run,
         arm="R0",
         records=records,
-        samples=folder,
-        embedded=dict(records=own, samples=drawn),
+        samples=None,
+        embedded=dict(records=own),
         others=dict(pad=pad, isic=pad),
         seed=0,
     )
