@@ -15,6 +15,7 @@ class Method:
     drop: str = "image"  # the condition is dropped for each "image", or for the whole "batch"
     target: str = "own"  # the scheduler's "own" target, or "epsilon": the noise
     norm: str = "l2"  # or "l1"
+    times: str = "middle"  # where the noise is learnt most often, or "all": everywhere alike
     lesion_weight: bool = True  # the lesion counts twice
     ema: float = 0.12  # share of the training over which weights are averaged; 0: they are not
     whiten: bool = True  # latents by measured mean and deviation; False: as the VAE gives them
@@ -47,6 +48,7 @@ RUNGS = (  # what the released code does (raddshing/skin-disease-diffusion at 07
     ("adapters while sampling", dict(adapters_on=False)),
     ("whitened latents", dict(whiten=False)),
     ("own target, squared error", dict(target="epsilon", norm="l1")),
+    ("middle times more often", dict(times="all")),
     ("dropped for each image", dict(drop="batch")),
     ("five levels", dict(levels=(1, 2, 3))),
     ("trained projections", dict(train_projections=False)),
@@ -57,7 +59,8 @@ RUNGS = (  # what the released code does (raddshing/skin-disease-diffusion at 07
 )
 RECOMMENDED = Method()
 RELEASED = Method(**{field: value for _, was in RUNGS for field, value in was.items()})
-PAPER = replace(RECOMMENDED, target="epsilon", lesion_weight=False, ema=0.0)  # what the text says
+# what the text says
+PAPER = replace(RECOMMENDED, target="epsilon", times="all", lesion_weight=False, ema=0.0)
 VERSIONS = dict(recommended=RECOMMENDED, paper=PAPER, released=RELEASED)
 
 

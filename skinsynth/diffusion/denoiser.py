@@ -161,7 +161,7 @@ def train_denoiser(
     held = _cached(unseen, *given)
     model = _started(start, seen["latents"], seen["tokens"], how, seed)
     scheduler = DDPMScheduler.from_pretrained(str(start.path), subfolder="scheduler")
-    kind = dict(scheduler=scheduler, target=how["target"], norm=how["norm"])
+    kind = dict(scheduler=scheduler) | {k: how[k] for k in ("target", "norm", "times")}
     loss = diffusion_loss(**seen, **kind, drop=how["drop"])
     check = fixed_check(diffusion_loss(**held, **kind, share=0), len(unseen), seed)
     name = f"denoiser {seen['latents'].shape[1]}ch{'+ML' if tokens is not None else ''}"

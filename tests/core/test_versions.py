@@ -75,6 +75,27 @@ def test_both_targets_are_met_by_the_true_velocity_and_by_nothing_else():
     )
 
 
+@pytest.mark.parametrize(("times", "share"), [("all", 0.5), ("middle", 0.728)])
+def test_noise_is_learnt_everywhere_alike_or_in_the_middle(times, share):
+    """Of a normal variable's logistic 72.8 % lie between a quarter and three quarters; those are learnt, not others."""
+    seen = []
+
+    def net(noisy, t, label):
+        seen.append(t)
+        return noisy
+
+    z, n = np.zeros((4000, 1, 1, 1), np.float32), np.zeros(4000, np.int64)
+    loss = denoiser.diffusion_loss(z, denoiser.micro_scheduler(), n, times=times)
+    loss(net, torch.arange(4000), torch.Generator().manual_seed(0))
+    t = seen[0]
+    assert (
+        0 <= t.min() < 60
+        and 940 < t.max() < 1000
+        and t.float().mean().item() == pytest.approx(500, abs=15)
+    )
+    assert ((t >= 250) & (t < 750)).float().mean().item() == pytest.approx(share, abs=0.025)
+
+
 @pytest.mark.parametrize(("drop", "mixed"), [("batch", False), ("image", True)])
 def test_condition_is_dropped_for_a_batch_or_for_each_image(drop, mixed):
     seen = []
