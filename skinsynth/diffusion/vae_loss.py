@@ -13,7 +13,7 @@ THIN = 4  # every fourth image of a step has its perceptual distance taken
 KL = 1e-6
 LOSSES = {  # weights of the other terms in each version of the method
     # as Stable Diffusion's autoencoder was trained (Rombach et al. 2022, appendix G): without a critic,
-    # fine detail becomes the mean of all that could be there
+    # fine detail becomes the mean of all that could be there; the critic's weight is that of `balanced`
     "recommended": dict(l1=1.0, perceptual=1.0, critic=0.5),
     "released": dict(mse=1.0, perceptual=1.0, structure=1.0),  # released code, models/vae.py
 }
@@ -69,6 +69,20 @@ def contest(critic, x, y):
     return found_out, F.relu(1 - real).mean() + F.relu(1 + copy).mean()
 
 
+def balanced(copy, last, first, second, weight):
+    """A loss whose gradient is that of `first`, plus that of `second` at `weight` times the size of the first.
+
+    first, second: losses of `copy` (N,3,H,W); both sizes are measured at `last`, the weights of the decoder's last
+    layer, for a critic that has learned much would else outweigh the image, and the autoencoder come apart.
+    Source: Esser et al. 2021, equation 7.
+    """
+    pulls = [torch.autograd.grad(loss, copy)[0] for loss in (first, second)]
+    sizes = [torch.autograd.grad(copy, last, pull, retain_graph=True)[0].norm() for pull in pulls]
+    share = weight * sizes[0] / sizes[1].clamp_min(1e-12)
+    pulled = (copy * (pulls[0] + share * pulls[1])).sum()
+    return first.detach() + pulled - pulled.detach()
+
+
 def _structure(x, y):
     """1 minus SSIM of the grey values."""
     grey = (v.mean(1, keepdim=True) for v in (y, x))
@@ -109,11 +123,12 @@ def vae_loss(images, version="recommended"):
         posterior = model.vae.encode(x).latent_dist
         noise = moved(torch.randn(posterior.mean.shape, generator=rng))
         y = model.vae.decode(posterior.mean + posterior.std * noise).sample.float()
-        total = differ(x, y) + KL * posterior.kl().float().mean()
-        if model.critic is not None:
-            found_out, mistaken = contest(model.critic, x, y)
-            total = total + LOSSES[version]["critic"] * found_out + mistaken
-        return total
+        total, paired = KL * posterior.kl().float().mean(), differ(x, y)
+        if model.critic is None:
+            return total + paired
+        found_out, mistaken = contest(model.critic, x, y)
+        last, weight = model.vae.decoder.conv_out.weight, LOSSES[version]["critic"]
+        return total + balanced(y, last, paired, found_out, weight) + mistaken
 
     return loss
 

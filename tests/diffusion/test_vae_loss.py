@@ -32,6 +32,23 @@ def test_each_side_of_the_contest_learns_from_its_own_loss(critic):
     assert theirs[0] is None and all(g.abs().max() > 0 for g in theirs[1::2])
 
 
+def test_a_loud_critic_pulls_no_harder_than_a_quiet_one():
+    """Its gradient at the decoder's last layer is half as large as that of the image, whatever it says."""
+    torch.manual_seed(0)
+    last, pulled = torch.randn(3, 4, 1, 1, requires_grad=True), []
+    hidden = torch.rand(2, 4, 8, 8, requires_grad=True)
+    for loudness in (1e-3, 1, 1e3):
+        copy = torch.nn.functional.conv2d(hidden, last)
+        first, second = (copy - 1).abs().mean(), loudness * (copy**3).mean()
+        own, theirs = (torch.autograd.grad(x, last, retain_graph=True)[0] for x in (first, second))
+        loss = vae_loss.balanced(copy, last, first, second, 0.5)
+        assert loss.item() == pytest.approx(first.item(), rel=1e-4)
+        pulled.append(torch.autograd.grad(loss, last)[0])
+        wanted = own + 0.5 * theirs * own.norm() / theirs.norm()
+        assert torch.allclose(pulled[-1], wanted, rtol=1e-3, atol=1e-6)
+    assert torch.allclose(pulled[0], pulled[2], rtol=1e-3, atol=1e-6)
+
+
 def test_a_critic_learns_to_tell_copies_from_images(critic):
     """And its opinion of a copy then tells the autoencoder the way to the images, not away from them."""
     rng = seeded(0)
