@@ -14,7 +14,7 @@ KL = 1e-6
 LOSSES = {  # weights of the other terms in each version of the method
     # as Stable Diffusion's autoencoder was trained (Rombach et al. 2022, appendix G): without a critic,
     # fine detail becomes the mean of all that could be there; the critic's weight is that of `balanced`
-    "recommended": dict(l1=1.0, perceptual=1.0, critic=0.5),
+    "recommended": dict(l1=1.0, perceptual=1.0, critic=0.3),
     "released": dict(mse=1.0, perceptual=1.0, structure=1.0),  # released code, models/vae.py
 }
 LOSSES["paper"] = LOSSES["released"]  # the text names no loss
