@@ -76,10 +76,11 @@ def balanced(copy, last, first, second, weight):
     layer, for a critic that has learned much would else outweigh the image, and the autoencoder come apart.
     Source: Esser et al. 2021, equation 7.
     """
-    pulls = [torch.autograd.grad(loss, copy)[0] for loss in (first, second)]
+    lifted = 2.0**10  # above the smallest numbers of float16; a power of two changes no digit
+    pulls = [torch.autograd.grad(lifted * loss, copy)[0] for loss in (first, second)]
     sizes = [torch.autograd.grad(copy, last, pull, retain_graph=True)[0].norm() for pull in pulls]
     share = weight * sizes[0] / sizes[1].clamp_min(1e-12)
-    pulled = (copy * (pulls[0] + share * pulls[1])).sum()
+    pulled = (copy * (pulls[0] + share * pulls[1])).sum() / lifted
     return first.detach() + pulled - pulled.detach()
 
 
