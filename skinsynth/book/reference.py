@@ -162,9 +162,10 @@ def publish(run, cfg):
 
 
 def changed_since(run):
-    """Files of the library that differ from those that made a published run, by its manifest."""
+    """Files of the library that differ from those that made a published run, by its manifest; code comes first."""
     before, now = state.manifest(run).get("library", {}), code.library_hashes()
-    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    changed = (name for name in {*before, *now} if before.get(name) != now.get(name))
+    return sorted(changed, key=lambda name: (not name.endswith(".py"), name))
 
 
 def redraw(run):

@@ -212,6 +212,9 @@ def test_stale_runs_name_what_changed(project):
     assert reference.changed_since(run) == ["vae.py"] and "(`vae.py`)" in reference.note(
         run, "stale"
     )
+    both = now | {"vae.py": "other", "assets/card.json": "other"}
+    store.write_json(run.root / "manifest.json", whole | {"library": both})
+    assert reference.changed_since(run) == ["vae.py", "assets/card.json"], "code first"
     changed = {"notebooks": {"02_vae": {"parameters": {"vae_steps": 7}}}}
     store.write_json(run.root / "manifest.json", whole | changed)
     assert "than the profile's: vae_steps = 7." in reference.note(run, "current")
