@@ -85,6 +85,11 @@ class Shown:
         return self.manifest["data"] == "phantom"
 
     @property
+    def stale(self):
+        """Whether the library or a notebook has changed since, so that the run may give other numbers now."""
+        return any(state != "current" for state in self.states.values())
+
+    @property
     def head(self):
         return f"On {images_of(self.manifest)}, run {self.name}"
 

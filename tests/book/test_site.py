@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 import zipfile
+from dataclasses import replace
 from importlib.metadata import version
 
 import nbformat
@@ -373,6 +374,12 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do(projec
     assert "2 verdicts are on a difference, 1 on a statement that" in second
     assert "0.05 of them" in second and "Steps of training" not in second, "nobody knows them"
     assert "1 number of the ledger depends on what a measure sees. For 1 it saw" in second
+    changed = "the library has changed since"
+    assert changed not in page
+    stale = [replace(run, states={"02_vae": "stale"}) if run.published else run for run in runs]
+    first, second = pages.page("summary", stale).split("{tab-item} Phantom")
+    assert changed in first and changed not in second
+    assert changed in pages.page("claims", stale) and changed not in pages.page("claims", runs)
     rule = pages.page("rule", runs)
     assert (
         "In run micro, with 2 such verdicts, at most 0.05 false ones" in rule
