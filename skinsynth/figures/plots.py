@@ -10,6 +10,15 @@ from .grids import CLASS_COLORS, PAGE
 MARKS = "os^Dv"
 
 
+def _above(figure, *lines, **look):
+    """A legend above the axes, where it covers no line, in as many columns, at most three, as the figure is wide."""
+    for columns in (3, 2, 1):
+        made = figure.legend(*lines, loc="outside upper center", ncols=columns, **look)
+        if columns == 1 or made.get_window_extent().width <= figure.bbox.width:
+            return
+        made.remove()
+
+
 def curves(
     data,
     x,
@@ -49,7 +58,7 @@ def curves(
         axes.plot([0, 1], [0, 1], ":", color="#888888")
     axes.set(**dict(xlabel=x, ylabel=y) | axis)
     if by:
-        figure.legend(loc="outside upper center", ncols=3, fontsize=7)  # inside it covers lines
+        _above(figure, fontsize=7)
     return figure
 
 
@@ -64,8 +73,7 @@ def panels(data, x, measures, by, xlabel, size=(5.2, 4.4)):
         ax.set_title(y.replace(", ", ",\n"), fontsize=8)
         ax.set(xlabel=xlabel, ylim=(0, None))
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    handles, names = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8)
+    _above(figure, *axes.flat[0].get_legend_handles_labels(), fontsize=8)
     return figure
 
 

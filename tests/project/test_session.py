@@ -317,6 +317,19 @@ def test_quiet_silences_every_bar(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("word", ["short", "phantom test images, spherical"])
+def test_a_legend_is_never_wider_than_its_figure(word):
+    grids.use_style()
+    names = [f"{word} {k}" for k in range(4)]
+    table = pd.DataFrame(dict(x=[0, 1] * 4, y=[0, 1] * 4, by=np.repeat(names, 2)))
+    figure = plots.curves(table, "x", "y", by="by")
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert [t.get_text() for t in legend.get_texts()] == names
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
 def test_grid_keeps_pixels_and_slider_is_whole(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     figure = grids.grid([[image, None], [image, image]], rows=["a", "b"], columns=["c", "d"])
