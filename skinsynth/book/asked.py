@@ -1,11 +1,8 @@
 """Which stages each notebook asks for, in their order: what a run consists of, before it begins."""
 
-from dataclasses import replace
-
 from .. import recipe
 from ..core import store
 from ..core.config import CLASSES
-from ..core.versions import VERSIONS
 from ..diffusion import clip, pipeline
 from ..interpolation import walks
 from ..interpolation.paths import ALPHAS
@@ -34,7 +31,7 @@ def _generation(run, cfg):
     recipe.trained_again(run, cfg)
     recipe.course(run, cfg)
     if cfg.extras:
-        recipe.samples(run, cfg, "8ch", how=replace(VERSIONS[cfg.version], dehair=False))
+        recipe.hair_ways(run, cfg)
 
 
 def _checks(run, cfg):

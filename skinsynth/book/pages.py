@@ -258,7 +258,7 @@ TEMPLATES.globals |= dict(
     ITEMS=ITEMS, NETWORKS=NETWORKS, VERDICTS=VERDICTS, benchmarks=benchmarks, sources=sources
 )
 TEMPLATES.globals |= dict(
-    PROFILES=PROFILES, UNTESTABLE=UNTESTABLE, DECIDED=DECIDED, cold=cold, taken=taken
+    PROFILES=PROFILES, UNTESTABLE=UNTESTABLE, DECIDED=DECIDED, cold=cold, given=given, taken=taken
 )
 TEMPLATES.filters |= dict(badge=badge, cell=cell, commit=commit_of, finding=finding)
 TEMPLATES.filters |= dict(images=images_of, named=title, pairs=pairs, typeset=typeset)

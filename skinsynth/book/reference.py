@@ -140,8 +140,11 @@ def publish(run, cfg):
     part = final.root.with_name(f".{run.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "tables").mkdir(parents=True)
+    pages_of_run = [run.root / "executed" / f"{name}.ipynb" for name in states]
+    linked = "".join(path.read_text() for path in pages_of_run)
     for path in run.tables.glob("*.csv"):
-        shutil.copy(path, part / "tables")
+        if f"/tables/{path.name}" in linked:  # others are left from an earlier execution
+            shutil.copy(path, part / "tables")
     whole = state.manifest(run)
     cfg, _ = chapters.configured(whole["profile"], cfg.data, pages.given(whole), chapters.present())
     # a notebook executed again finds its stages; what they took is told apart
@@ -150,8 +153,8 @@ def publish(run, cfg):
     store.write_json(part / "claims.json", ledger.evaluate(run))
     given = part / "figures", Photographs(run, cfg) if cfg.real else None
     withheld = sum(_publish_drawing(run.figures, name, *given) for name in recipes(run.figures))
-    for file in (f"{name}.ipynb" for name in states):
-        _publish_page(run.root / "executed" / file, run.name, part / "notebooks" / file)
+    for path in pages_of_run:
+        _publish_page(path, run.name, part / "notebooks" / path.name)
     if (size := gates.total(part) * 1e6) > LIMIT:
         most = f"{size / 1e6:.0f} MB to publish, {LIMIT / 1e6:.0f} MB at most"
         raise UserError(f"run {run.name}: {most}; see {part}")

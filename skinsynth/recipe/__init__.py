@@ -28,6 +28,7 @@ from .samples import (
     beside_originals,
     compared,
     guidance_rows,
+    hair_ways,
     reference_modes,
     rungs,
     samples,

@@ -79,6 +79,16 @@ def reference_modes(run, cfg):
     return sets
 
 
+def hair_ways(run, cfg):
+    """Samples of two 8ch, the hair of the images that they learn from taken out or left in: {way: folder}.
+
+    Both are trained here, and so for equally long.
+    """
+    here, ways = replace(cfg, trained=False), {"taken out": True, "left in": False}
+    how = {way: replace(VERSIONS[cfg.version], dehair=out) for way, out in ways.items()}
+    return {way: samples(run, here, "8ch", how=method) for way, method in how.items()}
+
+
 def rungs(run, cfg):
     """Samples of 8ch+ML at each rung of versions.ladder() of at most cfg.longest sampling steps: {rung: folder}.
 
