@@ -32,10 +32,16 @@ def best_arm(valid, arms=WITHOUT):
 
 
 def _balanced_hits(tested, arm, network=None):
-    """(seeds, N) hits of a network, by default the first, weighted so that their mean is balanced accuracy."""
-    counts = np.bincount(tested.truth)
-    weights = len(tested.truth) / ((counts > 0).sum() * counts[tested.truth])
-    return weights * tested.each(arm, network or tested.network)
+    """(seeds, N) values of a network, by default the first, whose mean over images is each seed's balanced accuracy.
+
+    Each hit enters as its distance from the share of its class, since the interval is over other images of the same
+    classes: that one class is easier than another is not their chance.
+    """
+    hits = tested.each(arm, network or tested.network)
+    _, own, counts = np.unique(tested.truth, return_inverse=True, return_counts=True)
+    shares = np.stack([hits[:, own == c].mean(1) for c in range(len(counts))], 1)
+    weights = len(own) / (len(counts) * counts[own])
+    return shares.mean(1)[:, None] + weights * (hits - shares[:, own])
 
 
 def gain(tested, arm, other, label=""):

@@ -24,15 +24,21 @@ def features_of(compared, unshown):
 
 def differences(compared, features, unshown):
     """{claim: [Estimate of each part]}, signs as claims.yml says; features: of `features_of`, or more."""
-    real, both = compared.real, distances.both
     found = (
-        both(panel.fd_difference, features, "baseline", real),
-        [panel.fd_difference(real, features["8ch"], features["4ch"])],
-        both(panel.fd_difference, features, "4ch", real),
+        *nearness(panel.fd_difference, compared.real, features),
         looks.fine_steps(compared, unshown),
-        both(panel.recall_difference, features, "8ch", real),
+        distances.both(panel.recall_difference, features, "8ch", compared.real),
     )
     return dict(zip(CLAIMS, found, strict=True))
+
+
+def nearness(how, real, features):
+    """[[Estimate of each part]] of the first three CLAIMS; how: panel.fd_difference or panel.kd_difference."""
+    return (
+        distances.both(how, features, "baseline", real),
+        [how(real, features["8ch"], features["4ch"])],
+        distances.both(how, features, "4ch", real),
+    )
 
 
 def over_trainings(found):

@@ -133,7 +133,7 @@ class Checker:
         self.lesions = len(query)
         # of the score: these lesions against unseen ones; of the similarity: pairs of one lesion against
         # strangers of the same class
-        self.auc = auc_interval(positive, negative)
+        self.auc = auc_interval(positive, negative, ids=(lesions[query], lesions[held]))
         own = images[train], lesions[train], classes[train]
         self.pairs = pair_auc(*own, self.gallery.describe, self.scales)
 

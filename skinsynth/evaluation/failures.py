@@ -1,5 +1,6 @@
 """Failures (Fig 13): samples that reflect hair or colour of their own reference image more than chance does."""
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -55,6 +56,17 @@ class Reflection:
         return np.array([covers, nearer])
 
 
+def recoloured(images, references):
+    """Images in the colours of their references: CIELAB means and deviations; both uint8 (N,H,W,3)."""
+    out = []
+    for pair in zip(images, references, strict=True):
+        own, other = (cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for x in pair)
+        wider = other.std((0, 1)) / np.maximum(own.std((0, 1)), 1e-3)
+        lab = (own - own.mean((0, 1))) * wider + other.mean((0, 1))
+        out.append(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_LAB2RGB))
+    return np.clip(np.rint(255 * np.stack(out)), 0, 255).astype(np.uint8)
+
+
 def partners(classes, rng):
     """(N,) for each of some images another one of its class (N,), itself where it is the only one."""
     out = np.empty(len(classes), int)
@@ -71,7 +83,8 @@ class Search:
     their hair left in. Chance is measured on held-out images (validation and test, treated alike), as many
     of each class as samples, each beside a train image of its class; the threshold on train images, each
     beside another. As a control the samples stand beside the reference image of another sample of the class:
-    what they pass then their own reference image does not explain.
+    what they pass then their own reference image does not explain. As a planted fault the held-out images take
+    the colours of the train image beside them.
     """
 
     def __init__(self, compared, treated, model="8ch+ML"):
@@ -90,10 +103,13 @@ class Search:
         others = images[self.own[partners(compared.labels, rng)]]
         swapped = score(compared.pixels[model], others, compared.labels)
         beside = score(treated[held], images[drawn], classes[held])
+        planted = recoloured(treated[held], images[drawn])
+        planted = score(planted, images[drawn], classes[held])
         self.hair_found = bool(hair_cover(compared.pixels[model]).any())
         # (2, M) of all samples; (2, K) of held-out originals, as many of each class as samples `alike`
         mean, sd = fitted.mean(1)[:, None], np.maximum(fitted.std(1), 1e-4)[:, None]
-        self.parts, self.held, self.swapped = ((x - mean) / sd for x in (parts, beside, swapped))
+        sets = parts, beside, swapped, planted
+        self.parts, self.held, self.swapped, self.planted = ((x - mean) / sd for x in sets)
         self.limit = np.quantile(((fitted - mean) / sd).max(0), PASS)
 
     @staticmethod
@@ -129,6 +145,7 @@ class Search:
             "held-out originals": (self.held, self.lesions),
             "samples of 8ch+ML": (self.parts[:, self.alike], seeds),
             "the same beside another's reference image": (self.swapped[:, self.alike], seeds),
+            "held-out originals in the colours of theirs": (self.planted, self.lesions),
         }
         rows = {}
         for name, (parts, ids) in sets.items():
@@ -139,5 +156,15 @@ class Search:
 
     def excess(self):
         """Share of the samples above the threshold minus that of held-out originals (Estimate)."""
-        chance, samples, _ = (row["either"] for row in self.shares().values())
+        chance, samples, *_ = (row["either"] for row in self.shares().values())
         return stats.apart(samples, chance)
+
+    def sees(self):
+        """(whether the score sees the planted fault, how much of it, as a sentence)."""
+        chance, *_, planted = (row["colour"] for row in self.shares().values())
+        more, n = stats.apart(planted, chance), planted.n
+        before, after = (round(e.value * n) for e in (chance, planted))
+        return (
+            more.low > 0,
+            f"Of {n} held-out originals {before} pass by colour as they are, {after} in the colours of the image beside them.",
+        )

@@ -121,7 +121,7 @@ def part_repeated(y, n, percent, rng, odd):
     "typical ones only", "variety", LOST, (50, 75), "the loss of the {:g} % least typical images"
 )
 def typical(y, n, percent, rng, odd):
-    """Of each class those nearest to its mean picture, repeated to the class's number."""
+    """Of each class those nearest to its mean picture, repeated to the class's number; with odd by chance any others."""
     out, y = np.empty(n, int), y[:n]
     for c in np.unique(y):
         own = np.flatnonzero(y == c)

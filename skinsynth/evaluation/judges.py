@@ -60,7 +60,8 @@ def sees(table, measure, property):
         words = FAULTS[fault].words
         if pd.notna(least):
             but = "" if pd.isna(blind) else f", not {blind:g}"
-            return True, f"{measure} sees {words.format(least)}{but}."
+            n = table[(table.measure == measure) & (table.fault == fault)].n.max()
+            return True, f"{measure} sees {words.format(least)}{but} (in {n} originals)."
         missed.append(words.format(blind))
     if not missed:
         return False, f"{measure} was not tested on {property}."

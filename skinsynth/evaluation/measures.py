@@ -8,7 +8,7 @@ from scipy.stats import norm, rankdata, wasserstein_distance
 from ..core.errors import UserError
 from ..core.machine import device, side_by_side
 from ..numerics.arrays import to_tensor
-from ..numerics.stats import LEVEL, Estimate
+from ..numerics.stats import LEVEL, Estimate, cluster_error
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, five scales
 BANDS = ((0.03, 0.125), (0.125, 0.25), (0.25, 0.5))  # cycles per pixel: coarse, middle, fine
@@ -198,25 +198,29 @@ def trivial_features(images):
     }
 
 
-def auc_interval(positive, negative, label=""):
-    """Area under the ROC curve with DeLong's interval; 0.5 tells nothing. (N,), (M,) scores."""
+def auc_interval(positive, negative, label="", ids=None):
+    """Area under the ROC curve with DeLong's interval; 0.5 tells nothing. (N,), (M,) scores.
+
+    ids: what goes together, such as lesions, (N,) and (M,); then its form for clusters (Obuchowski 1997).
+    """
     p, q = np.asarray(positive, float), np.asarray(negative, float)
     both = rankdata(np.concatenate([p, q]))
     above = (both[: len(p)] - rankdata(p)) / len(q)  # share of negatives below each positive
     below = 1 - (both[len(p) :] - rankdata(q)) / len(p)
     value = above.mean()
-    half = norm.ppf(LEVEL) * np.sqrt(above.var(ddof=1) / len(p) + below.var(ddof=1) / len(q))
+    sides = zip((above, below), ids or map(np.arange, map(len, (p, q))), strict=True)
+    half = norm.ppf(LEVEL) * np.hypot(*(cluster_error(*side)[0] for side in sides))
     low, high = max(0.0, value - half), min(1.0, value + half)
     return Estimate(float(value), float(low), float(high), len(both), label, "DeLong")
 
 
-def shortcut_audit(real, fake):
+def shortcut_audit(real, fake, lesions, seeds):
     """How well one trivial feature tells fake from real: AUC for each, above 0.5 if fake is higher.
 
-    real, fake: uint8 (N, H, W, 3). Returns a list of Estimate, the feature as label.
+    real, fake: uint8 (N, H, W, 3); lesions, seeds: (N,) ids. Returns a list of Estimate, the feature as label.
     """
     r, f = trivial_features(real), trivial_features(fake)
-    return [auc_interval(f[name], r[name], name) for name in r]
+    return [auc_interval(f[name], r[name], name, (seeds, lesions)) for name in r]
 
 
 def worst_region(error, share=1 / 8):

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from ..core.errors import UserError
-from ..numerics.stats import jackknife, wilson, within
+from ..numerics.stats import from_halves, half_samples, jackknife, wilson, within
 from . import frechet, kernel
 from .features import blocks, checked
 from .neighbours import prdc
@@ -44,7 +44,6 @@ def kid(f, g, subsets=0, subset_size=None, seed=0):
     return float(kernel.over_subsets(f, g, subsets, size, seed))
 
 
-OF_FAKES = ("precision", "density")  # have a value a fake image, the others one a real image
 FAST = {frechet_distance: frechet.statistic, kid: kernel.statistic}
 
 
@@ -100,52 +99,46 @@ def difference_with_interval(
         _equally_many(a, b, "distance")
     of_a = statistic_of(metric, real, a, real_groups, a_groups)
     of_b = of_b or statistic_of(metric, real, b, real_groups, b_groups)
-    n, m = len(real), len(real) + len(a)
+    return _apart(of_a, of_b, real_groups, a_groups, b_groups, label)
+
+
+def _apart(of_a, of_b, real_groups, a_groups, b_groups, label=""):
+    """A statistic of one set minus one of another, each a function of the mask of items kept, real ones first."""
+    n, m = len(real_groups), len(real_groups) + len(a_groups)
 
     def statistic(keep):
         return of_a(keep[:m]) - of_b(np.concatenate([keep[:n], keep[m:]]))
 
-    return jackknife(statistic, np.concatenate([real_groups, a_groups, b_groups]), label, len(a))
+    groups = np.concatenate([real_groups, a_groups, b_groups])
+    return jackknife(statistic, groups, label, len(a_groups))
 
 
-def _mean(values):
-    """The mean as a function of the mask of items kept."""
-    return lambda keep: values[keep].mean()
-
-
-def _apart(of_a, of_b, a_groups, b_groups, label=""):
-    """A statistic of one set minus one of another, each a function of its own mask of items kept."""
-    n = len(a_groups)
-
-    def statistic(keep):
-        return of_a(keep[:n]) - of_b(keep[n:])
-
-    return jackknife(statistic, np.concatenate([a_groups, b_groups]), label, n)
+def _shares(real, fake, masks):
+    """{name: (masks,) means of `prdc`} of the items that each mask keeps, real ones first."""
+    n = len(real)
+    found = prdc(real, fake, parts=[(mask[:n], mask[n:]) for mask in masks])
+    return {name: np.array([part[name].mean() for part in found]) for name in found[0]}
 
 
 def prdc_with_interval(real, fake, real_groups, fake_groups):
-    """The four means with intervals, manifolds fixed: dict of name -> Estimate."""
-    out = {}
-    for name, x in prdc(real, fake).items():
-        groups = fake_groups if name in OF_FAKES else real_groups
-        # no jackknife knows the spread of a share of 0 or 1
-        if name != "density" and x.min() == x.max():
-            out[name] = wilson(int(x.sum()), len(x), name)
-        else:
-            most = np.inf if name == "density" else 1.0
-            out[name] = within(jackknife(_mean(x), groups, name), 0.0, most)
+    """The four means with intervals from half samples, which shares of neighbours need: dict of name -> Estimate."""
+    masks, out = half_samples(real_groups, fake_groups), {}
+    for name, values in _shares(real, fake, masks).items():
+        e = from_halves(values, real_groups, name, len(fake))
+        if name != "density" and e.value in (0, 1):  # nothing tells the spread of such a share
+            e = wilson(int(e.value * e.n), e.n, name)
+        out[name] = within(e, 0.0, np.inf if name == "density" else 1.0)
     return out
 
 
 def prdc_difference(real, a, b, real_groups, a_groups, b_groups):
     """The four metrics of a minus those of b, against the same real images: name -> Estimate."""
-    other, out = prdc(real, b), {}
-    for name, x in prdc(real, a).items():
-        if name in OF_FAKES:
-            out[name] = _apart(_mean(x), _mean(other[name]), a_groups, b_groups, name)
-        else:
-            out[name] = jackknife(_mean(x - other[name]), real_groups, name)
-    return out
+    masks, n, m = half_samples(real_groups, a_groups, b_groups), len(real), len(real) + len(a)
+    of_b = _shares(real, b, np.delete(masks, np.s_[n:m], axis=1))
+    return {
+        name: from_halves(values - of_b[name], real_groups, name, len(a))
+        for name, values in _shares(real, a, masks[:, :m]).items()
+    }
 
 
 def _score_statistic(probs, groups):
@@ -180,7 +173,7 @@ def inception_score_ratio(a, b, a_groups, b_groups):
     """ln(score of a / score of b) with a jackknife interval: 0.05 is 5 % more. Needs equal n."""
     _equally_many(a, b, "score")
     of_a, of_b = (_score_statistic(np.asarray(x), g) for x, g in ((a, a_groups), (b, b_groups)))
-    return _apart(of_a, of_b, a_groups, b_groups)
+    return _apart(of_a, of_b, a_groups[:0], a_groups, b_groups)
 
 
 def between_class_share(features, classes):

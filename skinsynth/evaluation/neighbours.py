@@ -23,34 +23,49 @@ def _distances(x, y):
         yield i, np.sqrt(out.clip(0, out=out), out=out)
 
 
-def _radii(x, k):
-    """Distance of each row to its k-th nearest other row."""
-    out = np.empty(len(x))
+def _radii(x, parts, k):
+    """(parts, N) distance of each row to its k-th nearest other row in each part, a mask (N,); of few the farthest."""
+    out = np.empty((len(parts), len(x)))
     for i, d in _distances(x, x):
         d[np.arange(len(d)), np.arange(i, i + len(d))] = 0  # itself, whatever the rounding says
-        out[i : i + len(d)] = np.partition(d, k, axis=1)[:, k]
+        for own, part in zip(out, parts, strict=True):
+            last = min(k, part.sum() - 1)
+            own[i : i + len(d)] = np.partition(d[:, part], last, axis=1)[:, last]
     return out
 
 
-def prdc(real, fake, k=5):
+def prdc(real, fake, k=5, parts=None):
     """Precision, recall, density and coverage as one value an image; their means are the metrics.
 
     real, fake: (N, D) of equal N. Returns dict: precision, density (a value a fake image), recall,
     coverage (a value a real image). Precision: the fake lies in the k-nearest-neighbour ball of
     some real image; recall: the real lies in a ball of some fake (Kynkaanniemi et al. 2019);
-    density, coverage: Naeem et al. 2020. Raises UserError if the numbers differ or are too small.
+    density, coverage: Naeem et al. 2020. parts: [(mask of real, mask of fake)]; then a list of such dicts, as if
+    there were no other images. Raises UserError if the numbers differ or are too small.
     """
     real, fake = checked(real, fake)
     if len(real) != len(fake) or len(real) <= k:
         numbers = f"{len(real)} real and {len(fake)} fake images"
         raise UserError(f"{numbers}: give equal numbers, more than k = {k}")
-    real_radii, fake_radii = _radii(real, k), _radii(fake, k)
-    n = len(real)
-    inside, recall, coverage = np.zeros(n), np.empty(n), np.empty(n)
+    asked = parts or [(np.ones(len(real), bool),) * 2]
+    masks = list(zip(*asked, strict=True))
+    radii = [_radii(x, own, k) for x, own in zip((real, fake), masks, strict=True)]
+    inside = np.zeros((len(asked), len(real)))
+    recall, coverage = np.empty_like(inside), np.empty_like(inside)
     for i, d in _distances(real, fake):  # rows real, columns fake
         rows = slice(i, i + len(d))
-        ball = d < real_radii[rows, None]
-        inside += ball.sum(0)
-        coverage[rows] = ball.any(1)
-        recall[rows] = (d < fake_radii).any(1)
-    return dict(precision=(inside > 0) * 1.0, recall=recall, density=inside / k, coverage=coverage)
+        for p, (own, other) in enumerate(asked):
+            ball = d < radii[0][p, rows, None]
+            inside[p] += ball[own[rows]].sum(0)
+            coverage[p, rows] = ball[:, other].any(1)
+            recall[p, rows] = (d < radii[1][p])[:, other].any(1)
+    found = [
+        dict(
+            precision=(inside[p, other] > 0) * 1.0,
+            recall=recall[p, own],
+            density=inside[p, other] / k,
+            coverage=coverage[p, own],
+        )
+        for p, (own, other) in enumerate(asked)
+    ]
+    return found if parts else found[0]

@@ -121,6 +121,11 @@ def fd_difference(real, a, b):
     return metrics.difference_with_interval(metrics.frechet_distance, *real.beside(a, b))
 
 
+def kd_difference(real, a, b):
+    """The same of the kernel distance, which has no bias from few images."""
+    return metrics.difference_with_interval(metrics.kid, *real.beside(a, b))
+
+
 def recall_difference(real, a, b):
     """Recall of a minus that of b (k = 5): the share of the real images that lie among the fakes."""
     return metrics.prdc_difference(*real.beside(a, b))["recall"]

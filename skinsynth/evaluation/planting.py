@@ -16,7 +16,7 @@ from ..numerics.arrays import load_array, records_of, spread
 from ..numerics.pixels import jpeg
 from . import measures, metrics, panel
 from .failures import hair_cover
-from .faults import FAULTS
+from .faults import FAULTS, typical
 from .judges import LOOKS
 from .spread import plane, variance
 
@@ -67,9 +67,7 @@ class Planter:
         self.given = originals.pool[: self.n]  # rows that carry the faults
         self.x, self.masks = originals.images[self.given], originals.masks_of(self.given)
         self.y, self.ids = originals.classes[self.given], originals.lesions[self.given]
-        # of Table 6, and in the plane of Fig 12
-        flat = plane(embedded[self.given]).transform(embedded)
-        self.embedded = {"variance (CLIP)": embedded, "variance (CLIP, plane)": flat}
+        self.embedded = embedded
         self.real = originals.measured(self.judge, originals.test)
         self.floor = originals.measured(self.judge, self.given)
         # what is known of the faultless set, against which every fault is held
@@ -112,19 +110,27 @@ class Planter:
 
     def _rows(self, fault, size, rng):
         classes, ids = self.o.classes[self.o.pool], stats.make_groups(self.o.lesions[self.o.pool])
-        rows = fault.plant(classes, self.n, size, rng, self._oddness())
-        pool, count = self.o.pool[rows], len(rows)
-        once, where = np.unique(pool, return_inverse=True)
-        chosen = replace(self.o.measured(self.judge, once)[where], groups=ids[rows])
-        floor = replace(self.floor, groups=ids[: self.n])
 
-        groups, found = np.concatenate([chosen.groups, floor.groups]), {}
-        for measure, space in self.embedded.items():
+        def planted(odd):
+            rows = fault.plant(classes, self.n, size, rng, odd)
+            once, where = np.unique(self.o.pool[rows], return_inverse=True)
+            chosen = self.o.measured(self.judge, once)[where]
+            return self.o.pool[rows], replace(chosen, groups=ids[rows])
+
+        pool, chosen = planted(self._oddness())
+        before, floor = self.given, replace(self.floor, groups=ids[: self.n])
+        if fault.plant is typical:  # any other part, repeated as often, moves the measures too
+            before, floor = planted(rng.random(self.n))
+        count, groups, found = len(pool), np.concatenate([chosen.groups, floor.groups]), {}
+        flat = plane(self.embedded[np.concatenate([before, pool])]).transform(self.embedded)
+        # of Table 6, and in the plane of Fig 12
+        spaces = {"variance (CLIP)": self.embedded, "variance (CLIP, plane)": flat}
+        for measure, space in spaces.items():
 
             def moved(keep, space=space):
-                sets = pool[keep[:count]], self.given[keep[count:]]
-                after, before = (self._variance(space, rows) for rows in sets)
-                return after - before
+                sets = pool[keep[:count]], before[keep[count:]]
+                after, without = (self._variance(space, rows) for rows in sets)
+                return after - without
 
             found[measure] = stats.jackknife(moved, groups, n=count)
         return self._distances(floor, chosen) | found

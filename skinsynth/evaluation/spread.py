@@ -114,7 +114,7 @@ def along_paths(points, labels, seeds):
 
 
 def plane(features):
-    """The plane of largest variance of a set (N,D), as a fitted PCA."""
+    """The plane of largest variance of a set (N,D), as a fitted PCA; of two that are compared take both, for it shows the most of its own."""
     return PCA(2, random_state=0).fit(features)
 
 

@@ -180,11 +180,12 @@ class Session:
     def evidence(self, claim, parts, note="", measure="", **more):
         """Record what this run measured for a claim of the paper; see ledger.record. Of ablation.CLAIMS also on the way.
 
-        measure: the name in judges.csv of what the numbers rest on, where the claim names a property; more: margin,
-        seeds, room or again, as `record` takes them.
+        measure: the name in judges.csv of what the numbers rest on, where the claim names a property, or what
+        `judges.sees` would give, where a chapter plants the fault itself; more: margin, seeds, room or again, as
+        `record` takes them.
         """
-        sight = None
-        if measure:
+        sight = measure or None
+        if isinstance(sight, str):
             made = pd.read_csv(recipe.judged(self.run, self.cfg) / "judges.csv")
             sight = judges.sees(made, measure, ledger.load()[claim]["property"])
         if claim in ablation.CLAIMS:

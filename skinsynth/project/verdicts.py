@@ -1,7 +1,6 @@
 """What an interval allows to say of a claim, and why, in a sentence."""
 
 import math
-import re
 from dataclasses import replace
 
 from scipy.stats import norm, t
@@ -38,12 +37,8 @@ def judge(part, direction, margin):
 
 
 def _widened(part, many):
-    """The interval widened for so many parts (Bonferroni): one of several is contrary by chance.
-
-    Of few groups or seeds by the t distribution that their number allows at least.
-    """
-    few = re.search(r"over (\d+) (?:groups|seeds)", part.method)
-    law = t(max(1, int(few[1]) - 1)) if few else norm
+    """The interval widened for so many parts (Bonferroni), by its own distribution: one of several is contrary by chance."""
+    law = t(part.df) if (part.df or 0) > 0 else norm
     factor = law.ppf(1 - CHANCE / many) / law.ppf(1 - CHANCE)
     low, high = (part.value + factor * (end - part.value) for end in (part.low, part.high))
     return replace(part, low=low, high=high)

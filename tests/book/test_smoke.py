@@ -165,7 +165,12 @@ def test_a_published_run_is_drawn_from_its_files(smoke):
         assert (
             "../../results" not in page.read_text() and "Run smoke, published" in page.read_text()
         )
+    left = store.Run("smoke").tables / "of-another-time.csv"
+    left.write_text("a\n1\n")
     assert cli.main(["publish", "--profile", "smoke"]) == 0, "publishing again replaces it"
+    left.unlink()
+    own, there = ({path.name for path in r.tables.glob("*.csv")} for r in (store.Run("smoke"), run))
+    assert own == there, "what no chapter links is not published"
     assert (project / "_toc.yml").read_text().count("book/executed/smoke/") == len(
         chapters.NOTEBOOKS
     )

@@ -207,6 +207,26 @@ def test_the_endpoint_is_a_difference_of_balanced_accuracies(trained, monkeypatc
     assert lines[["seed 0", "seed 1"]].mean(1).tolist() == pytest.approx(lines.value.tolist())
 
 
+def test_that_one_class_is_easier_than_another_is_no_chance(trained):
+    """The interval of balanced accuracy is that of other images of the same classes."""
+
+    def of_arm(named):
+        records = records_of([CLASSES[k] for k in truth])
+        tested = accuracy.dermatoscopic(records, trained("test", {"network": {"R0": [named]}}))
+        return endpoint.by_arm(tested).iloc[0]
+
+    truth = np.repeat([4, 5], [10, 30])
+    sure = of_arm(np.full(40, 5))
+    assert sure.value == sure.low == sure.high == 0.5
+    values, widths = [], []
+    for k in range(60):
+        right = np.random.default_rng(k).random(40) < np.where(truth == 4, 0.2, 0.9)
+        found = of_arm(np.where(right, truth, 0))
+        values.append(found.value)
+        widths.append(found.high - found.low)
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.std(values), rel=0.3)
+
+
 def test_a_rise_with_dose_is_the_highest_minus_the_lowest(trained):
     truth = np.tile([4, 5], 20)
     wrong = np.where(np.arange(40) < 20, 0, truth)

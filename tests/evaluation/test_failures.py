@@ -47,6 +47,19 @@ def test_only_what_image_and_reference_share_counts(skin):
     assert np.median(alone[1]) < 0, "nearer to its class than to a green reference"
 
 
+def test_a_recoloured_image_keeps_its_picture_and_takes_the_colours(skin):
+    images, _ = skin
+    own, other = images[:3], greener(images[40:43])
+    found = failures.recoloured(own, other)
+    of_found, of_other, of_own = map(failures.measures.colour_statistics, (found, other, own))
+    assert np.abs(of_found - of_other).mean() < 0.2 * np.abs(of_own - of_other).mean()
+    alike = [
+        np.corrcoef(a[..., 0].ravel(), b[..., 0].ravel())[0, 1]
+        for a, b in zip(found, own, strict=True)
+    ]
+    assert min(alike) > 0.7
+
+
 def test_partners_are_others_of_the_class():
     classes = np.array(["nv", "mel", "nv", "nv", "df"])
     found = failures.partners(classes, np.random.default_rng(0))
@@ -77,9 +90,13 @@ def test_search_finds_samples_that_follow_their_own_reference(skin):
     assert set(search.highest(4)) == set(follows) and len(follows) == 4
     assert search.heading(follows[0]).endswith("colour")
     assert search.scores.reference[3] == "i7" and search.scores.score.idxmax() in follows
-    chance, samples, swapped = (row["either"] for row in search.shares().values())
+    chance, samples, swapped, planted = (row["either"] for row in search.shares().values())
     assert samples.value == pytest.approx(0.1) and swapped.value < samples.value
     assert search.excess().value == pytest.approx(samples.value - chance.value)
+    assert np.median(search.planted[1]) > search.held[1].max() and not search.sees()[0]
+    search.limit = search.held[1].max() + 0.5  # above it none as it is, most in other colours
+    seen, said = search.sees()
+    assert seen and said.startswith("Of 40 held-out originals 0 pass by colour as they are")
     nothing, _ = searched(skin, reflect=False)
     assert nothing.excess().low <= 0
 

@@ -1,5 +1,7 @@
 """Metrics agree with the field's own code, and their conventions cannot be swapped unseen."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from skinsynth.core.errors import UserError
-from skinsynth.evaluation import measures, metrics
+from skinsynth.evaluation import measures, metrics, neighbours
 from skinsynth.evaluation.measures import ms_ssim_scales
 from skinsynth.networks import published
 from skinsynth.numerics import stats
@@ -155,6 +157,26 @@ def test_prdc_matches_the_definition_by_brute_force():
     assert (got["coverage"] == (rows.min(1) < rr)).all()
 
 
+def test_prdc_of_a_part_is_that_of_a_set_of_its_own():
+    real, fake = features(0, 60, 3), features(1, 60, 3, shift=0.5)
+    own, other = np.arange(60) % 3 > 0, np.arange(60) % 3 < 2
+    _, found = neighbours.prdc(real, fake, parts=[(np.ones(60, bool),) * 2, (own, other)])
+    for name, x in neighbours.prdc(real[own], fake[other]).items():
+        assert (found[name] == x).all(), name
+
+
+def test_a_difference_of_recall_covers_other_samples():
+    """Two sets of one distribution: only which samples were drawn tells them apart."""
+    found, se = [], []
+    for k in range(60):
+        real, a, b = (features([4, k, j], 120, 6, scale=s) for j, s in enumerate((1, 0.8, 0.8)))
+        e = metrics.prdc_difference(real, a, b, *groups_of(real, a, b))["recall"]
+        found.append(e.value)
+        se.append((e.high - e.low) / 2 / 2.093)
+    assert np.sqrt(np.mean(np.square(se))) == pytest.approx(np.std(found), rel=0.3)
+    assert 53 <= np.sum(np.abs(found) <= 2.093 * np.array(se)) <= 59
+
+
 def test_a_share_of_one_has_an_interval():
     x, groups = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 20
     found = metrics.prdc_with_interval(x, x + 1e-6, groups, groups)
@@ -296,15 +318,26 @@ def test_measure_distance_prefers_the_nearer_set():
 
 def test_shortcut_audit_finds_planted_shortcuts():
     real, fake = textures(0, 60), textures(1, 60)
-    assert all(0.3 < e.value < 0.7 for e in measures.shortcut_audit(real, fake))
+    audited = partial(measures.shortcut_audit, lesions=np.arange(60), seeds=np.arange(60))
+    assert all(0.3 < e.value < 0.7 for e in audited(real, fake))
     dark, blocky = fake.copy(), fake.copy()
     dark[:, :4], dark[:, -4:] = 0, 0
     blocky[:, :, ::16] = 255
-    audit = {e.label: e for e in measures.shortcut_audit(real, dark)}
+    audit = {e.label: e for e in audited(real, dark)}
     assert audit["border darkness"].low > 0.95
-    assert {e.label: e for e in measures.shortcut_audit(real, blocky)}["blockiness"].low > 0.95
-    swapped = {e.label: e for e in measures.shortcut_audit(dark, real)}
+    assert {e.label: e for e in audited(real, blocky)}["blockiness"].low > 0.95
+    swapped = {e.label: e for e in audited(dark, real)}
     assert swapped["border darkness"].high < 0.05
+
+
+def test_an_auc_counts_what_goes_together_once():
+    rng = np.random.default_rng(0)
+    p, q = rng.normal(1, 1, 40), rng.normal(0, 1, 60)
+    once, as_if = measures.auc_interval(p, q), measures.auc_interval(*(x.repeat(4) for x in (p, q)))
+    ids = tuple(np.arange(len(x)).repeat(4) for x in (p, q))
+    known = measures.auc_interval(*(x.repeat(4) for x in (p, q)), ids=ids)
+    assert (known.value, known.low, known.high) == pytest.approx((once.value, once.low, once.high))
+    assert as_if.low > once.low and as_if.high < once.high
 
 
 def test_auc_interval_covers():

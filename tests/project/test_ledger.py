@@ -421,8 +421,13 @@ def test_a_verdict_says_what_it_was_on_the_way(run, ways, said):
 
 
 def test_few_groups_widen_by_the_t_distribution():
-    many, few = (
-        Estimate(1.0, 0.0, 2.0, 100, method=m) for m in ("jackknife", "jackknife over 20 groups")
-    )
+    many, few = (Estimate(1.0, 0.0, 2.0, 100, df=df) for df in (None, 19))
     assert verdicts._widened(many, 7).low == pytest.approx(1 - 2.690 / 1.960, abs=1e-3)
     assert verdicts._widened(few, 7).low == pytest.approx(1 - 3.0136 / 2.0930, abs=1e-3)
+    x = np.random.default_rng(0).normal(size=(3, 400)) + np.array([[0.001], [0], [-0.001]])
+    seeds = stats.nested_interval(x, np.arange(400))  # other images matter, other trainings hardly
+    assert seeds.df > 100
+    once = stats.mean_interval(x.mean(0))
+    assert verdicts._widened(seeds, 3).low == pytest.approx(
+        verdicts._widened(once, 3).low, rel=0.05
+    )

@@ -291,6 +291,9 @@ def test_evidence_hands_on_margin_and_trainings(project):
     s.evidence("table1-mse", stats.Estimate(-0.2, -0.3, -0.1, 9), margin=0.01, seeds=3)
     found = store.read_json(s.run.root / "evidence/table1-mse.json")
     assert (found["margin"], found["seeds"]) == (0.01, 3)
+    s.evidence("table1-mse", [], measure=(True, "A chapter planted it."))
+    found = store.read_json(s.run.root / "evidence/table1-mse.json")
+    assert found["sight"] == [True, "A chapter planted it."]
 
 
 def test_results_of_a_question_of_our_own_have_no_place_in_the_paper(project, shown):
