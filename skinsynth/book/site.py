@@ -15,7 +15,6 @@ from . import front, gates, heads, pages, reference, tell
 from .lighten import lighten
 
 SOURCES = ("_config.yml", "_toc.yml", "index.md", "book")
-MOVED = {"03_clip": "03_diffusion", "04_synthesis": "04_generation"}  # chapters' old addresses
 COMMAND = "from jupyter_book.cli.main import main; main()"
 
 
@@ -121,7 +120,6 @@ def make(say=print):
     site = root / "_build" / "html"
     lighten(site)
     tell.leave_out(site)
-    redirect(site)
     problems = list(gates.page_problems(site))
     if not problems:
         page, most = max(gates.weights(site).items(), key=lambda item: item[1])
@@ -140,13 +138,6 @@ def strict_build(builder="html"):
     lines = [x.replace(f"{root}/", "") for x in (done.stdout + done.stderr).splitlines()]
     wrong = [x for x in lines if "WARNING" in x or "ERROR" in x or "Error" in x]
     return wrong or [f"jupyter-book ended with {done.returncode}: {' '.join(lines[-3:])}"]
-
-
-def redirect(site):
-    """Write a small page at each old address, which leads to the new one."""
-    for old, new in MOVED.items():
-        page = site / "book" / "executed" / f"{old}.html"
-        page.write_text(pages.render("moved.html", page=f"{new}.html"))
 
 
 def print_pdf():

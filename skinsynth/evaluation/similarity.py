@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..core.errors import UserError
 from ..data.splits import descriptors
 from ..numerics.arrays import SYMMETRIES, blocks, turned
 
@@ -10,14 +9,8 @@ COMPONENTS = 100  # of whitened features, at most
 
 
 def sides(images):
-    """The eight flips and rotations of images (N, H, H, 3), one after the other (`turned`): views, not copies.
-
-    Raises UserError where the images are not square.
-    """
-    images = np.asarray(images)
-    if images.ndim != 4 or images.shape[1] != images.shape[2]:
-        raise UserError(f"copies need square images (N, H, H, 3), got {images.shape}")
-    yield from (turned(images, k) for k in range(SYMMETRIES))
+    """The eight flips and rotations of images (N, H, H, 3), one after the other (`turned`): views, not copies."""
+    yield from (turned(np.asarray(images), k) for k in range(SYMMETRIES))
 
 
 def describe(images, encode, turned=False):
@@ -45,11 +38,9 @@ def nearest(gallery, spaces, scales=None, others=0):
     scales: one number a space; the score is the sum of the similarities, each divided by its scale
     (see `spread`), for the same training image and the same side.
     others: the mean score of that many next nearest images is taken away, so that an image that
-    resembles many is no copy of any. Raises UserError where the numbers of spaces differ.
+    resembles many is no copy of any.
     """
     scales = np.ones(len(gallery)) if scales is None else np.asarray(scales, float)
-    if not len(gallery) == len(spaces) == len(scales):
-        raise UserError("give as many feature spaces for the samples as for the training images")
     # the sum of scaled cosines is one inner product of the joined vectors
     known = np.concatenate([t[0] / s for t, s in zip(unit(gallery), scales, strict=True)], 1)
     views = np.concatenate(unit(spaces), 2)

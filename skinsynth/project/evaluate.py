@@ -1,6 +1,5 @@
 """The whole panel for anybody's folder of samples: distances, floors, label fidelity, copies."""
 
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -49,13 +48,6 @@ def _distances(compared, vae):
     return table.assign(**{"generator's split": [*[""] * len(floors), said]})
 
 
-def _judges(sight, names):
-    """What the measures of the other tables see of planted faults; sight: judges.csv."""
-    pairs = product((*names, "precision", "recall", "coverage"), ("detail", "colour", "variety"))
-    rows = [(*pair, judges.sees(sight, *pair)[1]) for pair in pairs]
-    return pd.DataFrame(rows, columns=["measure", "property", "planted faults"])
-
-
 def _fidelity(compared, probe):
     """Share of the samples of each class that the probe names right, beside that of the test images."""
     (samples,) = compared.pixels.values()
@@ -70,18 +62,14 @@ def _fidelity(compared, probe):
 
 
 def _copies(compared):
-    """Share of the samples that count as copies of train images, beside that of the test images."""
-    ((name, samples),) = compared.pixels.items()
-    test, take = compared.target, compared.take  # as many of each class
+    """Share of the samples that count as copies of train images, beside that of test images and of planted copies."""
     try:
         near = copies.Checker(compared.images, compared.records, compared.judge.embed)
     except UserError as reason:
+        (name,) = compared.pixels
         return pd.DataFrame([{"images": name, "copies": f"not computed: {reason}"}])
-    classes, lesions = (compared.records[k].to_numpy()[test] for k in ("dx", "lesion_id"))
-    chance = near.search(compared.images[test], classes, lesions)
-    found = {copies.CHANCE: chance, name: near.search(samples[take], compared.labels[take])}
-    auc = {"AUC of the score": near.auc.value}
-    return stats.frame("images", {k: auc | {copies.SHARE: x.share} for k, x in found.items()})
+    found = copies.search(near, compared, compared.pixels)
+    return copies.shares(found, compared, compared.pixels)
 
 
 def evaluate(run, cfg, folder, say=print):
@@ -93,9 +81,10 @@ def evaluate(run, cfg, folder, say=print):
     compared = _compared(run, cfg, folder, say)
     probe = classifiers.load_classifier(recipe.probe(run, cfg))
     sight = pd.read_csv(recipe.judged(run, cfg) / "judges.csv")
+    measures = (*compared.judge.names, "precision", "recall", "coverage")
     return {
         "distances": _distances(compared, recipe.autoencoder(run, cfg, "8ch")),
-        "judges": _judges(sight, compared.judge.names),
+        "judges": judges.properties(sight[sight.measure.isin(measures)]),
         "fidelity": _fidelity(compared, probe),
         "copies": _copies(compared),
     }
