@@ -27,9 +27,7 @@ class Estimate:
     n: int
     label: str = ""
     method: str = ""
-    df: float | None = (
-        None  # degrees of freedom of its t distribution; None: another law, near the normal
-    )
+    df: float | None = None  # degrees of freedom, of a t distribution
 
     def __str__(self):
         return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}], n = {self.n}"
