@@ -40,8 +40,10 @@ def _balanced_hits(tested, arm, network=None):
     hits = tested.each(arm, network or tested.network)
     _, own, counts = np.unique(tested.truth, return_inverse=True, return_counts=True)
     shares = np.stack([hits[:, own == c].mean(1) for c in range(len(counts))], 1)
-    weights = len(own) / (len(counts) * counts[own])
-    return shares.mean(1)[:, None] + weights * (hits - shares[:, own])
+    # the mean of few lesions lies nearer to them than the true one
+    few = np.array([len(np.unique(tested.clusters[own == c])) for c in range(len(counts))])
+    weights = np.sqrt(few / np.maximum(few - 1, 1)) * len(own) / (len(counts) * counts)
+    return shares.mean(1)[:, None] + weights[own] * (hits - shares[:, own])
 
 
 def gain(tested, arm, other, label=""):
@@ -72,7 +74,7 @@ def compared(tested, pairs):
 
 def by_arm(tested):
     """Balanced accuracy of the first network, a line for each arm, the largest first: columns arm, label, value,
-    low, high, n, seed 0, ...; interval as scores.difference."""
+    low, high, n, df, seed 0, ...; interval as scores.difference."""
     lines = []
     for arm, seeds in tested.first.items():
         found = difference(_balanced_hits(tested, arm), tested.clusters, ARMS[arm])

@@ -181,11 +181,11 @@ def search(near, compared, sets):
     take, target, table = compared.take, compared.target, compared.records
     classes = compared.labels[take]  # the test images were chosen in the same order of classes
     order = np.random.default_rng(compared.seed).permutation(len(near.rows))
-    copied = near.rows[order[: len(take)]]
+    copied, about = near.rows[order[: len(take)]], table[["dx", "lesion_id"]].to_numpy()
     return {
         CHANCE: near.search(compared.images[target], classes, table.lesion_id.to_numpy()[target]),
-        **{name: near.search(images[take], classes) for name, images in sets.items()},
-        PLANTED: near.search(planted(compared.images[copied]), table.dx.to_numpy()[copied]),
+        **{name: near.search(x[take], classes, compared.seeds[take]) for name, x in sets.items()},
+        PLANTED: near.search(planted(compared.images[copied]), *about[copied].T),
     }
 
 

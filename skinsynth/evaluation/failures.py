@@ -161,10 +161,7 @@ class Search:
 
     def sees(self):
         """(whether the score sees the planted fault, how much of it, as a sentence)."""
-        chance, *_, planted = (row["colour"] for row in self.shares().values())
-        more, n = stats.apart(planted, chance), planted.n
-        before, after = (round(e.value * n) for e in (chance, planted))
-        return (
-            more.low > 0,
-            f"Of {n} held-out originals {before} pass by colour as they are, {after} in the colours of the image beside them.",
-        )
+        after, before = (x[PARTS.index("colour")] > self.limit for x in (self.planted, self.held))
+        more = stats.paired_difference(after, before, clusters=self.lesions)
+        said = f"Of {len(after)} held-out originals {before.sum()} pass by colour as they are, {after.sum()} with all the colours of the image beside them."
+        return more.low > 0, said

@@ -118,7 +118,11 @@ def part_repeated(y, n, percent, rng, odd):
 
 
 @_fault(
-    "typical ones only", "variety", LOST, (50, 75), "the loss of the {:g} % least typical images"
+    "typical ones only",
+    "variety",
+    LOST,
+    (50, 75),
+    "the loss of the {:g} % least typical images rather than of any",
 )
 def typical(y, n, percent, rng, odd):
     """Of each class those nearest to its mean picture, repeated to the class's number; with odd by chance any others."""

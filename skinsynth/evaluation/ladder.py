@@ -43,6 +43,6 @@ def table(compared, rungs, probe, steps, near=None):
         row = distances.row(name, compared.real, compared.samples(images))
         found = {"label fidelity": stats.share_interval(right, compared.seeds[take])}
         if near:
-            found["copies"] = near.search(images[take], classes).share
+            found["copies"] = near.search(images[take], classes, compared.seeds[take]).share
         rows.append(row | {"evaluations": evaluations(methods[name], steps)} | stats.columns(found))
     return pd.DataFrame(rows)

@@ -211,7 +211,14 @@ def auc_interval(positive, negative, label="", ids=None):
     sides = zip((above, below), ids or map(np.arange, map(len, (p, q))), strict=True)
     half = norm.ppf(LEVEL) * np.hypot(*(cluster_error(*side)[0] for side in sides))
     low, high = max(0.0, value - half), min(1.0, value + half)
-    return Estimate(float(value), float(low), float(high), len(both), label, "DeLong")
+    return Estimate(
+        float(value),
+        float(low),
+        float(high),
+        len(both),
+        label,
+        "DeLong over clusters" if ids else "DeLong",
+    )
 
 
 def shortcut_audit(real, fake, lesions, seeds):

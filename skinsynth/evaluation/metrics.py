@@ -1,7 +1,7 @@
 """Distances between sets of images in the feature space of any encoder, with intervals.
 
 Features are float arrays (N, D). What a distance is called is the caller's business: the functions
-know no encoder, and only Inception's features make an FID or a KID. Intervals delete whole groups (lesions, seeds) rather than resample.
+know no encoder, and only Inception's features make an FID or a KID. Intervals delete or halve whole groups (lesions, seeds).
 """
 
 import functools
@@ -44,6 +44,7 @@ def kid(f, g, subsets=0, subset_size=None, seed=0):
     return float(kernel.over_subsets(f, g, subsets, size, seed))
 
 
+FEWEST = 20  # images of a set: of fewer, shares of neighbours get no interval
 FAST = {frechet_distance: frechet.statistic, kid: kernel.statistic}
 
 
@@ -113,6 +114,11 @@ def _apart(of_a, of_b, real_groups, a_groups, b_groups, label=""):
     return jackknife(statistic, groups, label, len(a_groups))
 
 
+def _halves(*groups):
+    """`half_samples`; the whole alone of sets so small that k neighbours are nearly all of a half."""
+    return half_samples(*groups, splits=40 * (min(map(len, groups)) >= FEWEST))
+
+
 def _shares(real, fake, masks):
     """{name: (masks,) means of `prdc`} of the items that each mask keeps, real ones first."""
     n = len(real)
@@ -122,9 +128,9 @@ def _shares(real, fake, masks):
 
 def prdc_with_interval(real, fake, real_groups, fake_groups):
     """The four means with intervals from half samples, which shares of neighbours need: dict of name -> Estimate."""
-    masks, out = half_samples(real_groups, fake_groups), {}
-    for name, values in _shares(real, fake, masks).items():
-        e = from_halves(values, real_groups, name, len(fake))
+    groups, out = (real_groups, fake_groups), {}
+    for name, values in _shares(real, fake, _halves(*groups)).items():
+        e = from_halves(values, groups, name)
         if name != "density" and e.value in (0, 1):  # nothing tells the spread of such a share
             e = wilson(int(e.value * e.n), e.n, name)
         out[name] = within(e, 0.0, np.inf if name == "density" else 1.0)
@@ -133,10 +139,11 @@ def prdc_with_interval(real, fake, real_groups, fake_groups):
 
 def prdc_difference(real, a, b, real_groups, a_groups, b_groups):
     """The four metrics of a minus those of b, against the same real images: name -> Estimate."""
-    masks, n, m = half_samples(real_groups, a_groups, b_groups), len(real), len(real) + len(a)
+    groups, n, m = (real_groups, b_groups, a_groups), len(real), len(real) + len(a)
+    masks = _halves(real_groups, a_groups, b_groups)
     of_b = _shares(real, b, np.delete(masks, np.s_[n:m], axis=1))
     return {
-        name: from_halves(values - of_b[name], real_groups, name, len(a))
+        name: from_halves(values - of_b[name], groups, name)
         for name, values in _shares(real, a, masks[:, :m]).items()
     }
 

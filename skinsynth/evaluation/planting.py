@@ -200,7 +200,8 @@ def _row(fault, size, measure, e):
 
 @stage("judges")
 def plant(out, *, records, probe, embedded, n, seed):
-    """judges.csv: for each fault, size and measure how far the measure moves from what it says of faultless originals.
+    """judges.csv: for each fault, size and measure how far the measure moves from what it says of faultless originals,
+    or, of "typical ones only", of as large a part drawn by chance.
 
     Test images are the reference; as many train images of each class carry the faults, at most n of a class.
     embedded: CLIP embeddings of the set.

@@ -1,8 +1,8 @@
 """Intervals: t, cluster bootstrap, delete-a-group jackknife, Wilson; Holm's correction.
 
-Every interval is a 95 % one. Generative metrics take the jackknife, because resampling with
-replacement repeats images and so biases them; means over few seeds take t, because a percentile
-bootstrap of five values covers only about 83 %.
+Every interval is a 95 % one. Generative metrics take the jackknife, shares of neighbours halves, because
+resampling with replacement repeats images and so biases them; means over few seeds take t, because a
+percentile bootstrap of five values covers only about 83 %.
 """
 
 from dataclasses import dataclass, replace
@@ -154,30 +154,32 @@ def half_samples(*groups, splits=40, seed=0):
     """Masks of the items of some sets, end to end: all of them, then `splits` random halves, then what each half lacks.
 
     groups: of each set, as `make_groups` numbers them; groups of one number go into one half, of every set some
-    into each. For `from_halves`. Raises UserError where a set is a single group.
+    into each. For `from_halves`. The whole alone where a set is a single group.
     """
-    if min(len(np.unique(own)) for own in groups) < 2:
-        raise UserError("all images of a set are of one lesion or seed: no interval; give more")
-    rng, halves = np.random.default_rng([seed, 21]), []
-    names = np.unique(np.concatenate(groups))
-    while len(halves) < splits:
+    rng, halves, names = np.random.default_rng([seed, 21]), [], np.unique(np.concatenate(groups))
+    for _ in range(50 * splits):
         half = rng.permutation(names)[: len(names) // 2]
         masks = [np.isin(own, half) for own in groups]
         if all(mask.any() and not mask.all() for mask in masks):
             halves.append(np.concatenate(masks))
-    return np.stack([np.ones_like(halves[0]), *halves, *(~half for half in halves)])
+        if len(halves) == splits:
+            break
+    return np.stack([np.ones(sum(map(len, groups)), bool), *halves, *(~half for half in halves)])
 
 
-def from_halves(values, groups, label="", n=None):
-    """Interval of values[0] from a statistic's values on the masks of `half_samples` (t, groups - 1 degrees of freedom).
+def from_halves(values, groups, label=""):
+    """Interval of values[0] from a statistic's values on the masks of `half_samples`; groups: as there, the last is n long.
 
     Two halves are independent and have twice the variance of the whole. Unlike the jackknife this holds for shares
-    of nearest neighbours too, which are not smooth (Politis & Romano 1994).
+    of nearest neighbours too, which are not smooth (Politis & Romano 1994). Halves that differ in their classes make
+    it wide rather than narrow. t, with degrees of freedom for the groups of the smallest set and for the random halves;
+    nan ends where there are none.
     """
     first, second = np.split(np.asarray(values[1:]), 2)
-    k, n = len(np.unique(groups)), len(groups) if n is None else n
-    se = np.sqrt(np.mean((first - second) ** 2)) / 2
-    return _symmetric(values[0], se, k - 1, n, label, f"halves of {k} groups")
+    k = min(len(np.unique(own)) for own in groups)
+    se = np.sqrt(np.mean((first - second) ** 2)) / 2 if len(first) else np.nan
+    df = 1 / (1 / (k - 1) + 1 / len(first)) if len(first) else 0
+    return _symmetric(values[0], se, df, len(groups[-1]), label, f"halves of {k} groups")
 
 
 def cluster_bootstrap(statistic, clusters, n_boot=1000, seed=0, label=""):

@@ -93,7 +93,8 @@ def _plain(parts):
     """Estimates as JSON holds them, which has no nan."""
     rows = [asdict(p) for p in parts]
     for row in rows:
-        row.update({k: float(row[k]) if math.isfinite(row[k]) else None for k in NUMBERS})
+        known = {k: row[k] for k in (*NUMBERS, "df") if row[k] is not None}
+        row.update({k: float(x) if math.isfinite(x) else None for k, x in known.items()})
     return rows
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -172,9 +173,9 @@ def test_a_difference_of_recall_covers_other_samples():
         real, a, b = (features([4, k, j], 120, 6, scale=s) for j, s in enumerate((1, 0.8, 0.8)))
         e = metrics.prdc_difference(real, a, b, *groups_of(real, a, b))["recall"]
         found.append(e.value)
-        se.append((e.high - e.low) / 2 / 2.093)
+        se.append((e.high - e.low) / 2 / t.ppf(0.975, e.df))
     assert np.sqrt(np.mean(np.square(se))) == pytest.approx(np.std(found), rel=0.3)
-    assert 53 <= np.sum(np.abs(found) <= 2.093 * np.array(se)) <= 59
+    assert 53 <= np.sum(np.abs(found) <= t.ppf(0.975, e.df) * np.array(se)) <= 60
 
 
 def test_a_share_of_one_has_an_interval():

@@ -137,3 +137,24 @@ def test_nothing_to_measure_is_nan_not_a_number():
     assert np.isnan(stats.mean_interval([np.nan]).value)
     assert np.isnan(stats.mean_interval([1.0]).low)
     assert np.isnan(stats.jackknife(lambda keep: 1.0, [0, 0, 0]).low)
+
+
+@pytest.mark.parametrize("seeds", [3, 9, 20])
+def test_halves_cover_a_mean_over_few_or_many_seeds(seeds):
+    """The smaller set decides the degrees of freedom, though the other has many groups."""
+    groups, inside = (np.arange(200) % 20, np.arange(60) % seeds), 0
+    for k in range(200):
+        x = np.random.default_rng([7, k]).normal(size=seeds)[groups[1]]
+        masks = stats.half_samples(*groups, seed=k)
+        e = stats.from_halves(np.array([x[mask[200:]].mean() for mask in masks]), groups)
+        inside += e.low <= 0 <= e.high
+    assert 0.9 < inside / 200 <= 0.99 and e.n == 60
+
+
+def test_what_cannot_be_halved_has_no_interval():
+    linked = np.array([0, 1]), np.array([0, 2]), np.array([1, 2])
+    for groups in ((np.arange(9), np.zeros(4, int)), linked):
+        masks = stats.half_samples(*groups)
+        assert masks.shape == (1, sum(map(len, groups))) and masks.all()
+        e = stats.from_halves(np.ones(1), groups)
+        assert e.value == 1 and np.isnan(e.low) and np.isnan(e.high)
