@@ -1,14 +1,66 @@
 """Planted copies are found, and what was not planted is not."""
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from test_similarity import pixels, textures
+from test_similarity import edges, pixels, sides, textures
 
 from skinsynth.core.errors import UserError
 from skinsynth.evaluation import copies, panel, similarity
 from skinsynth.evaluation.compared import Compared
 from skinsynth.numerics import stats
+
+
+def jpeg(image):
+    code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+    return cv2.imdecode(code, cv2.IMREAD_COLOR)
+
+
+def both(images):
+    return [sides(pixels, images), sides(edges, images)]
+
+
+def test_200_planted_copies_of_2000_samples_are_found():
+    train, val, samples = textures(0, 500), textures(1, 400), textures(2, 2000)
+    planted = train[:200].copy()
+    planted[50:100] = planted[50:100, :, ::-1]
+    planted[100:150] = np.rot90(planted[100:150], axes=(1, 2))
+    planted[150:] = [jpeg(i) for i in planted[150:]]
+    samples[::10] = planted
+
+    gallery = [pixels(train), edges(train)]
+    scales = similarity.spread(gallery, both(val))
+    negative, _ = similarity.nearest(gallery, both(val), scales)
+    thresholds = copies.Thresholds(negative, ["nv"] * 400)
+    assert thresholds.fpr <= 0.01
+    # siblings: the same thing photographed again, here shifted, brighter and noisier
+    again = np.roll(train[200:300], 1, axis=1).astype(int) + 8
+    again = again + np.random.default_rng(0).normal(0, 8, again.shape)
+    again = np.clip(again, 0, 255).astype(np.uint8)
+    positive, _ = similarity.nearest(gallery, both(again), scales)
+    assert (positive > thresholds.own["nv"]).mean() > 0.9
+
+    score, index = similarity.nearest(gallery, both(samples), scales)
+    limit = thresholds(["nv"] * 2000)
+    found = score > limit
+    assert found[::10].mean() >= 0.95
+    assert (index[::10][found[::10]] == np.arange(200)[found[::10]]).mean() > 0.99
+    assert np.delete(found, np.s_[::10]).mean() <= 0.02
+    rate = copies.Found(score, index, limit, np.arange(2000)).share
+    assert rate.low < 0.1 < rate.high or rate.value == pytest.approx(0.1, abs=0.02)
+    assert rate.n == 2000
+
+
+def test_planted_copies_lie_above_the_threshold_and_other_images_below():
+    train, val = textures(0, 300), textures(1, 300)
+    gallery = [pixels(train), edges(train)]
+    scales = similarity.spread(gallery, both(val))
+    chance, _ = similarity.nearest(gallery, both(val), scales)
+    found, match = similarity.nearest(gallery, both(copies.planted(train[:100])), scales)
+    assert (found > np.quantile(chance, 0.99)).mean() >= 0.95
+    assert (match == np.arange(100)).mean() >= 0.95
+    assert not np.array_equal(copies.planted(train[:8]), train[:8])
 
 
 def test_the_threshold_holds_its_rate_on_new_images():

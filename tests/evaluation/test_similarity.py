@@ -20,6 +20,12 @@ def pixels(images):
     return small - 128
 
 
+def edges(images):
+    grey = np.asarray(images, np.float32).mean(-1)
+    gradient = np.stack(np.gradient(grey, axis=(1, 2)), -1)
+    return gradient.reshape(len(grey), 8, 4, 8, 4, 2).mean((2, 4)).reshape(len(grey), 128)
+
+
 def sides(encode, images):
     return np.stack([encode(side) for side in similarity.sides(images)])
 
