@@ -44,7 +44,7 @@ def kid(f, g, subsets=0, subset_size=None, seed=0):
     return float(kernel.over_subsets(f, g, subsets, size, seed))
 
 
-FEWEST = 20  # images of a set: of fewer, shares of neighbours get no interval
+FEWEST = 20  # images of a set whose halves tell how shares of five neighbours spread
 FAST = {frechet_distance: frechet.statistic, kid: kernel.statistic}
 
 
@@ -114,11 +114,6 @@ def _apart(of_a, of_b, real_groups, a_groups, b_groups, label=""):
     return jackknife(statistic, groups, label, len(a_groups))
 
 
-def _halves(*groups):
-    """`half_samples`; the whole alone of sets so small that k neighbours are nearly all of a half."""
-    return half_samples(*groups, splits=40 * (min(map(len, groups)) >= FEWEST))
-
-
 def _shares(real, fake, masks):
     """{name: (masks,) means of `prdc`} of the items that each mask keeps, real ones first."""
     n = len(real)
@@ -126,11 +121,26 @@ def _shares(real, fake, masks):
     return {name: np.array([part[name].mean() for part in found]) for name in found[0]}
 
 
+def _of_shares(shares, *groups):
+    """{name: Estimate} of shares(masks of the items of all sets) -> {name: (masks,) values}, from half samples.
+
+    Of sets so small that k neighbours are nearly all of a half a jackknife, which is too wide rather than too narrow.
+    """
+    masks = half_samples(*groups)
+    found = shares(masks)
+    if len(masks) == 1 or min(map(len, groups)) >= FEWEST:
+        return {name: from_halves(values, groups, name) for name, values in found.items()}
+    ids, n = np.concatenate(groups), len(groups[-1])
+    return {
+        name: jackknife(lambda keep, name=name: shares(keep[None])[name][0], ids, name, n)
+        for name in found
+    }
+
+
 def prdc_with_interval(real, fake, real_groups, fake_groups):
-    """The four means with intervals from half samples, which shares of neighbours need: dict of name -> Estimate."""
-    groups, out = (real_groups, fake_groups), {}
-    for name, values in _shares(real, fake, _halves(*groups)).items():
-        e = from_halves(values, groups, name)
+    """The four means with intervals: dict of name -> Estimate."""
+    out = _of_shares(functools.partial(_shares, real, fake), real_groups, fake_groups)
+    for name, e in out.items():
         if name != "density" and e.value in (0, 1):  # nothing tells the spread of such a share
             e = wilson(int(e.value * e.n), e.n, name)
         out[name] = within(e, 0.0, np.inf if name == "density" else 1.0)
@@ -139,13 +149,13 @@ def prdc_with_interval(real, fake, real_groups, fake_groups):
 
 def prdc_difference(real, a, b, real_groups, a_groups, b_groups):
     """The four metrics of a minus those of b, against the same real images: name -> Estimate."""
-    groups, n, m = (real_groups, b_groups, a_groups), len(real), len(real) + len(a)
-    masks = _halves(real_groups, a_groups, b_groups)
-    of_b = _shares(real, b, np.delete(masks, np.s_[n:m], axis=1))
-    return {
-        name: from_halves(values - of_b[name], groups, name)
-        for name, values in _shares(real, a, masks[:, :m]).items()
-    }
+    n, m = len(real), len(real) + len(a)
+
+    def shares(masks):
+        of_b = _shares(real, b, np.delete(masks, np.s_[n:m], axis=1))
+        return {name: x - of_b[name] for name, x in _shares(real, a, masks[:, :m]).items()}
+
+    return _of_shares(shares, real_groups, a_groups, b_groups)
 
 
 def _score_statistic(probs, groups):

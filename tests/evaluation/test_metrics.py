@@ -178,6 +178,18 @@ def test_a_difference_of_recall_covers_other_samples():
     assert 53 <= np.sum(np.abs(found) <= t.ppf(0.975, e.df) * np.array(se)) <= 60
 
 
+def test_few_images_get_an_interval_that_is_wide_rather_than_narrow():
+    values, widths = [], []
+    for k in range(40):
+        real, fake = (features([6, k, j], 14, 3) for j in range(2))
+        e = metrics.prdc_with_interval(real, fake, *groups_of(real, fake))["density"]
+        values.append(e.value)
+        widths.append((e.high - e.low) / 2 / t.ppf(0.975, e.df))
+    assert np.mean(widths) > 0.9 * np.std(values)
+    one = metrics.prdc_with_interval(real, fake, np.arange(14), np.zeros(14, int))
+    assert all(np.isnan(e.low) for e in one.values() if 0 < e.value < 1)
+
+
 def test_a_share_of_one_has_an_interval():
     x, groups = np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 20
     found = metrics.prdc_with_interval(x, x + 1e-6, groups, groups)
