@@ -79,7 +79,7 @@ def told(run, cfg, cards=()):
     yield (
         f"On {machine.sentence()}: {words(left)} of stages left, at most {memory:.1f} GiB of memory in a "
         f"process, {disk:.1f} GiB of disk in all, and {checkpoint(cfg, found):.1f} GiB for checkpoints. "
-        "Estimates, from this machine's speed with small networks."
+        "Estimates, from the speed of small networks measured just now: too long if other programs are busy."
     )
     for card in cards:
         yield from card_words(run, cfg, card)
