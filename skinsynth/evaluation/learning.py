@@ -28,12 +28,13 @@ def curves(logs):
 
 
 def ends(logs):
-    """One row a training: validation loss at its first check and at its end, and the share by which it
-    fell within the last fifth of the steps. logs: as for `curves`."""
+    """One row a training: validation loss at its first check, at its lowest and at its end, the step of the
+    lowest, and the share by which it fell within the last fifth of the steps. logs: as for `curves`."""
     rows = []
     for name, log in logs.items():
-        checked = log.validation.dropna()
-        known = dict(first=checked.iloc[0], last=checked.iloc[-1], fell=ending(log)[0])
+        checked, (fell, at) = log.validation.dropna(), ending(log)
+        known = dict(first=checked.iloc[0], lowest=checked.min(), at=int(at))
+        known |= dict(last=checked.iloc[-1], fell=fell)
         rows.append({"model": name, "steps": int(log.step.max())} | known)
     return pd.DataFrame(rows)
 

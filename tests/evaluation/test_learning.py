@@ -30,6 +30,9 @@ def test_ends_of_a_training():
     row = learning.ends({"a": LOG}).iloc[0]
     assert (row["steps"], row["first"], row["last"]) == (4, 3.0, 1.5)
     assert row["fell"] == pytest.approx(0.5)
+    worse = pd.concat([LOG, pd.DataFrame({"step": [6], "validation": [2.0]})])
+    row = learning.ends({"a": worse}).iloc[0]
+    assert (row["lowest"], row["at"], row["last"]) == (1.5, 4, 2.0) and row["fell"] < 0
 
 
 class Colours:
