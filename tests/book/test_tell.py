@@ -1,8 +1,14 @@
 """Can you tell? Pairs are one original and one sample of a class, by seed; the page counts as it says."""
 
+import base64
+import io
+import json
+import re
+
 import browser
 import numpy as np
 import pytest
+from PIL import Image
 
 from skinsynth.book import pages, tell
 from skinsynth.core import store
@@ -31,6 +37,19 @@ def test_pairs_are_of_one_class_by_seed_and_no_image_comes_twice():
     assert order != sorted(order), "classes are mixed"
     again, other = some_pairs()[1], some_pairs(seed=1)[1]
     assert str(again) == str(found) != str(other)
+
+
+def test_a_pair_has_its_sample_on_the_side_that_counts_as_right(project, monkeypatch):
+    monkeypatch.setattr(tell, "of_run", lambda run: some_pairs()[1])
+    run, target = store.Run("micro"), project / "made/tell.md"
+    store.write_json(run.root / "manifest.json", dict(run="micro", data="phantom", notebooks={}))
+    tell.write(run, target)
+    game = json.loads(re.search(r'id="tell-pairs">(.*?)</script>', target.read_text())[1])
+    assert len(game) == 20
+    for pair in game:
+        files = (io.BytesIO(base64.b64decode(url.split(",")[1])) for url in pair["images"])
+        green = [int(np.asarray(Image.open(file))[0, 0, 1]) for file in files]
+        assert green == ([0, 255] if pair["side"] else [255, 0])
 
 
 def test_without_images_the_page_says_so_and_is_left_out_of_the_menu(project):

@@ -123,9 +123,10 @@ def test_levels_that_do_not_reach_are_read_by_no_block():
 def test_stretch_uses_each_images_own_range():
     images = np.stack([np.full((4, 4, 3), 90), np.full((4, 4, 3), 200)]).astype(np.uint8)
     images[:, 0, 0], images[:, 1, 1] = 60, 210
+    images[1, 0, 0] = 150
     out = pipeline.stretched(images)
     assert (out.min((1, 2, 3)) == 0).all() and (out.max((1, 2, 3)) == 255).all()
-    assert out[0, 2, 2, 0] == round(30 / 150 * 255)
+    assert out[0, 2, 2, 0] == round(30 / 150 * 255) and out[1, 2, 2, 0] == round(50 / 60 * 255)
 
 
 def test_random_projections_stay_as_they_were():

@@ -299,6 +299,9 @@ def test_three_conventions_for_scc():
             "sek",
         }
     assert [len(m["scc"]) for m in layouts.PAD_TO_HAM.values()] == [0, 1, 3]
+    shared = dict(ack=("akiec",), bcc=("bcc",), mel=("mel",), nev=("nv",), sek=("bkl",))
+    scc = dict(dropped=(), akiec=("akiec",), any=("akiec", "bcc", "mel"))
+    assert {k: shared | {"scc": own} for k, own in scc.items()} == layouts.PAD_TO_HAM
 
 
 def test_isic_test_set(tmp_path):

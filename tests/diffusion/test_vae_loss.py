@@ -119,12 +119,13 @@ def test_a_training_with_a_critic_resumes_bitwise(images, tmp_path):
                 raise KeyboardInterrupt
             return loss(*given)
 
-        return fit(model, stopping, len(images), out=out, **how).state_dict()
+        return fit(model, stopping, len(images), out=out, **how).state_dict(), len(seen)
 
-    whole = train(tmp_path / "whole", 0)
+    whole, all_parts = train(tmp_path / "whole", 0)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed", 3)
-    resumed = train(tmp_path / "killed", 0)
+    resumed, parts = train(tmp_path / "killed", 0)
+    assert parts < all_parts, "from the checkpoint, not from the beginning"
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
 
@@ -136,3 +137,5 @@ def test_energy_is_lost_by_blur_and_won_by_noise(images):
     noise = np.random.default_rng(0).normal(0, 8, images.shape)
     noisy = np.clip(images + noise, 0, 255).astype(np.uint8)
     assert (measures.energy_kept(images, noisy)[:, 1] > 1).all()
+    whole, half = 2 * (images // 4), images // 4  # half the contrast is a quarter of the energy
+    assert measures.energy_kept(whole, half) == pytest.approx(10 * np.log10(0.25), abs=1e-3)

@@ -284,6 +284,17 @@ def test_ms_ssim_says_its_scales():
         measures.ms_ssim(a[:, :8, :8], a[:, :8, :8])
 
 
+def test_ms_ssim_of_five_scales_is_the_published_one():
+    """torchmetrics' own weights and window, at a size that its check admits."""
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+    a = textures(0, 2, 192)
+    b = np.clip(a + np.random.default_rng(0).normal(0, 30, a.shape), 0, 255).astype(np.uint8)
+    pair = (torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255 for x in (a, b))
+    theirs = multiscale_structural_similarity_index_measure(*pair, data_range=1.0, reduction="none")
+    assert measures.ms_ssim(a, b)[0] == pytest.approx(theirs.numpy(), abs=1e-5)
+
+
 def test_lpips_grows_with_distortion_and_ignores_the_batch():
     a, net = textures(0, 5, 64), published.LPIPS("alex")
     slight = np.clip(a.astype(int) + 5, 0, 255).astype(np.uint8)

@@ -121,6 +121,10 @@ def test_wilson_known_values():
     e = stats.wilson(50, 100)
     assert (e.low, e.high) == (pytest.approx(0.4038, abs=1e-4), pytest.approx(0.5962, abs=1e-4))
     assert stats.wilson(7, 7).high == 1
+    e = stats.apart(
+        stats.wilson(56, 70), stats.wilson(48, 80)
+    )  # Newcombe 1998, Table II, method 10
+    assert (e.value, e.low, e.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
 
 
 def test_smallest_detectable_difference_has_80_percent_power():

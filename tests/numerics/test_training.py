@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from accelerate import PartialState
@@ -33,7 +34,7 @@ def _train(out, steps=24, stop=None, ema=0.9):
         )
 
     fit(model, loss, 100, out=out, steps=steps, batch=8, lr=1e-2, seed=3, ema=ema, save_every=5)
-    return model
+    return model, len(done)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 4, 5, 6, 9, 11, 13, 17, 23])
@@ -41,10 +42,11 @@ def _train(out, steps=24, stop=None, ema=0.9):
 def test_killed_run_ends_bitwise_the_same(tmp_path, stop, ema):
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    whole = _train(tmp_path / "whole", ema=ema)
+    whole, _ = _train(tmp_path / "whole", ema=ema)
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "killed", stop=stop, ema=ema)
-    again = _train(tmp_path / "killed", ema=ema)
+    again, steps = _train(tmp_path / "killed", ema=ema)
+    assert (steps < 24) == (stop >= 5), "from the checkpoint, not from the beginning"
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -96,16 +98,29 @@ def test_weights_balance_draws():
 
 def test_accumulated_parts_give_the_gradient_of_the_whole_batch(tmp_path):
     x = torch.randn(32, 6, generator=torch.Generator().manual_seed(1))
-    made = []
-    for parts in (1, 3):
-        torch.manual_seed(0)
-        model = nn.Linear(6, 1)
-        out = tmp_path / str(parts)
-        out.mkdir()
-        loss = lambda net, index, rng: (net(x[index]) - x[index, :1]).square().mean()  # noqa: E731
-        fit(model, loss, 32, out=out, steps=6, batch=16, lr=1e-2, seed=0, accumulate=parts)
-        made.append(model.weight.detach().clone())
-    assert (made[0] - made[1]).abs().max() < 1e-3  # bf16 sums in another order
+    for batch, several in ((16, 3), (5, 4)):
+        made, losses = [], []
+        for parts in (1, several):
+            torch.manual_seed(0)
+            model = nn.Linear(6, 1)
+            out = tmp_path / f"{batch}-{parts}"
+            out.mkdir()
+            loss = lambda net, index, rng: (net(x[index]) - x[index, :1]).square().mean()  # noqa: E731
+            fit(model, loss, 32, out=out, steps=6, batch=batch, lr=1e-2, seed=0, accumulate=parts)
+            made.append(model.weight.detach().clone())
+            losses.append(pd.read_csv(out / "log.csv").loss)
+        assert (made[0] - made[1]).abs().max() < 1e-3  # bf16 sums in another order
+        assert losses[1].to_numpy() == pytest.approx(losses[0].to_numpy(), rel=0.02), (
+            "a part counts by its share of the batch"
+        )
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing(tmp_path):
+    _train(tmp_path, steps=40)
+    rate = pd.read_csv(tmp_path / "log.csv").learning_rate
+    assert rate.iloc[0] == pytest.approx(0.005) and rate.max() == pytest.approx(0.01, rel=0.01)
+    assert rate.idxmax() < 3 and rate.iloc[20] == pytest.approx(0.005, rel=0.01)
+    assert (rate.diff()[3:] < 0).all() and rate.iloc[-1] < 1e-4
 
 
 def test_nan_stops_the_run_with_step_and_items(tmp_path):

@@ -20,7 +20,8 @@ from skinsynth.data import sets
 from skinsynth.diffusion import denoiser, pipeline, vae
 from skinsynth.downstream import classify
 from skinsynth.evaluation import ablation, panel
-from skinsynth.networks import classifiers, weights
+from skinsynth.interpolation import segment
+from skinsynth.networks import bundled, classifiers, weights
 from skinsynth.numerics import arrays
 from skinsynth.project import evaluate, ledger
 from skinsynth.recipe.arms import listed, start_of
@@ -63,7 +64,7 @@ def test_sample_folder_is_a_plain_image_folder(run, folder):
 
 
 def test_samples_resume_where_they_stopped(run, folder, tmp_path, monkeypatch):
-    """A folder whose first batch was done ends as the one made in one go."""
+    """A folder whose first batch was done keeps it, and ends as the one made in one go."""
     wanted = arrays.load_array(folder / "images.npy")
     inputs = store.read_json(folder / "stage.json")["inputs"]
     labels, seeds = inputs["labels"], inputs["seeds"]
@@ -83,10 +84,13 @@ def test_samples_resume_where_they_stopped(run, folder, tmp_path, monkeypatch):
         ),
     )
     monkeypatch.setattr(pipeline, "BATCH", 5)
-    arrays.save_array(tmp_path / "checkpoint" / "0.npy", wanted[:5])
+    done = 255 - wanted[:5]
+    arrays.save_array(tmp_path / "checkpoint" / "0.npy", done)
     pipeline.sample.__wrapped__(tmp_path, **common)
     first = np.array(arrays.load_array(tmp_path / "images.npy"))
-    assert abs(first.astype(int) - wanted).max() <= 1, "batch size changes nothing but float noise"
+    assert np.array_equal(first[:5], done), "what was done is not drawn again"
+    rest = abs(first[5:].astype(int) - wanted[5:])
+    assert rest.max() <= 1, "batch size changes nothing but float noise"
 
 
 def test_models_know_their_split(run):
@@ -234,10 +238,31 @@ def test_classifiers_of_originals_do_not_depend_on_generators(run):
 def test_doses_are_nested(run):
     small, large = (recipe.synthetic(run, TINY, dose=d) for d in (0.5, 1))
     a, b = (
-        set(pd.read_csv(f / "metadata.csv").assign(k=lambda t: t["class"] + t.seed.astype(str)).k)
+        pd.read_csv(f / "metadata.csv").assign(k=lambda t: t["class"] + t.seed.astype(str))
         for f in (small, large)
     )
-    assert a < b and len(b) == 2 * len(a)
+    assert set(a.k) < set(b.k) and len(b) == 2 * len(a)
+    rows = [b.k.tolist().index(k) for k in a.k]
+    assert a.reference.tolist() == b.reference[rows].tolist()
+    of_small, of_large = (arrays.load_array(f / "images.npy").astype(int) for f in (small, large))
+    assert abs(of_small - of_large[rows]).max() <= 2, "image k depends on seed k alone"
+
+
+def test_references_are_of_the_wanted_class_and_of_the_train_split(run):
+    made, records = recipe.tokens(run, TINY), recipe.records(run, TINY)
+    table, cached = arrays.records_of(records), arrays.load_array(made / "tokens.npy")
+    labels, seeds = ["df", "mel", "df"], [3, 4, 5]
+    drawn, ids = pipeline.references("train", labels, seeds, made, records, TINY.seed)
+    rows = [table.image_id.tolist().index(i) for i in ids]
+    assert np.array_equal(np.asarray(drawn), cached[rows])
+    alone = pipeline.references("train", labels[1:2], seeds[1:2], made, records, TINY.seed)[1]
+    assert alone == ids[1:2] and ids[0] != ids[2]
+    mean, nameless = pipeline.references("class-mean", labels, seeds, made, records, TINY.seed)
+    wanted = [
+        cached[((table.split == "train") & (table.dx == c)).to_numpy()].mean(0, dtype=np.float32)
+        for c in labels
+    ]
+    assert nameless == [""] * 3 and np.allclose(np.asarray(mean), wanted, atol=0.01)
 
 
 def test_clinical_images_are_counted_in_the_table_and_in_the_folder(run, tmp_path):
@@ -263,6 +288,50 @@ def test_no_classifier_sees_file_names(run, folder, tmp_path):
     assert np.array_equal(arrays.load_array(a / "test.npy"), arrays.load_array(b / "test.npy"))
 
 
+def test_nothing_learned_sees_validation_or_test_images(run, tmp_path):
+    """Noise in their place changes no weight of a classifier, the probe and the segmenter."""
+    honest = recipe.records(run, TINY)
+    shutil.copytree(honest.path, tmp_path / "noise")
+    held, rng = (arrays.records_of(honest).split != "train").to_numpy(), np.random.default_rng(0)
+    for name, top in (("images", 256), ("masks", 2)):
+        x = np.array(arrays.load_array(honest / f"{name}.npy"))
+        x[held] = rng.integers(0, top, x[held].shape, np.uint8)
+        arrays.save_array(tmp_path / "noise" / f"{name}.npy", x)
+    sets_of = honest, store.Stage(tmp_path / "noise", "noise")
+    network = dict(backbone=TINY.backbone, start=weights.backbone(TINY.backbone))
+    network |= dict(steps=2, batch=8, seed=0)
+    of_arm = dict(arm="R1", samples=None, others={})
+    own = [panel.cache_features(run, images=made) for made in sets_of]
+    ways = {
+        "model.safetensors": (
+            lambda made: classify.train_arm(run, records=made, vae=None, **of_arm, **network),
+            lambda made: classifiers.train_probe(run, records=made, **network),
+            lambda made: segment.train_segmenter(
+                run,
+                start=bundled.bundled("segmenter"),
+                images=made,
+                records=made,
+                steps=2,
+                batch=8,
+                seed=0,
+            ),
+        ),
+        "other.npy": (  # what it says of other images stands for its weights
+            lambda made: classify.linear_probe(
+                run,
+                records=made,
+                embedded=dict(records=own[made is not honest]),
+                seed=0,
+                **of_arm | dict(others=dict(other=own[0])),
+            ),
+        ),
+    }
+    for file, trainings in ways.items():
+        for train in trainings:
+            a, b = ((train(made) / file).read_bytes() for made in sets_of)
+            assert a == b, train.__code__.co_names
+
+
 def test_a_folder_of_samples_is_judged(run, tmp_path):
     """Fresh phantom images lie nearer than noise; a folder by class needs no table."""
     fresh = recipe.synthetic(run, TINY, "O")
@@ -285,6 +354,17 @@ def test_a_folder_of_samples_is_judged(run, tmp_path):
     )
     assert good["distances"]["generator's split"].iloc[-1].startswith("unknown")
     assert set(good) == {"distances", "judges", "fidelity", "copies"} and len(good["fidelity"]) == 7
+    shutil.copytree(tmp_path / "fresh" / "df", tmp_path / "few" / "df")
+    for path in sorted((tmp_path / "few" / "df").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(UserError, match="few: 2 images match a class .*; 10 or more are needed"):
+        evaluate.evaluate(run, cfg, tmp_path / "few", said.append)
+    store.write_json(tmp_path / "fresh" / "provenance.json", {"manifest": "another"})
+    with pytest.raises(UserError, match="fresh: its generator .* another split"):
+        evaluate.evaluate(run, cfg, tmp_path / "fresh", said.append)
+    leaked = {"8ch+ML": store.Stage(tmp_path / "fresh", "")}
+    with pytest.raises(UserError, match="another split"):
+        recipe.compared(run, cfg, leaked)
 
 
 def test_a_classifier_starts_from_what_its_network_knows(monkeypatch, tmp_path):
@@ -379,7 +459,10 @@ def test_a_users_image_walks_to_normal_skin(run, tmp_path):
         "alpha_1.png",
     ]
     ends = [np.asarray(Image.open(p)).astype(float) for p in made]
-    assert np.abs(ends[2] - ends[0])[ends[1] > 127].mean() > 5, "the lesion is painted over"
+    inside = ends[1] > 127
+    assert np.abs(ends[2] - ends[0])[inside].mean() > 5, "the lesion is painted over"
+    normal, lesion = (np.abs(end - ends[0])[inside].mean() for end in ends[3:])
+    assert lesion < normal, "alpha 1 is the lesion"
     walked = {p.name: p.read_bytes() for p in made}
     for name, half in (("ones", 1), ("palette", 0), ("wide", 1)):
         mask = Image.fromarray(drawn.mask.astype(np.uint8) * (half or 255))
