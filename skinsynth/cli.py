@@ -149,7 +149,7 @@ def compare(first, second):
 @cli.command()
 @click.option("--folder", default="", help="Where to write; the package's own assets by default.")
 @click.option("--data", default="", help="Folder with ham10000/ to train on; else generic skin.")
-@click.option("--scale", default=1.0, show_default=True, help="Multiplies every number of steps.")
+@click.option("--scale", default=1.0, show_default=True, help="Multiplies images and steps.")
 @click.option("--size", default=64, show_default=True, help="Image side in pixels.")
 @click.option("--width", default=32, show_default=True, help="Base channels of the VAE.")
 def pretrain(folder, data, **sizes):
@@ -171,7 +171,7 @@ def pretrain(folder, data, **sizes):
 @click.option("--classes", default="", help="Class codes with commas between; all by default.")
 @click.option("-n", type=click.IntRange(1), default=8, show_default=True, help="Images a class.")
 @click.option("--guidance", type=float, help="Guidance scale; by default as the profile says.")
-@click.option("--references", "mode", help="none, train or class-mean; as the model was made for.")
+@click.option("--references", "mode", help="none, train or class-mean; train for 8ch+ML.")
 def sample(run, cfg, folder, **choices):
     """Draw samples of a model of a profile into FOLDER, with metadata.csv.
 
@@ -185,7 +185,7 @@ def sample(run, cfg, folder, **choices):
 
 @cli.command()
 @of_run
-@click.option("--arm", "arms", multiple=True, default=ARMS, help="Of Tables 3, 4; can be repeated.")
+@click.option("--arm", "arms", multiple=True, default=ARMS, help="Of chapter 6; can be repeated.")
 @click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="All by default.")
 def classify(run, cfg, arms, seeds):
     """Train classifiers ahead of notebook 06: one job for each arm and seed, on one machine or many.
@@ -276,7 +276,7 @@ def data():
 def fetch(folder, only, place):
     """Get HAM10000 and PAD-UFES-20 into FOLDER, from their official addresses or from where you say.
 
-    Every file is checked by its published hash, wherever it comes from.
+    Each is checked by its published hash as it comes. ISIC 2018's test set has none: --only isic2018_test.
     """
     from .data.download import fetch as download
 
@@ -299,12 +299,12 @@ def verify(folder):
 @PROFILE
 @click.option("--seed", default=0, show_default=True)
 def phantom(folder, profile, seed):
-    """Draw the phantom of a profile into FOLDER, in HAM10000's own layout."""
-    from .phantom import write_dataset
+    """Draw the phantom of a profile into FOLDER, in HAM10000's own layout: as a run at this seed draws it."""
+    from .data import sets
 
-    cfg = configure(profile, seed=seed)
+    cfg, draw = configure(profile, seed=seed), sets.phantom.write_dataset
     counts = {"n_train": cfg.n_train, "n_test_lesions": cfg.n_test, "n_pad": cfg.n_pad}
-    write_dataset(folder, seed=seed, progress=True, size=cfg.size, **counts)
+    draw(folder, seed=sets.PHANTOM_SEED + seed, progress=True, size=cfg.size, **counts)
 
 
 def join_processes():

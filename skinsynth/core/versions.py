@@ -7,7 +7,7 @@ SAMPLING = ("adapters_on", "pass_class", "reference_scale", "solver", "steps", "
 
 @dataclass(frozen=True)
 class Method:
-    """Every choice in which the text, the released code and we differ. Defaults: recommended."""
+    """Choices in which the text, the released code and we differ; the autoencoder's loss is in vae_loss.py. Defaults: recommended."""
 
     levels: tuple | None = None  # which of the CLIP levels reach the UNet; None: all
     adapter_weight: float = 1.0

@@ -23,7 +23,7 @@ FEWEST = 6  # images of a class; of fewer none has five neighbours, which some m
 
 @stage("phantom")
 def make_phantom(out, *, size, n_train, n_test, n_pad, seed):
-    """The procedural data set, in the official layouts (DESIGN: phantom)."""
+    """The procedural data set, in the official layouts."""
     numbers = dict(n_train=n_train, n_test_lesions=n_test, n_pad=n_pad)
     phantom.write_dataset(out / "data", size=size, seed=seed, **numbers)
 

@@ -12,7 +12,7 @@ from ..core.store import stage
 from ..networks.classifiers import in_batches
 from ..numerics.arrays import load_array, map_array
 
-PAPER_LEVELS = (5, 11, 17, 23, 31)  # of ViT-H/14's 32 blocks; released code, DESIGN section 2
+PAPER_LEVELS = (5, 11, 17, 23, 31)  # of ViT-H/14's 32 blocks; as in the released code
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
 

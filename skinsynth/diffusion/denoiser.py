@@ -146,7 +146,7 @@ def train_denoiser(
 ):
     """Fine-tune a denoiser with class conditioning on the train split, drawn by class.
 
-    how: Method.training of versions.py; start: where unet/ and scheduler/ lie (see load_unet); vae:
+    how: Method.training of versions.py; start: where unet/ and scheduler/ lie (see unet_for); vae:
     the VAE stage that made `latents`, whose symmetries are learned too; tokens: a tokens stage, or None for
     no adapters; course: whether to keep the weights of each eighth. The 4-channel UNet is expanded where the
     latents have more channels.

@@ -43,7 +43,7 @@ def diffusion_loss(
     share of lesion in each latent cell, or None; tokens (N,L,T,D) or None. The class and the image
     tokens are dropped independently, each with probability `share`, for each image on its own
     (drop="batch": for all of a batch at once). target="epsilon": the error is that of the noise, whatever the network predicts.
-    times: of `drawn_times`. Source: paper, stage 2; DESIGN section 2.
+    times: of `drawn_times`. Source: paper, stage 2; versions.py.
     """
     kind = scheduler.config.prediction_type
     of_noise = kind == "epsilon" or target == "epsilon"

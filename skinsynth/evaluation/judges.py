@@ -1,7 +1,7 @@
 """Can the judges see? What the table of planted faults (judges.csv) says of each measure.
 
 A measure is believed on a property (detail, colour, class, variety, structure, hair) only where it sees
-the fault that stands for it, in this run and at this number of images (PROTOCOL: judges).
+the fault that stands for it, in this run and at this number of images.
 """
 
 import pandas as pd

@@ -79,7 +79,7 @@ def ms_ssim(a, b):
 
 @torch.no_grad()
 def lpips_distance(net, a, b, batch=64):
-    """LPIPS of each pair of images, 0 for equal ones, lower is nearer. net: a `standard.LPIPS`.
+    """LPIPS of each pair of images, 0 for equal ones, lower is nearer. net: a published.LPIPS.
 
     a, b: uint8 (N, H, W, 3). Returns (N,).
     """

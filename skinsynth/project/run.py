@@ -16,6 +16,7 @@ import nbformat
 
 from ..core import code, machine, store
 from ..core.errors import UserError, of_system
+from ..data import layouts
 from . import chapters, state
 
 QUIET = {"SKINSYNTH_QUIET": "1"}  # bars are off
@@ -36,6 +37,14 @@ def facts(cfg):
         "inputs": state.identity(cfg.data),
         "library": code.library_hashes(),
     }
+
+
+def _refuse_without_masks(cfg, needed):
+    """Raise UserError where a chapter is wanted whose segmenter has nothing to learn from."""
+    wanted = [name for name in needed if name >= "04"]
+    if wanted and (layouts.checked(layouts.scan_ham, cfg.data).mask_path == "").all():
+        remedy = f"add {layouts.MASK_FOLDER} to ham10000/, or run --only 01 --only 02 --only 03"
+        raise UserError(f"{cfg.data}: no lesion masks, which {wanted[0]} needs: {remedy}")
 
 
 def environment(**values):
@@ -142,6 +151,8 @@ def run_notebooks(
     if not needed:
         raise UserError(f"{root / 'notebooks'}: no notebooks there; run from a full checkout")
     cfg, given = chapters.configured(profile, data, parameters or {}, needed)
+    if cfg.data:
+        _refuse_without_masks(cfg, needed)
     run, common = store.Run(cfg.run), facts(cfg)
     names = dict(SKINSYNTH_ROOT=str(root), SKINSYNTH_RUN=run.name, SKINSYNTH_DATA=cfg.data)
     with store.locked(run.root / ".lock"), environment(**QUIET, **names):

@@ -1,6 +1,7 @@
 """The runner executes what changed and nothing else, and leaves nothing half-written."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import nbformat
 import pytest
 from conftest import ROOT, write_notebook
 
+from skinsynth import phantom
 from skinsynth.core.code import library_hash
 from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run
@@ -57,6 +59,18 @@ def test_runs_all_then_nothing_then_what_changed(project):
     assert state.status(Run("smoke"))["02_vae"] == "current"
     write_notebook(project, "02_vae", "print(profile, 2)")
     assert execute(only=["04"], parameters={"guidance": 2.0}) == ["02_vae", "04_generation"]
+
+
+def test_without_masks_only_chapters_run_that_need_none(project):
+    phantom.write_dataset(project / "data", size=16, n_train=84, n_test_lesions=1, n_pad=6)
+    given = dict(data=str(project / "data"))
+    shutil.rmtree(project / "data/ham10000" / layouts.MASK_FOLDER)
+    with pytest.raises(
+        UserError, match="no lesion masks, which 04_generation needs: add HAM10000_seg"
+    ):
+        execute(**given)
+    assert not list((project / "results").rglob("*.ipynb")), "before any work"
+    assert execute(only=["01"], **given) == ["01_data"]
 
 
 def test_manifest_says_where_numbers_come_from(project):
