@@ -46,7 +46,7 @@ def test_nothing_is_computed_and_nothing_written(speed):
     )
 
 
-def test_a_stage_called_outside_a_plan_computes_again(speed):
+def test_a_plan_ends_with_its_block(speed):
     with store.planning() as found:
         pass
     assert found == {} and store._PLANNED is None

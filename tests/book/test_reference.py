@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from skinsynth import phantom
 from skinsynth.book import photographs, reference
 from skinsynth.core import code, store
-from skinsynth.core.config import CLASSES
+from skinsynth.core.config import CLASSES, PROFILES
 from skinsynth.core.errors import UserError
 from skinsynth.evaluation import copies
 from skinsynth.figures import drawings, grids
@@ -39,6 +40,44 @@ def test_photographs_are_recognised_turned_and_coded_and_strangers_are_not(galle
     found, images = gallery
     assert found.shown(copies.planted(images)).all()
     assert not found.shown(lesions(2, 28)).any()
+
+    class Near:
+        """A search for copies in which the k-th image has score k."""
+
+        def __call__(self, images):
+            return np.arange(len(images)), np.zeros(len(images), int)
+
+        def thresholds(self, classes):
+            return np.full(len(classes), 20.0)
+
+    found.near, found.classes = Near(), np.array(["nv"])
+    assert found.shown(lesions(2, 28)).tolist() == [False] * 21 + [True] * 7, "copies are found too"
+
+
+def test_a_real_run_is_published_without_photographs_or_not_at_all(project, monkeypatch, gallery):
+    found, images = gallery
+    run, cfg = store.Run("ham64"), replace(PROFILES["ham64"], data=str(project))
+    drawings.keep(run.figures, "fig07", grids.grid, images=[[images[3], 255 - images[3]]])
+    write_notebook(run.root, "01_data", folder="executed")
+    store.write_json(run.root / "manifest.json", dict(profile="ham64", data="data", notebooks={}))
+    first = {"caption": "first", "chapters": [{"file": "first"}]}
+    (project / "_toc.yml").write_text(yaml.safe_dump({"root": "index", "parts": [first]}))
+    states = {"01_data": "stale"}
+    monkeypatch.setattr(reference.state, "status", lambda run, data: states)
+    monkeypatch.setattr(reference.chapters, "configured", lambda *given: (cfg, {}))
+    monkeypatch.setattr(reference.asked, "stages", lambda run, cfg: {})
+    monkeypatch.setattr(reference.ledger, "evaluate", lambda run: {})
+    monkeypatch.setattr(photographs, "Photographs", lambda run, cfg: found)
+    with pytest.raises(UserError, match="ham64 cannot be published: 01_data is stale"):
+        reference.publish(run, cfg)
+    states["01_data"] = "current"
+    root, withheld = reference.publish(run, cfg)
+    drawn = root / "figures/source/fig07.json"
+    assert withheld == 1 and store.read_json(drawn)["tiles"]["withheld"] == [[0, 0]]
+    monkeypatch.setattr(reference, "LIMIT", 1)
+    with pytest.raises(UserError, match="ham64: 0 MB to publish, 0 MB at most"):
+        reference.publish(run, cfg)
+    assert drawn.exists(), "what was published before stays"
 
 
 def test_tiles_of_photographs_are_left_out_flagged_or_not(tmp_path, gallery):

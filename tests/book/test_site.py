@@ -217,6 +217,11 @@ def test_notebook_gate_wants_papermill_and_every_cell(tmp_path):
     nbformat.write(page, tmp_path / "x.ipynb")
     problems = list(gates.notebook_problems(tmp_path / "x.ipynb"))
     assert len(problems) == 2 and all("not completed" in p for p in problems)
+    page.metadata["widgets"] = {"application/x": {}}
+    page.cells[0].metadata["tags"] = ["papermill-error-cell-tag"]
+    nbformat.write(page, tmp_path / "x.ipynb")
+    problems = list(gates.notebook_problems(tmp_path / "x.ipynb"))
+    assert "widget state is stored" in problems[0] and "error marker" in problems[1]
 
 
 def test_a_site_is_lightened_and_no_pixel_changes(tmp_path):

@@ -75,6 +75,21 @@ def test_both_targets_are_met_by_the_true_velocity_and_by_nothing_else():
     )
 
 
+@pytest.mark.parametrize(("half", "wanted"), [(0, 2 / 3), (1, 1 / 3)])
+def test_an_error_in_the_lesion_counts_twice(half, wanted):
+    """The lesion fills the left half of each image; an error of 1 lies in one half."""
+    masks = np.zeros((8, 2, 2), np.float32)
+    masks[..., 0] = 1
+
+    def wrong(scheduler, z):
+        true, off = _true_velocity(scheduler, z), torch.zeros(2)
+        off[half] = 1
+        return lambda *given: true(*given) + off
+
+    assert _loss(wrong, masks=masks) == pytest.approx(wanted, abs=1e-3)
+    assert _loss(wrong) == pytest.approx(1 / 2, abs=1e-3)
+
+
 @pytest.mark.parametrize(("times", "share"), [("all", 0.5), ("middle", 0.728)])
 def test_noise_is_learnt_everywhere_alike_or_in_the_middle(times, share):
     """Of a normal variable's logistic 72.8 % lie between a quarter and three quarters; those are learnt, not others."""
@@ -129,8 +144,8 @@ def test_stretch_uses_each_images_own_range():
     assert out[0, 2, 2, 0] == round(30 / 150 * 255) and out[1, 2, 2, 0] == round(50 / 60 * 255)
 
 
-def test_random_projections_stay_as_they_were():
-    """Only what is trained moves: a frozen projection gets no gradient, its attention does."""
+@torch.no_grad()
+def test_the_released_adapters_weigh_little_and_a_saved_model_keeps_its_levels():
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_config(denoiser.micro_unet_config(16, 4, 4))
@@ -139,6 +154,18 @@ def test_random_projections_stay_as_they_were():
     )
     scales = {m.scale for m in model.unet.modules() if isinstance(m, adapters.LevelAttention)}
     assert scales == {0.02}
+    for name in (n for n in model.unet.attn_processors if n.endswith("attn2.processor")):
+        attn = model.unet.get_submodule(name.removesuffix(".processor"))
+        own = attn.processor
+        torch.nn.init.normal_(own.to_out.weight)
+        x, tokens = (
+            torch.randn(2, 4, attn.to_q.in_features),
+            torch.randn(2, 16, own.to_k.in_features),
+        )
+        own.strength = 0
+        plain, own.strength = own(attn, x, tokens), 1
+        little, own.scale = own(attn, x, tokens) - plain, 1.0
+        assert torch.allclose(little, 0.02 * (own(attn, x, tokens) - plain), atol=1e-6)
     again = denoiser.Denoiser.from_config(model.config)
     assert {m.levels for m in again.unet.modules() if isinstance(m, adapters.LevelAttention)} == {
         m.levels for m in model.unet.modules() if isinstance(m, adapters.LevelAttention)

@@ -176,6 +176,10 @@ def test_unknown_hash_is_said_and_kept(tmp_path, server, offer, capsys):
     entry = read_json(tmp_path / "downloads.json")["meta.csv"]
     assert entry["hash"] == "sha256:" + hashlib.sha256(CONTENT).hexdigest() and not entry["checked"]
     assert "no hash is published" in capsys.readouterr().out
+    (tmp_path / "ham10000/meta.csv").unlink()
+    offer({"meta.csv": ("ham10000/meta.csv", b"another")}, {"meta.csv": ""})
+    fetch(tmp_path, server)
+    assert "before; the publisher changed it" in capsys.readouterr().out
 
 
 def test_not_found_and_unreachable_are_one_line(tmp_path, server, offer):

@@ -70,6 +70,10 @@ def test_split_by_image_leaks_and_is_refused(records):
     assert splits.leakage(records.assign(split=leaky)) > 0.3
     with pytest.raises(UserError, match=r"lesion_id L\d+ is in [23] splits"):
         splits.check(records.assign(split=leaky))
+    once = records.assign(split="train")
+    twice = pd.concat([once, once[:1].assign(lesion_id="another", split="test")])
+    with pytest.raises(UserError, match=r"image_id \S+ is in 2 splits"):
+        splits.check(twice)
     with pytest.raises(UserError, match="unknown split 'eval'"):
         splits.check(records.assign(split="eval"))
     with pytest.raises(UserError):

@@ -1,5 +1,7 @@
 """Expansion, adapters, latents, pipeline: the invariants of the models, on real small networks."""
 
+from functools import partial
+
 import hub
 import numpy as np
 import open_clip
@@ -263,7 +265,11 @@ def pipe(small, adapted):
     )
 
 
-def test_image_depends_on_its_seed_only(pipe):
+@pytest.mark.parametrize(("solver", "eta"), [("dpm", 0.0), ("ddim", 0.0), ("ddim", 1.0)])
+def test_image_depends_on_its_seed_only(pipe, solver, eta):
+    scheduler = pipeline.SOLVERS[solver](pipe.scheduler.config)
+    plain = pipe.latent_format.mean, pipe.latent_format.std
+    pipe = partial(pipeline.SkinPipeline(pipe.vae, pipe.denoiser, scheduler, *plain), eta=eta)
     tokens = _inputs(4)[3].half().numpy()
     labels, seeds = ["mel", "df", "nv", "none"], [7, 8, 9, 10]
     together = pipe(labels, seeds, steps=3, reference=tokens).astype(int)
@@ -273,6 +279,16 @@ def test_image_depends_on_its_seed_only(pipe):
     turned = pipe(labels[::-1], seeds[::-1], steps=3, reference=tokens[::-1].copy()).astype(int)
     assert abs(turned[::-1] - together).max() <= 1
     assert abs(together[0] - together[1]).max() > 1
+
+
+@torch.no_grad()
+def test_what_is_to_stay_is_kept_and_the_rest_is_painted(pipe):
+    own, given = torch.randn(2, 8, SIDE, SIDE), (["nv", "df"], [1, 2])
+    cells = torch.ones(2, 1, SIDE, SIDE, dtype=torch.bool)
+    kept = pipe(*given, steps=3, keep=(own, cells)).astype(int)
+    assert abs(kept - vae.decode(pipe.vae, pipe.latent_format, own)).max() <= 1
+    painted, free = pipe(*given, steps=3, keep=(own, ~cells)), pipe(*given, steps=3)
+    assert abs(painted.astype(int) - free).max() <= 1
 
 
 def test_guidance_acts_on_all_channels(pipe):

@@ -142,6 +142,9 @@ def test_the_checker_finds_planted_copies_among_2000_samples(near, originals):
     assert found[200:].mean() <= 0.03
     assert near.search(samples[200:], classes[200:]).share.value == found[200:].mean()
     assert near.auc in near.numbers.values() and "60 originals with a sibling" in str(near)
+    images, records = originals
+    with pytest.raises(UserError, match="only 0 train lesions have a second photograph: too few"):
+        copies.Checker(images, records.assign(lesion_id=records.image_id), pixels)
 
 
 def test_the_table_of_copies_holds_chance_and_planted_ones_beside_samples(near, originals):

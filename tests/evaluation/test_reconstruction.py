@@ -179,6 +179,8 @@ def test_at_equal_bits_a_channel_that_carries_nothing_costs_unless_rounded_by_ne
     monkeypatch.setattr(reconstruction.vae, "load_vae", lambda channels: (channels, None))
     monkeypatch.setattr(reconstruction.vae, "encode", encode)
     monkeypatch.setattr(reconstruction.vae, "decode", decode)
+    found = reconstruction.needs(6, originals)
+    assert (found[:3] > 0).all() and (found[3:] == 0).all(), "noise spares nothing"
     need = {"4ch": np.ones(3), "8ch": np.array([1.0] * 3 + [0.0] * 3)}
     given = originals, {"4ch": 3, "8ch": 6}, need, np.arange(8), (12,)
     rows = reconstruction.at_equal_bits(*given)

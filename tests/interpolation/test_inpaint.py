@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,6 +33,26 @@ def test_each_method_comes_nearer_to_the_true_skin(method, dx, least):
         outside = ~inpaint.dilate(p.mask, 0.12)
         assert np.array_equal(made[outside], p.clean[outside])
     assert np.median(gains) > least
+
+
+class Painter:
+    """A pipeline that paints white wherever it may, with cells of eight pixels."""
+
+    vae, latent_format = None, SimpleNamespace(encode=lambda vae, x: torch.zeros(len(x), 4, 8, 8))
+
+    def __call__(self, labels, seeds, keep, **choices):
+        white = np.kron(~keep[1][:, 0].numpy(), np.ones((8, 8), bool))
+        return 255 * white[..., None].repeat(3, -1).astype(np.uint8)
+
+
+def test_a_generator_paints_the_lesion_over_and_leaves_the_skin():
+    images, masks = np.full((2, 64, 64, 3), 100, np.uint8), np.zeros((2, 64, 64), bool)
+    masks[0, 20:44, 20:44] = masks[1, 4:20, 30:60] = True
+    made = inpaint.repaint(Painter(), images, masks)
+    for image, mask in zip(made, masks, strict=True):
+        assert (image[mask] > 250).all() and (image[~inpaint.dilate(mask)] == 100).all()
+    untouched = inpaint.repaint(Painter(), images, np.zeros_like(masks))
+    assert np.array_equal(untouched, images), "without a lesion nothing is painted"
 
 
 def test_harmonic_continues_a_slope():

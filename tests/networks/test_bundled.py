@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -74,6 +75,15 @@ def test_pretraining_makes_every_part_and_resumes(tmp_path, monkeypatch):
     model = clip.load_clip(bundled.bundled("clip", out))
     assert clip.embed(model, torch.zeros(1, 32, 32, 3, dtype=torch.uint8).numpy()).shape == (1, 64)
     segment.load_segmenter(bundled.bundled("segmenter", out))
+
+
+def test_the_bundled_segmenter_marks_the_lesion_and_not_the_skin():
+    drawn = [phantom.dermatoscopy(3, i, dx, 64) for i, dx in enumerate(2 * config.CLASSES)]
+    model = segment.load_segmenter(bundled.bundled("segmenter"))
+    found = segment.segment(model, np.stack([p.image for p in drawn]))
+    pairs = zip(found, (p.mask for p in drawn), strict=True)
+    dice = [2 * (f & m).sum() / (f.sum() + m.sum()) for f, m in pairs]
+    assert np.median(dice) > 0.7, dice
 
 
 def test_weights_of_photographs_stay_out_of_the_package(capsys):

@@ -1,15 +1,32 @@
 """Arrays and tables: which rows stand for a set."""
 
+import pandas as pd
+import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from skinsynth.core.errors import UserError
 from skinsynth.numerics import arrays
 
 
 def test_spread_reaches_both_ends_without_repeating():
     assert list(arrays.spread(10, 4)) == [0, 3, 6, 9]
     assert list(arrays.spread(3, 48)) == [0, 1, 2]
+
+
+def test_what_is_not_a_networks_weights_or_a_class_is_refused(tmp_path):
+    path, model = tmp_path / "model.safetensors", torch.nn.Linear(2, 1)
+    arrays.save_weights(path, {"other": torch.zeros(3)}, {})
+    with pytest.raises(UserError, match="model.safetensors: not this network's weights; remove"):
+        arrays.fill(model, path)
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(UserError, match="model.safetensors: broken weights .*; remove"):
+        arrays.fill(model, path)
+    table = pd.DataFrame({"dx": ["nv", "wart"]})
+    with pytest.raises(UserError, match="unknown diagnosis code 'wart'; known: mel, nv"):
+        arrays.labels_of(table, ("mel", "nv"))
+    assert arrays.labels_of(table[:1], ("mel", "nv")).tolist() == [1]
 
 
 def test_weights_written_tensor_by_tensor_are_read_by_the_library_itself(tmp_path):

@@ -73,6 +73,21 @@ def test_without_masks_only_chapters_run_that_need_none(project):
     assert execute(only=["01"], **given) == ["01_data"]
 
 
+def test_a_key_names_library_data_profile_and_claims(project, monkeypatch):
+    def keys(profile="smoke", ham="x"):
+        return {n: state.computes(k) for n, k in state.keys(ALL, {}, profile, {"ham": ham}).items()}
+
+    first, others = keys(), [keys("micro"), keys(ham="y")]
+    with monkeypatch.context() as patch:
+        patch.setattr("skinsynth.core.code.library_hash", lambda: "other")
+        others.append(keys())
+    assert keys() == first
+    (project / "book").mkdir()
+    (project / "book" / "claims.yml").write_text("one: {}")
+    others.append(keys())
+    assert all(other[name] != first[name] for other in others for name in ALL)
+
+
 def test_manifest_says_where_numbers_come_from(project):
     execute(only=["01"])
     whole = state.manifest(Run("smoke"))

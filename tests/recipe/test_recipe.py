@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from skinsynth import phantom, recipe
+from skinsynth.book import photographs
 from skinsynth.core import config, store
 from skinsynth.core.errors import UserError
 from skinsynth.core.versions import RELEASED
@@ -23,6 +24,7 @@ from skinsynth.evaluation import ablation, panel
 from skinsynth.interpolation import segment
 from skinsynth.networks import bundled, classifiers, weights
 from skinsynth.numerics import arrays
+from skinsynth.pretrain import skin
 from skinsynth.project import evaluate, ledger
 from skinsynth.recipe.arms import listed, start_of
 
@@ -186,6 +188,8 @@ def test_the_released_version_runs_and_differs_where_it_says(run):
     assert (images.min((1, 2, 3)) == 0).all() and (images.max((1, 2, 3)) == 255).all()
     meta = pd.read_csv(folder / "metadata.csv", keep_default_na=False)
     assert set(meta["class"]) == set(config.CLASSES) and set(meta.reference) == {""}
+    made = recipe.model(run, TINY, "8ch+ML", how), recipe.autoencoder(run, TINY, "8ch")
+    assert pipeline.load_pipeline(*made).latent_format == vae.LatentFormat.plain(8), "no scale"
     weights = [
         denoiser.load_denoiser(recipe.model(run, replace(TINY, unet_steps=n), "8ch+ML", how))[
             0
@@ -263,6 +267,27 @@ def test_references_are_of_the_wanted_class_and_of_the_train_split(run):
         for c in labels
     ]
     assert nameless == [""] * 3 and np.allclose(np.asarray(mean), wanted, atol=0.01)
+
+
+def test_the_gate_knows_every_photograph_of_a_run(run):
+    """Dermatoscopic and clinical ones, of every split."""
+    found = photographs.Photographs(run, TINY)
+    sets_of = recipe.records(run, TINY), recipe.clinical(run, TINY)
+    images = [arrays.load_array(made / "images.npy") for made in sets_of]
+    assert len(found.gallery) == sum(map(len, images))
+    assert all(found.shown(x[[0, -1]]).all() for x in images)
+
+
+def test_without_masks_nothing_learns_from_them(run, tmp_path):
+    shutil.copytree(recipe.records(run, TINY).path, tmp_path / "bare")
+    (tmp_path / "bare" / "masks.npy").unlink()
+    bare = store.Stage(tmp_path / "bare", "bare")
+    with pytest.raises(UserError, match="no lesion masks found: add HAM10000_segmentations"):
+        segment.train_segmenter(
+            run, start=None, images=bare, records=bare, steps=1, batch=1, seed=0
+        )
+    with pytest.raises(UserError, match="no lesion masks found: add HAM10000_segmentations"):
+        skin.described_photographs(run, images=bare, records=bare)
 
 
 def test_clinical_images_are_counted_in_the_table_and_in_the_folder(run, tmp_path):
