@@ -38,9 +38,9 @@ PAPER_COLUMNS = {  # of Tables 3 and 4
 
 
 def _replayed(labels, counts, rng):
-    """Row numbers that repeat real images to the given counts of each class that they have."""
-    drawn = [rng.choice(np.flatnonzero(labels == c), counts[c]) for c in np.unique(labels)]
-    return np.concatenate(drawn)
+    """Row numbers of the given counts of each class that is there, none twice before each was drawn once."""
+    pools = {c: rng.permutation(np.flatnonzero(labels == c)) for c in np.unique(labels)}
+    return np.concatenate([np.resize(pool, counts[c]) for c, pool in pools.items()])
 
 
 def arm_data(arm, real, added, vae, seed):
@@ -57,9 +57,8 @@ def arm_data(arm, real, added, vae, seed):
     if arm == "S":
         return xs, ys, None
     if arm == "M":  # half of each class is replaced by synthetic images
-        half = np.sort(rng.permutation(len(y))[: len(y) // 2])
-        counts = np.bincount(np.delete(y, half), minlength=len(CLASSES))
-        drawn = _replayed(ys, counts, rng)
+        own = np.bincount(y, minlength=len(CLASSES))
+        half, drawn = _replayed(y, own - own // 2, rng), _replayed(ys, own // 2, rng)
         return Rows((x, half), (xs, drawn)), np.concatenate([y[half], ys[drawn]]), None
     both = Rows((x, slice(None)), (xs, slice(None)))  # RS, RSA, RSI, O
     return both, np.concatenate([y, ys]), None

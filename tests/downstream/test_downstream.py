@@ -61,6 +61,12 @@ def test_arms_have_the_right_images():
     assert (arm("R3")[0] < 100).all(), "R3 holds real images only, at RS's class counts"
     mixed = arm("M")
     assert len(mixed[0]) == 20 and (mixed[0] >= 100).sum() == 30 and counts(mixed[1]) == [4, 16]
+    first = mixed[0][:, 0, 0, 0]
+    kept, drawn = first[first < 100], first[first >= 100]
+    assert len(set(kept)) == len(set(drawn)) == 10, "nothing comes twice where there is enough"
+    assert counts(mixed[1][: len(kept)]) == [2, 8], "half of each class"
+    times = np.bincount(np.asarray(arm("R3")[0])[20:, 0, 0, 0], minlength=20)
+    assert set(times[:16]) == {0, 1} and set(times[16:]) == {2, 3}, "repeated evenly"
     weights = arm("R1")[2]
     assert weights[y == 0].sum() == pytest.approx(weights[y == 5].sum())
 
