@@ -32,7 +32,7 @@ def _micro():
 
 
 @torch.no_grad()
-def _loop(pipe, labels, seeds, tokens, *, scale, steps, eta, batch):
+def _loop(pipe, labels, seeds, tokens, *, scale, steps, batch):
     """Sampling as tutorials write it: two calls of the network a step, for the guess without and with the class."""
     made, side = [], pipe.denoiser.unet.config.sample_size
     for i in range(0, len(labels), batch):
@@ -48,9 +48,7 @@ def _loop(pipe, labels, seeds, tokens, *, scale, steps, eta, batch):
             at = t.expand(len(z)).to(z.device)
             plain = pipe.denoiser(z, at, torch.full_like(label, denoiser.NONE), given)
             guess = plain + scale * (pipe.denoiser(z, at, label, given) - plain)
-            z = pipe.scheduler.step(
-                guess, t, z, **(dict(eta=eta, generator=noise) if eta else {})
-            ).prev_sample
+            z = pipe.scheduler.step(guess, t, z, generator=noise).prev_sample
         made.append(arrays.to_uint8(pipe.latent_format.decode(pipe.vae, z)))
     return np.concatenate(made)
 
@@ -65,7 +63,7 @@ def sampling():
     order = np.random.default_rng(0).permutation(len(labels))
     labels, seeds = [labels[i] for i in order], [seeds[i] for i in order]
     model, own = recipe.model(run, cfg, "8ch+ML"), recipe.autoencoder(run, cfg, "8ch")
-    ours, ddim = (pipeline.load_pipeline(model, own, solver) for solver in ("dpm", "ddim"))
+    ours, ddpm = (pipeline.load_pipeline(model, own, solver) for solver in ("dpm", "ddpm"))
     tokens = np.asarray(
         pipeline.references(
             "train", labels, seeds, recipe.tokens(run, cfg), recipe.records(run, cfg), cfg.seed
@@ -87,7 +85,7 @@ def sampling():
             ]
         )
 
-    few, given = 64, dict(scale=cfg.guidance, steps=cfg.sampling_steps, eta=0.0)
+    few, given = 64, dict(scale=cfg.guidance, steps=cfg.sampling_steps)
     ways = {
         "skinsynth": lambda: draw(few),
         "one image at a time, two calls a step": lambda: _loop(
@@ -98,7 +96,7 @@ def sampling():
     seconds, images = {}, {}
 
     def released():
-        return _loop(ddim, labels, seeds, tokens, batch=64, scale=cfg.guidance, steps=750, eta=1.0)  # noqa: E731
+        return _loop(ddpm, labels, seeds, tokens, batch=64, scale=cfg.guidance, steps=750)  # noqa: E731
 
     for way, work in (
         ("skinsynth", lambda: draw(len(labels))),

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 
-SAMPLING = ("adapters_on", "pass_class", "reference_scale", "solver", "steps", "eta", "stretch")
+SAMPLING = ("adapters_on", "pass_class", "reference_scale", "solver", "steps", "stretch")
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,8 @@ class Method:
     adapters_on: bool = True
     pass_class: bool = True
     reference_scale: float = 1.0  # guidance towards the reference; 1: only the class is guided
-    solver: str = "dpm"  # or "ddim"
+    solver: str = "dpm"  # or "ddpm", which is DDIM with eta 1
     steps: int = 0  # 0: as the profile says
-    eta: float = 0.0
     stretch: bool = False  # stretch each image to its own minimum and maximum on saving
 
     @property
@@ -42,7 +41,7 @@ class Method:
 
 RUNGS = (  # what the released code does (raddshing/skin-disease-diffusion at 07e9ea2), as switches on our
     # own model, undone one by one on the way to `recommended`; the solver first: the rest is cheap then
-    ("few-step solver", dict(solver="ddim", steps=750, eta=1.0)),
+    ("few-step solver", dict(solver="ddpm", steps=750)),
     ("no stretch on saving", dict(stretch=True)),
     ("class while sampling", dict(pass_class=False)),
     ("adapters while sampling", dict(adapters_on=False)),

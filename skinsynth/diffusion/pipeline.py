@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
-from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
+from diffusers import DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -16,13 +16,16 @@ from ..core.machine import device, side_by_side
 from ..core.store import atomic, read_json, stage, write_csv, write_json
 from ..data.splits import manifest_hash
 from ..numerics.arrays import Rows, load_array, records_of, save_array, stream_array
+from ..numerics.training import seeded
 from .denoiser import NONE, load_denoiser
 from .vae import LatentFormat, decode, load_vae, weights_digest
 
 BATCH = 48  # images that are drawn at a time, and kept when a run is killed
+ANCESTRAL = dict(clip_sample=False, variance_type="fixed_small", timestep_spacing="linspace")
 SOLVERS = dict(
     dpm=lambda config: DPMSolverMultistepScheduler.from_config(config, timestep_spacing="trailing"),
-    ddim=lambda config: DDIMScheduler.from_config(config, clip_sample=False),
+    # DDIM with eta 1 is DDPM's own sampler; diffusers' DDIM leaves out the noisiest times where the steps do not divide them
+    ddpm=lambda config: DDPMScheduler.from_config(config, **ANCESTRAL),
 )
 
 
@@ -65,7 +68,6 @@ class SkinPipeline(DiffusionPipeline):
         reference_scale=1.0,
         adapter_strength=1.0,
         without_levels=(),
-        eta=0.0,
         keep=None,
     ):
         """An image of each label: uint8 (N,H,W,3).
@@ -88,14 +90,12 @@ class SkinPipeline(DiffusionPipeline):
         self.denoiser.set_adapters(adapter_strength, without_levels)
         scheduler = copy.deepcopy(self.scheduler)  # it counts steps: each call its own
         scheduler.set_timesteps(steps, device=where)
-        z, times, extra = first, scheduler.timesteps, {}
-        if eta:
-            noise = [torch.Generator().manual_seed(int(s) + 2**40) for s in seeds]
-            extra = dict(eta=eta, generator=noise)
+        z, times = first, scheduler.timesteps
+        noise = [seeded(int(s), 1) for s in seeds]  # of solvers that add some at each step
         for t, later in zip(times, [*times[1:], None], strict=True):
             at = t.expand(len(z))
             velocity = self._guided(z, at, label, tokens, guidance_scale, reference_scale)
-            z = scheduler.step(velocity, t, z, **extra).prev_sample
+            z = scheduler.step(velocity, t, z, generator=noise).prev_sample
             if keep is not None:
                 own, cells = (x.to(where) for x in keep)
                 if later is not None:
@@ -180,7 +180,7 @@ def sample(
     given, ids = references(seeds=seeds, **reference)
     told = labels if how["pass_class"] else ["none"] * len(labels)
     choices = dict(guidance_scale=guidance, reference_scale=how["reference_scale"], steps=steps)
-    choices |= dict(eta=how["eta"], adapter_strength=strength, without_levels=without)
+    choices |= dict(adapter_strength=strength, without_levels=without)
     parts = {i: out / "checkpoint" / f"{i}.npy" for i in range(0, len(labels), BATCH)}
     state = PartialState()
     mine = list(parts)[state.process_index :: state.num_processes]

@@ -10,7 +10,7 @@ from ..networks.published import LPIPS
 from ..numerics.arrays import to_tensor
 
 THIN = 4  # every fourth image of a step has its perceptual distance taken
-KL = 1e-6
+KL = 1e-6  # of a sum over the latent, at 64 pixels, beside means over pixels; see `vae_loss`
 LOSSES = {  # weights of the other terms in each version of the method
     # as Stable Diffusion's autoencoder was trained (Rombach et al. 2022, appendix G): without a critic,
     # fine detail becomes the mean of all that could be there; the critic's weight is that of `balanced`
@@ -26,7 +26,10 @@ def _unit(weight):
     """A weight over its largest singular value (Miyato et al. 2018), which torch's own estimates from step to
     step. This one keeps no state: a step stays a function of the weights, whoever computes which part."""
     rows = weight.detach().float().flatten(1)
-    return weight / torch.linalg.eigvalsh(rows @ rows.T)[-1].sqrt().to(weight)
+    gram = (
+        rows @ rows.T
+    ).float()  # autocast multiplies in half precision, of which CUDA takes no eigenvalues
+    return weight / torch.linalg.eigvalsh(gram)[-1].sqrt().to(weight)
 
 
 class Critic(nn.Module):
@@ -124,7 +127,8 @@ def vae_loss(images, version="recommended"):
         posterior = model.vae.encode(x).latent_dist
         noise = moved(torch.randn(posterior.mean.shape, generator=rng))
         y = model.vae.decode(posterior.mean + posterior.std * noise).sample.float()
-        total, paired = KL * posterior.kl().float().mean(), differ(x, y)
+        # the sum grows with the area, the means do not: as strong at every size as where it was tried
+        total, paired = KL * (64 / side) ** 2 * posterior.kl().float().mean(), differ(x, y)
         if model.critic is None:
             return total + paired
         found_out, mistaken = contest(model.critic, x, y)

@@ -106,7 +106,7 @@ def inpaint(image, mask, method="telea", widen=True):
     """
     if method not in INPAINTERS:
         raise UserError(f"unknown inpainter {method!r}; choose one of: {', '.join(INPAINTERS)}")
-    area, rim = dilate(mask) if widen else mask, vignette(image)
+    area, rim = dilate(mask) if widen else mask, vignette(image, mask)
     if not mask.any() or (area | rim).mean() > FULL:
         return image.copy()
     return blend(image, INPAINTERS[method](image, area | rim), area & ~rim)
@@ -117,12 +117,16 @@ def inpaint_all(images, masks, method, widen=True):
     return np.stack([inpaint(x, m, method, widen) for x, m in zip(images, masks, strict=True)])
 
 
-def vignette(image):
-    """Mask of the black corners that the dermatoscope's tube leaves: no skin to copy from, nothing to fill."""
+def vignette(image, lesion):
+    """Mask of the black corners that the dermatoscope's tube leaves: no skin to copy from, nothing to fill.
+
+    A dark lesion (mask: bool (H,W)) may reach a corner, too: what lies in it mostly is none.
+    """
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
     dark = (grey < 0.35 * np.percentile(grey, 90)).astype(np.uint8)
     label = cv2.connectedComponents(dark)[1]
-    return np.isin(label, np.unique(label[[0, 0, -1, -1], [0, -1, 0, -1]])) & (dark > 0)
+    corners = set(label[[0, 0, -1, -1], [0, -1, 0, -1]]) - {0}
+    return np.isin(label, [k for k in corners if lesion[label == k].mean() <= 0.5])
 
 
 def blend(image, filled, area):

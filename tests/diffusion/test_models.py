@@ -1,7 +1,5 @@
 """Expansion, adapters, latents, pipeline: the invariants of the models, on real small networks."""
 
-from functools import partial
-
 import hub
 import numpy as np
 import open_clip
@@ -265,11 +263,11 @@ def pipe(small, adapted):
     )
 
 
-@pytest.mark.parametrize(("solver", "eta"), [("dpm", 0.0), ("ddim", 0.0), ("ddim", 1.0)])
-def test_image_depends_on_its_seed_only(pipe, solver, eta):
+@pytest.mark.parametrize("solver", pipeline.SOLVERS)
+def test_image_depends_on_its_seed_only(pipe, solver):
     scheduler = pipeline.SOLVERS[solver](pipe.scheduler.config)
     plain = pipe.latent_format.mean, pipe.latent_format.std
-    pipe = partial(pipeline.SkinPipeline(pipe.vae, pipe.denoiser, scheduler, *plain), eta=eta)
+    pipe = pipeline.SkinPipeline(pipe.vae, pipe.denoiser, scheduler, *plain)
     tokens = _inputs(4)[3].half().numpy()
     labels, seeds = ["mel", "df", "nv", "none"], [7, 8, 9, 10]
     together = pipe(labels, seeds, steps=3, reference=tokens).astype(int)
@@ -279,6 +277,45 @@ def test_image_depends_on_its_seed_only(pipe, solver, eta):
     turned = pipe(labels[::-1], seeds[::-1], steps=3, reference=tokens[::-1].copy()).astype(int)
     assert abs(turned[::-1] - together).max() <= 1
     assert abs(together[0] - together[1]).max() > 1
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("dpm", 16), ("ddpm", 750), ("ddpm", 500)])
+def test_a_solver_goes_from_nothing_but_noise_to_the_image(solver, steps):
+    """Of a network that knows the image, at steps that do not divide the times of training too."""
+    scheduler = pipeline.SOLVERS[solver](denoiser.micro_scheduler().config)
+    scheduler.set_timesteps(steps)
+    assert scheduler.timesteps[0] == 999 and len(scheduler.timesteps) == steps
+    image, z = torch.linspace(-2, 2, 16).view(1, 1, 4, 4), pipeline.noise_of([3], (1, 4, 4))
+    noise = torch.Generator().manual_seed(0)
+    for t in scheduler.timesteps:
+        kept = scheduler.alphas_cumprod[t]
+        added = (z - kept.sqrt() * image) / (1 - kept).sqrt()
+        velocity = kept.sqrt() * added - (1 - kept).sqrt() * image
+        z = scheduler.step(velocity, t, z, generator=noise).prev_sample
+        if solver == "ddpm" and 300 < t < 700:  # what is left is as much noise as the next time has
+            assert 0.4 < added.std() < 1.8
+    assert (z - image).abs().max() < 0.02
+
+
+def test_noise_on_the_way_is_not_the_noise_at_the_start(pipe, monkeypatch):
+    seen, shape = [], (8, SIDE, SIDE)
+    scheduler = pipeline.SOLVERS["ddpm"](pipe.scheduler.config)
+    step = type(scheduler).step
+
+    def spied(self, *given, generator):
+        copy = torch.Generator()
+        copy.set_state(generator[0].get_state())
+        seen.append(torch.randn(shape, generator=copy))
+        return step(self, *given, generator=generator)
+
+    monkeypatch.setattr(type(scheduler), "step", spied)
+    plain = pipe.latent_format.mean, pipe.latent_format.std
+    pipeline.SkinPipeline(pipe.vae, pipe.denoiser, scheduler, *plain)(["nv"], [7], steps=3)
+    start = pipeline.noise_of([7], shape)[0]
+    assert (
+        len(seen) == 3
+        and abs(torch.corrcoef(torch.stack([seen[0].flatten(), start.flatten()]))[0, 1]) < 0.5
+    )
 
 
 @torch.no_grad()

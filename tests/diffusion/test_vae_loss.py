@@ -129,6 +129,28 @@ def test_a_training_with_a_critic_resumes_bitwise(images, tmp_path):
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
 
+def test_a_norm_is_taken_in_single_precision_whatever_multiplies(monkeypatch):
+    """CUDA has no eigenvalues of half precision; a CPU would convert it by itself."""
+    real, kinds = torch.linalg.eigvalsh, []
+    monkeypatch.setattr(torch.linalg, "eigvalsh", lambda x: (kinds.append(x.dtype), real(x))[1])
+    with torch.autocast("cpu", torch.bfloat16):
+        vae_loss.Critic(8)(torch.zeros(1, 3, 32, 32))
+    assert set(kinds) == {torch.float32}
+
+
+def test_latents_are_held_near_normal_as_strongly_at_every_size(images, monkeypatch):
+    """Images twice as wide and high, of the same content, have four times the latent."""
+    monkeypatch.setattr(vae_loss, "KL", 1e3)  # nothing else counts then
+    model = vae_loss.Judged(vae.new_vae(8), "released").eval()
+
+    def loss(x):
+        given = torch.arange(2), torch.Generator().manual_seed(0)
+        return vae_loss.vae_loss(x, "released")(model, *given).item()
+
+    with torch.no_grad():
+        assert loss(np.tile(images, (1, 2, 2, 1))) == pytest.approx(loss(images), rel=0.1)
+
+
 def test_energy_is_lost_by_blur_and_won_by_noise(images):
     assert np.abs(measures.energy_kept(images, images)).max() == 0
     blurred = np.stack([cv2.GaussianBlur(x, (0, 0), 1.0) for x in images])

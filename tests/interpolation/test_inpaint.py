@@ -35,6 +35,15 @@ def test_each_method_comes_nearer_to_the_true_skin(method, dx, least):
     assert np.median(gains) > least
 
 
+def test_a_dark_lesion_in_a_corner_is_painted_over_and_a_vignette_is_not():
+    image, mask = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64), bool)
+    mask[:24, :24] = True
+    image[mask] = image[50:, 50:] = 40
+    made = inpaint.inpaint(image, mask)
+    assert made[:20, :20].min() > 120, "the lesion"
+    assert (made[52:, 52:] == 40).all(), "the tube"
+
+
 class Painter:
     """A pipeline that paints white wherever it may, with cells of eight pixels."""
 
@@ -141,7 +150,9 @@ def test_the_black_corners_of_the_tube_are_neither_copied_nor_filled(method):
     y, x = np.mgrid[:64, :64] - 31.5
     corner, lesion = np.hypot(x, y) > 38, np.hypot(x - 12, y - 12) < 14
     image[corner], image[lesion] = 8, (90, 50, 40)
-    assert np.array_equal(inpaint.vignette(image), corner), "the corners, and not the lesion"
+    assert np.array_equal(inpaint.vignette(image, lesion), corner), (
+        "the corners, and not the lesion"
+    )
     made = inpaint.inpaint(image, lesion, method)
     inside = inpaint.dilate(lesion) & ~inpaint.dilate(corner, 0.05)
     assert made[inside].min() > 110 and made[corner].max() < 60
