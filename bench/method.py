@@ -22,6 +22,7 @@ from skinsynth.core.versions import RECOMMENDED
 from skinsynth.diffusion import clip, denoiser, pipeline, vae
 from skinsynth.evaluation import metrics, panel
 from skinsynth.numerics import arrays
+from skinsynth.numerics.training import seeded
 
 STEPS = 12  # of a training loop that is timed
 
@@ -43,7 +44,7 @@ def _loop(pipe, labels, seeds, tokens, *, scale, steps, batch):
         label = torch.tensor([CLASSES.index(c) for c in labels[part]], device=z.device)
         given = torch.from_numpy(tokens[part]).to(z.device)
         pipe.scheduler.set_timesteps(steps)
-        noise = torch.Generator().manual_seed(int(seeds[i]))
+        noise = seeded(int(seeds[i]), 1)  # not that of the start
         for t in pipe.scheduler.timesteps:
             at = t.expand(len(z)).to(z.device)
             plain = pipe.denoiser(z, at, torch.full_like(label, denoiser.NONE), given)

@@ -26,9 +26,8 @@ def _unit(weight):
     """A weight over its largest singular value (Miyato et al. 2018), which torch's own estimates from step to
     step. This one keeps no state: a step stays a function of the weights, whoever computes which part."""
     rows = weight.detach().float().flatten(1)
-    gram = (
-        rows @ rows.T
-    ).float()  # autocast multiplies in half precision, of which CUDA takes no eigenvalues
+    # autocast multiplies in half precision, of which CUDA takes no eigenvalues
+    gram = (rows @ rows.T).float()
     return weight / torch.linalg.eigvalsh(gram)[-1].sqrt().to(weight)
 
 
