@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ..downstream.classify import ARMS
+from ..evaluation.copies import CHANCE, PLANTED, SHARE
 from ..evaluation.distances import UNSHOWN
 
 
@@ -56,6 +57,21 @@ def _score(shown):
     worst = raised[name].groupby(lambda fault: fault.partition(",")[0], sort=False).max()
     faults = ", ".join(f"{fault} by {x:.2g}" for fault, x in worst.nlargest(2).items())
     return f"Faults raise this score too ({faults}), so it carries little."
+
+
+def copied(shown):
+    """How many samples count as copies of training images, and which more than chance; "" where nobody counted."""
+    found = _table(shown.run, "copies")
+    if CHANCE not in found.index:
+        return ""
+    low, high = found[f"{SHARE} low"], found[f"{SHARE} high"]
+    zones = zip(found.index, found[SHARE], low, high, strict=True)
+    said = {name: f"{x:.1%} [{a:.1%}, {b:.1%}]" for name, x, a, b in zones if name != PLANTED}
+    chance = said.pop(CHANCE)
+    more = " and ".join(name for name in said if low[name] > high[CHANCE])
+    each = "; ".join(f"{name} {zone}" for name, zone in said.items())
+    above = f"**More than chance: {more}.**" if more else "None is clearly more than chance."
+    return f"Share of the samples that count as copies of training images: {each}; of unseen test images (chance) {chance}. {above}"
 
 
 def _width(shown):

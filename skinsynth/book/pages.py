@@ -263,7 +263,7 @@ TEMPLATES.globals |= dict(
 TEMPLATES.filters |= dict(badge=badge, cell=cell, commit=commit_of, finding=finding)
 TEMPLATES.filters |= dict(images=images_of, named=title, pairs=pairs, typeset=typeset)
 TEMPLATES.filters |= dict(quoted="`{}`".format, reason=reason, power=power, minutes=minutes)
-TEMPLATES.filters |= dict(trainings=trainings, brief=brief)
+TEMPLATES.filters |= dict(trainings=trainings, brief=brief, copied=beside.copied)
 
 
 def render(name, **given):

@@ -23,6 +23,7 @@ from skinsynth.book import cost, front, gates, pages, reference, site
 from skinsynth.book.lighten import lighten
 from skinsynth.core import code, store
 from skinsynth.core.errors import UserError
+from skinsynth.evaluation import copies
 from skinsynth.project import chapters, ledger
 from skinsynth.project.verdicts import UNTESTABLE
 
@@ -430,6 +431,15 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
     assert (
         shown.beside(claim("endpoint")) != "" and shown.beside(claim("endpoint", UNTESTABLE)) == ""
     )
+    assert "Copies" not in pages.page("summary", [first, shown]), "nobody counted"
+    share = "share counted as copies"
+    head = f"images,n,{share},{share} low,{share} high\n{copies.CHANCE},9,0,0,.02\n"
+    for least, words in ((0.01, "None is clearly more"), (0.03, "**More than chance: 8ch+ML.**")):
+        counted = f'{head}8ch+ML,9,.04,{least},.07\n"{copies.PLANTED}",9,1,.98,1\n'
+        (shown.run.tables / "copies.csv").write_text(counted)
+        page = pages.page("summary", [first, shown])
+        assert f"8ch+ML 4.0% [{least:.1%}, 7.0%]; of unseen test images (chance) 0.0%" in page
+        assert words in page and copies.PLANTED not in page
     width = claim("table1-mse", **low)
     for gain, new, part in (
         (0.9, 0.04, "loses 0.04 dB at most, without one of the old 0.5 dB"),
