@@ -29,7 +29,7 @@ def _endpoint(shown):
 def _samples(shown):
     """What the fine-tuned autoencoder gains alone, and how far the proposed method is from the originals still."""
     found = _table(shown.run, "table2")
-    name, said = next((c for c in found if c.startswith("FD-")), ""), []
+    name, said = next((c for c in found if c.startswith("KD-")), ""), []
     if name and {"baseline", "4ch", "8ch+ML"} <= set(found.index):
         gain = found[name]["4ch"] - found[name]["baseline"]
         ends = {"with reference images": "8ch+ML", "without": UNSHOWN}
@@ -74,24 +74,39 @@ def copied(shown):
     return f"Share of the samples that count as copies of training images: {each}; of unseen test images (chance) {chance}. {above}"
 
 
+def _recall(shown):
+    """What blur does to recall, beside what lost variety does to it."""
+    moved = _table(shown.run, "moved-shares")
+    faults = [f for f in moved.index if str(f).startswith(("blur, 0.7", "typical ones only, 50"))]
+    if len(faults) < 2 or "recall" not in moved:
+        return ""
+    said = " and ".join(f"{moved.recall[fault]:.2f} by {fault}" for fault in faults)
+    return f"Recall sees sharpness as well as variety: of originals it moves {said}."
+
+
 def _width(shown):
     """That the new channels carry less than half of the difference, where they do: then it is no matter of width."""
     copies, channels = _table(shown.run, "table1"), _table(shown.run, "channels")
+    numbers, what = _table(shown.run, "numbers-02_vae"), "PSNR (dB) lost without all new channels"
     if channels.empty or "PSNR (dB)" not in copies or not copies.index[-1].startswith("8ch minus"):
         return ""
-    lost = channels.groupby("new")["PSNR lost (dB)"]
-    if lost.sum()["yes"] >= abs(copies["PSNR (dB)"].iloc[-1]) / 2:
+    if what not in numbers.index or numbers.value[what] >= abs(copies["PSNR (dB)"].iloc[-1]) / 2:
         return ""
-    new, old = lost.max()["yes"], lost.min()["no"]
-    most = f"{new:.2g} dB at most" if new > 0 else "nothing"
-    return f"Without one of the new channels a copy loses {most}, without one of the old {old:.2g} dB at least: this compares two trainings rather than two widths."
+    old = channels["PSNR lost (dB)"][channels.new == "no"].min()
+    new = f"{numbers.value[what]:.2g} dB" if numbers.value[what] > 0 else "nothing"
+    return f"Without all new channels a copy loses {new}, without one of the old {old:.2g} dB at least: this compares two trainings rather than two widths."
 
 
 def _clinical(shown):
     return "The clinical images are drawn here, not PAD-UFES-20." if shown.drawn else ""
 
 
-SAID = {"endpoint": _endpoint, "table2-fid": _samples, "table4-combined-highest": _clinical}
+SAID = {
+    "endpoint": _endpoint,
+    "fig9-diversity": _recall,
+    "table2-fid": _samples,
+    "table4-combined-highest": _clinical,
+}
 SAID |= dict.fromkeys(("table1-mse", "table1-lpips", "table1-msssim"), _width)
 SAID |= dict.fromkeys(
     ("table2-is", "table5-is-8ch", "table5-is-ml", "table5-is-ml-below-8ch"), _score

@@ -12,7 +12,7 @@ from . import distances, looks, panel
 from .compared import Compared, pictures
 
 # of the course: distance, detail, fidelity, variety
-MEASURES = (panel.NAMES[0], looks.FINE, "precision", "recall")
+MEASURES = (panel.NAMES[1], looks.FINE, "precision", "recall")
 CLAIMS = ("table2-fid", "table5-fid-8ch", "table5-fid-ml", "fig9-sharper", "fig9-diversity")
 
 
@@ -25,7 +25,7 @@ def features_of(compared, unshown):
 def differences(compared, features, unshown):
     """{claim: [Estimate of each part]}, signs as claims.yml says; features: of `features_of`, or more."""
     found = (
-        *nearness(panel.fd_difference, compared.real, features),
+        *nearness(panel.kd_difference, compared.real, features),
         looks.fine_steps(compared, unshown),
         distances.both(panel.recall_difference, features, "8ch", compared.real),
     )

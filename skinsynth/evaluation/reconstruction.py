@@ -160,6 +160,17 @@ def channel_losses(stage, originals, copies, lesions, old=4):
     return stats.frame("channel", rows)
 
 
+def new_channels_loss(stage, originals, copies, lesions, old=4):
+    """PSNR lost (dB) when all channels from `old` on are replaced by their means at once (Estimate): what several
+    carry together none loses alone. Arguments as of `channel_losses`."""
+    model, latents = vae.load_vae(stage)
+    codes = vae.encode(model, latents, originals)
+    codes[:, old:] = 0  # the mean of a whitened channel
+    cut = vae.decode(model, latents, codes)
+    pair = (measures.psnr(originals, images) for images in (copies, cut))
+    return stats.paired_difference(*pair, clusters=lesions)
+
+
 def needs(stage, images):
     """(C,) mean squared error that each latent channel of a VAE spares the copy; images: not those tested on."""
     model, latents = vae.load_vae(stage)
