@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.errors import UserError
+from ..diffusion.vae import round_trip
 from ..numerics.pixels import jpeg
 from ..numerics.stats import frame, jackknife, make_groups, share_interval
 from .measures import auc_interval
@@ -23,7 +24,7 @@ RATE = 0.01  # share of unseen lesions that may count as copies
 ENOUGH = 99  # negatives from which this rate can be set
 SHARE = "share counted as copies"  # what a table of copies calls it
 CHANCE = "held-out test images (chance)"
-PLANTED = "planted: training images, turned and JPEG"
+PLANTED = "planted: copies of training images"
 
 
 def planted(images):
@@ -172,20 +173,24 @@ class Checker:
         return said + more * (self.found < 0.5)
 
 
-def search(near, compared, sets):
+def search(near, compared, sets, autoencoder=None):
     """{set: Found} of original test images (CHANCE), of samples, and of copies made on purpose (PLANTED).
 
-    near: a Checker; compared: a Compared, of which `sets` are the samples {name: uint8 (M,H,W,3)}. As
-    many images of each class are searched as test images are there for them.
+    near: a Checker; compared: a Compared, of which `sets` are the samples {name: uint8 (M,H,W,3)}; autoencoder: the
+    VAE stage that samples come through, and so copies made on purpose too. As many images of each class are
+    searched as test images are there for them.
     """
     take, target, table = compared.take, compared.target, compared.records
     classes = compared.labels[take]  # the test images were chosen in the same order of classes
     order = np.random.default_rng(compared.seed).permutation(len(near.rows))
     copied, about = near.rows[order[: len(take)]], table[["dx", "lesion_id"]].to_numpy()
+    made = compared.images[copied]
+    if autoencoder:
+        made = round_trip(autoencoder, made)
     return {
         CHANCE: near.search(compared.images[target], classes, table.lesion_id.to_numpy()[target]),
         **{name: near.search(x[take], classes, compared.seeds[take]) for name, x in sets.items()},
-        PLANTED: near.search(planted(compared.images[copied]), *about[copied].T),
+        PLANTED: near.search(planted(made), *about[copied].T),
     }
 
 

@@ -1,12 +1,17 @@
 """Planted copies are found, and what was not planted is not."""
 
+from dataclasses import asdict
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from test_similarity import edges, pixels, sides, textures
 
 from skinsynth.core.errors import UserError
+from skinsynth.core.store import write_json
+from skinsynth.diffusion import vae
 from skinsynth.evaluation import copies, panel, similarity
 from skinsynth.evaluation.compared import Compared
 from skinsynth.numerics import stats
@@ -125,6 +130,16 @@ def originals():
 
 
 @pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A VAE on disk that has learnt nothing."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("vae")
+    vae.new_vae(8).save_pretrained(folder / "vae")
+    write_json(folder / "latent_format.json", asdict(vae.LatentFormat((0.0,) * 4, (0.01,) * 4)))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def near(originals):
     return copies.Checker(*originals, pixels)
 
@@ -147,7 +162,9 @@ def test_the_checker_finds_planted_copies_among_2000_samples(near, originals):
         copies.Checker(images, records.assign(lesion_id=records.image_id), pixels)
 
 
-def test_the_table_of_copies_holds_chance_and_planted_ones_beside_samples(near, originals):
+def test_the_table_of_copies_holds_chance_and_planted_ones_beside_samples(
+    near, originals, untrained
+):
     images, records = originals
     labels = np.array(["df", "nv"] * 12)
     meta = pd.DataFrame({"class": labels, "seed": np.arange(24)})
@@ -160,6 +177,8 @@ def test_the_table_of_copies_holds_chance_and_planted_ones_beside_samples(near, 
 
     compared = Compared(judge, records, images, {"good": textures(5, 24), "bad": copied}, meta)
     found = copies.search(near, compared, compared.pixels)
+    lost = copies.search(near, compared, compared.pixels, untrained)
+    assert lost[copies.PLANTED].share.value == 0, "a copy that its autoencoder wipes out is none"
     table = copies.shares(found, compared, compared.pixels).set_index("images")
     assert list(table.index) == [copies.CHANCE, "good", "bad", copies.PLANTED]
     assert list(table[copies.SHARE][["bad", copies.PLANTED]]) == [1, 1]
