@@ -43,7 +43,7 @@ def _samples(shown):
     for what in (w for w in numbers.index if "8ch+ML, share of the way to melanoma" in str(w)):
         zone = "{:.0%} [{:.0%}, {:.0%}]".format(*numbers.loc[what, ["value", "low", "high"]])
         said.append(
-            f"8ch+ML lies at {zone} of the way from original train images to melanoma images alone, n = {numbers.n[what]:.0f}."
+            f"By {what.partition(' of ')[0]} 8ch+ML lies at {zone} of the way from original train images to melanoma images alone, n = {numbers.n[what]:.0f}."
         )
     return " ".join(said)
 
