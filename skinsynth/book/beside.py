@@ -13,17 +13,22 @@ def _table(run, name):
     return pd.read_csv(path, index_col=0) if path.exists() else pd.DataFrame()
 
 
-def _zone(row):
-    value, low, high = (f"{row['difference' + end]:.3g}" for end in ("", " low", " high"))
+def _zone(row, what="difference"):
+    value, low, high = (f"{row[what + end]:.3g}" for end in ("", " low", " high"))
     return f"{value} [{low}, {high}]"
 
 
 def _endpoint(shown):
-    """The difference to the originals with repeats, which have the same class counts."""
+    """The difference to the originals with repeats, which have the same class counts, and what no threshold moves."""
     found, name = _table(shown.run, "endpoint"), f"{ARMS['RS']} minus {ARMS['R3']}"
     if name not in found.index[1:] or "difference" not in found:
         return ""
-    return f"Against R3, which has as many images of each class: {_zone(found.loc[name])}."
+    said = f"Against R3, which has as many images of each class: {_zone(found.loc[name])}."
+    area, pair = _table(shown.run, "ladder"), found.index[0].split(" minus ")
+    if not set(pair) <= set(area.index):
+        return said
+    each = [f"{arm} {_zone(area.loc[arm], 'macro AUC')}" for arm in pair]
+    return f"{said} Macro AUC, which no cut between answers moves: {', '.join(each)}."
 
 
 def _samples(shown):
@@ -37,13 +42,13 @@ def _samples(shown):
         whole = {how: found[name][row] - found[name]["baseline"] for how, row in rows.items()}
         parts = " and ".join(f"{gain / all_of_it:.0%} {how}" for how, all_of_it in whole.items())
         said = [
-            f"The fine-tuned autoencoder alone (4ch, which has no other change) reaches {gain:.3g}: of what 8ch+ML gains, {parts}."
+            f"The fine-tuned autoencoder alone (4ch, which has no other change) reaches {gain:.3g}, as a share of the whole gain of 8ch+ML {parts}."
         ]
     numbers = _table(shown.run, "numbers-04_generation")
     for what in (w for w in numbers.index if "8ch+ML, share of the way to melanoma" in str(w)):
         zone = "{:.0%} [{:.0%}, {:.0%}]".format(*numbers.loc[what, ["value", "low", "high"]])
         said.append(
-            f"By {what.partition(' of ')[0]} 8ch+ML lies at {zone} of the way from original train images to melanoma images alone, n = {numbers.n[what]:.0f}."
+            f"By {what.partition(' of ')[0]} to the test images, where original train images are 0% and melanoma images alone 100%, 8ch+ML lies at {zone}, n = {numbers.n[what]:.0f}."
         )
     return " ".join(said)
 

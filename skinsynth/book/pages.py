@@ -225,7 +225,9 @@ def taken(profile, runs):
     said = []
     for r in known:
         changed = f" with {pairs(given(r.manifest))}" if given(r.manifest) else ""
-        said.append(f"{minutes(r.seconds)} (run {r.name}{changed}, {r.manifest['device']})")
+        said.append(
+            f"{minutes(r.seconds)} for the stages alone (run {r.name}{changed}, {r.manifest['device']})"
+        )
     return "; ".join([*(cold() if profile == "micro" else []), *said]) or "no book of it here"
 
 

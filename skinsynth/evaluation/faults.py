@@ -106,12 +106,12 @@ def melanoma_missing(y, n, _, rng, odd):
     return _drawn(y != "mel", n, rng)
 
 
-@_fault("melanoma only", "variety", CLASS, (1,), "that there is melanoma only")
+@_fault("melanoma only", "variety", CLASS, (1,), "a set of melanoma alone")
 def melanoma_only(y, n, _, rng, odd):
     return _drawn(y == "mel", n, rng)
 
 
-@_fault("a part many times", "variety", LOST, (50, 90), "the loss of any {:g} % of the images")
+@_fault("a part many times", "variety", LOST, (50, 90), "a loss of {:g} % of the images at random")
 def part_repeated(y, n, percent, rng, odd):
     """Any part of the images, repeated to the same number."""
     return np.resize(rng.permutation(n)[: max(2, round(n * (1 - percent / 100)))], n)
@@ -122,7 +122,7 @@ def part_repeated(y, n, percent, rng, odd):
     "variety",
     LOST,
     (50, 75),
-    "the loss of the {:g} % least typical images rather than of any",
+    "a loss of the {:g} % least typical images, beside one as large at random",
 )
 def typical(y, n, percent, rng, odd):
     """Of each class those nearest to its mean picture, repeated to the class's number; with odd by chance any others."""

@@ -242,7 +242,7 @@ def width_or_size(equal, measure):
     said = []
     if stays:
         said.append(
-            f"stays at {' and '.join(stays)} bits a place for both models, so it is not size alone"
+            f"stays at {' and '.join(stays)} bits a place for both models, so the number of bits does not explain it"
         )
     if lost:
         said.append(

@@ -178,10 +178,10 @@ def _steady(claim, course):
     since = min(seen for seen in found if seen > other)
     looks = {word: min(k for k in found if k >= share * end) for share, word in SHARES.items()}
     said = "; ".join(f"at {word} {found[seen]}" for word, seen in looks.items())
-    return (
-        f"On the way, on validation images (n = {n}): {said}; at the end {found[end]}, "
-        f"so since {since:,} of {end:,} images seen."
+    held = (
+        f"and from {since:,} of {end:,} images seen on" if since < end else "and at no look before"
     )
+    return f"Looked at in training, on fewer and other images (validation, n = {n}): {said}; at the end {found[end]}, {held}."
 
 
 def _again(trainings):

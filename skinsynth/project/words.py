@@ -46,7 +46,7 @@ def trainings(row):
         n = (within or row["seeds"]) if k == 0 else None
         if n and n > 1:
             which = "covers" if within else "does not cover"
-            few = ", though two tell little of others" if within == 2 else ""
+            few = ", though two that agree by chance make it too narrow" if within == 2 else ""
             # linear classifiers are fitted once
             whose = "the network" if many == "classifiers" else f"each {one}"
             said.append(f"{n} training runs of {whose}, which the interval {which}{few}")
@@ -83,10 +83,10 @@ def power(row, brief=False):
     needed = row["margin"] * z / (z + normal.inv_cdf(0.9))
     enough = "that is narrow enough" if half <= needed else "that is too wide"
     if brief:
-        return f"Half width ±{half:.2g} of ±{needed:.2g} allowed: {enough}."
+        return f"Half width ±{half:.3g} of ±{needed:.3g} allowed: {enough}."
     return (
-        f"If the true difference were zero, an interval of ±{needed:.2g} would be found inside the margin of "
-        f"±{row['margin']:.2g} four times in five; this one is ±{half:.2g}: {enough}."
+        f"If the true difference were zero, an interval of ±{needed:.3g} would be found inside the margin of "
+        f"±{row['margin']:.2g} four times in five; this one is ±{half:.3g}: {enough}."
     )
 
 

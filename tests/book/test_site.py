@@ -389,7 +389,7 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do(projec
         and "Bonferroni" in rule
     )
     assert "`ham64` | HAM10000, PAD-UFES-20 | 64 | 184 minutes" in pages.page("profiles", runs)
-    assert "184 minutes (run ham64, CPU)" in pages.page("profiles", runs)
+    assert "184 minutes for the stages alone (run ham64, CPU)" in pages.page("profiles", runs)
     runs[0].manifest["notebooks"]["01_data"]["parameters"] = {"unet_steps": 7}
     assert "(run ham64 with unet_steps = 7, CPU)" in pages.page("profiles", runs)
 
@@ -422,7 +422,8 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
         (shown.run.tables / f"{name}.csv").write_text(text)
     fid, endpoint, _, score = (shown.beside(row) for row in rows)
     assert (
-        "reaches -180: of what 8ch+ML gains, 90% with reference images and 82% without." in fid
+        "reaches -180, as a share of the whole gain of 8ch+ML 90% with reference images and 82% without."
+        in fid
         and "125% [90%, 160%]" in fid
         and "n = 191" in fid
     )

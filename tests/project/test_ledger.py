@@ -311,7 +311,7 @@ def test_a_margin_of_the_run_decides_and_the_file_s_stands_where_there_is_none(r
 
 def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_five(run):
     row = ruling(run, "table2-is", part(-0.01, 0.03))
-    assert "an interval of ±0.03 would be found" in words.power(row)
+    assert "an interval of ±0.0302 would be found" in words.power(row)
     assert "±0.02: that is narrow enough" in words.power(row)
     wide = ruling(run, "table2-is", part(-0.1, 0.1))
     assert "that is too wide" in words.power(wide)
@@ -353,7 +353,7 @@ def test_power_of_an_equivalence_is_the_half_width_that_is_found_four_times_in_f
             "table3-synthetic-below",
             "t over 2 seeds and 90 clusters",
             None,
-            "which the interval covers, though two tell little of others; one training run of each generator",
+            "which the interval covers, though two that agree by chance make it too narrow; one training run of each generator",
             "2 trainings of the network, one training of each generator",
         ),
         (
@@ -396,19 +396,19 @@ def test_typeset_changes_numbers_and_no_names():
     [
         (
             "<<<<",
-            "at a quarter reproduced; at a half reproduced; at the end reproduced, so since 100 of 400",
+            "at a quarter reproduced; at a half reproduced; at the end reproduced, and from 100 of 400 images",
         ),
         (
             ">.<<",
-            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, so since 300 of",
+            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, and from 300 of",
         ),
         (
             ">.<",
-            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, so since 300 of 300",
+            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, and at no look before",
         ),
         (
             "<<<.",
-            "at a quarter reproduced; at a half reproduced; at the end inconclusive, so since 400 of 400",
+            "at a quarter reproduced; at a half reproduced; at the end inconclusive, and at no look before",
         ),
     ],
 )
