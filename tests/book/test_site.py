@@ -428,6 +428,10 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
         and "n = 191" in fid
     )
     assert endpoint == "Against R3, which has as many images of each class: -0.15 [-0.2, -0.1]."
+    columns = "training images,macro AUC,macro AUC low,macro AUC high"
+    (shown.run.tables / "ladder.csv").write_text(f"{columns}\na,.93,.92,.94\nb,.8,.7,.9\n")
+    more = shown.beside(rows[1])
+    assert more.startswith(endpoint) and more.endswith("answers moves: a 0.93 [0.92, 0.94].")
     assert score == "Faults raise this score too (JPEG by 0.2), so it carries little."
     assert (
         shown.beside(claim("endpoint")) != "" and shown.beside(claim("endpoint", UNTESTABLE)) == ""

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skinsynth.evaluation import distances, panel
+from skinsynth.evaluation import ablation, distances, panel
 from skinsynth.evaluation.compared import Compared
 
 
@@ -89,3 +89,18 @@ def test_first_images_are_those_of_the_first_seeds():
     compared = small(["i0"] * 24)
     assert np.array_equal(compared.first("8ch+ML", "nv", 2), compared.pixels["8ch+ML"][12:14])
     assert np.array_equal(compared.first("original", "nv", 2), compared.images[[61, 63]])
+
+
+def test_what_is_nearer_is_decided_by_the_distance_that_few_images_do_not_bias():
+    """The course of a training and the verdicts on distance rest on the kernel distance."""
+    rng, base = np.random.default_rng(3), small(["i0"] * 24)
+    names = ("baseline", "4ch", "8ch", "8ch+ML")
+    pixels = {name: rng.integers(1, 255, (24, 16, 16, 3), dtype=np.uint8) for name in names}
+    images = rng.integers(1, 255, (80, 16, 16, 3), dtype=np.uint8)
+    compared = Compared(judge, base.records, images, pixels, base.meta)
+    features = ablation.features_of(compared, pixels["8ch"][::-1])
+    found = ablation.differences(compared, features, pixels["8ch"][::-1])
+    by_kernel = panel.kd_difference(compared.real, features["8ch"], features["4ch"])
+    assert found["table5-fid-8ch"] == [by_kernel]
+    by_frechet = panel.fd_difference(compared.real, features["8ch"], features["4ch"])
+    assert found["table5-fid-8ch"] != [by_frechet] and ablation.MEASURES[0] == panel.NAMES[1]
