@@ -76,7 +76,10 @@ def copied(shown):
     more = " and ".join(name for name in said if low[name] > high[CHANCE])
     each = "; ".join(f"{name} {zone}" for name, zone in said.items())
     above = f"**More than chance: {more}.**" if more else "None is clearly more than chance."
-    return f"Share of the samples that count as copies of training images: {each}; of unseen test images (chance) {chance}. {above}"
+    again = ""
+    if PLANTED in found.index:
+        again = f" Of copies made on purpose the search finds {found.loc[PLANTED, SHARE]:.0%}."
+    return f"Share of the samples that count as copies of training images: {each}; of unseen test images (chance) {chance}. {above}{again}"
 
 
 def _recall(shown):

@@ -178,9 +178,9 @@ def _steady(claim, course):
     since = min(seen for seen in found if seen > other)
     looks = {word: min(k for k in found if k >= share * end) for share, word in SHARES.items()}
     said = "; ".join(f"at {word} {found[seen]}" for word, seen in looks.items())
-    held = (
-        f"and from {since:,} of {end:,} images seen on" if since < end else "and at no look before"
-    )
+    held = f"and from {since:,} of {end:,} images seen on"
+    if other and since == end:
+        held = "but not at the look before"
     return f"Looked at in training, on fewer and other images (validation, n = {n}): {said}; at the end {found[end]}, {held}."
 
 

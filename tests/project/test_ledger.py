@@ -404,11 +404,11 @@ def test_typeset_changes_numbers_and_no_names():
         ),
         (
             ">.<",
-            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, and at no look before",
+            "at a quarter not reproduced; at a half inconclusive; at the end reproduced, but not at the look before",
         ),
         (
             "<<<.",
-            "at a quarter reproduced; at a half reproduced; at the end inconclusive, and at no look before",
+            "at a quarter reproduced; at a half reproduced; at the end inconclusive, but not at the look before",
         ),
     ],
 )
