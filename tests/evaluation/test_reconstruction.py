@@ -137,7 +137,7 @@ def test_only_a_channel_that_the_decoder_reads_costs_something(originals, stage)
     codes[:, 1] = 0
     without = measures.psnr(originals, vae.decode(model, latents, codes))
     assert lost[1] == pytest.approx((measures.psnr(originals, copies) - without).mean())
-    for old, carried in ((1, lost[1]), (2, 0)):
+    for old, carried in ((0, lost[1]), (1, lost[1]), (2, 0)):
         joint = reconstruction.new_channels_loss(stage, originals, copies, np.arange(8), old)
         assert joint.value == pytest.approx(carried, abs=1e-6) and joint.n == 8
 

@@ -410,6 +410,10 @@ def test_typeset_changes_numbers_and_no_names():
             "<<<.",
             "at a quarter reproduced; at a half reproduced; at the end inconclusive, but not at the look before",
         ),
+        (
+            "<",
+            "at a quarter reproduced; at a half reproduced; at the end reproduced, and from 100 of 100",
+        ),
     ],
 )
 def test_a_verdict_says_what_it_was_on_the_way(run, ways, said):
