@@ -219,15 +219,22 @@ def minutes(seconds):
     return f"{n} minute{'s' if n > 1 else ''}"
 
 
+def machines(whole):
+    """Where a run's stages were made, by its manifest, as text; each machine with its time where there are several."""
+    found = whole.get("stage_machines", {})
+    if len(found) < 2:
+        return next(iter(found), whole["device"])
+    return "; ".join(f"{minutes(seconds)} on {name}" for name, seconds in found.items())
+
+
 def taken(profile, runs):
     """What runs of a profile took, as text: the published ones, this build's, and `make book` as it was measured."""
     known = [shown for shown in runs if shown.manifest["profile"] == profile]
     said = []
     for r in known:
         changed = f" with {pairs(given(r.manifest))}" if given(r.manifest) else ""
-        said.append(
-            f"{minutes(r.seconds)} for the stages alone (run {r.name}{changed}, {r.manifest['device']})"
-        )
+        where = machines(r.manifest)
+        said.append(f"{minutes(r.seconds)} for the stages alone (run {r.name}{changed}, {where})")
     return "; ".join([*(cold() if profile == "micro" else []), *said]) or "no book of it here"
 
 
@@ -260,7 +267,13 @@ TEMPLATES.globals |= dict(
     ITEMS=ITEMS, NETWORKS=NETWORKS, VERDICTS=VERDICTS, benchmarks=benchmarks, sources=sources
 )
 TEMPLATES.globals |= dict(
-    PROFILES=PROFILES, UNTESTABLE=UNTESTABLE, DECIDED=DECIDED, cold=cold, given=given, taken=taken
+    PROFILES=PROFILES,
+    UNTESTABLE=UNTESTABLE,
+    DECIDED=DECIDED,
+    cold=cold,
+    given=given,
+    taken=taken,
+    machines=machines,
 )
 TEMPLATES.filters |= dict(badge=badge, cell=cell, commit=commit_of, finding=finding)
 TEMPLATES.filters |= dict(images=images_of, named=title, pairs=pairs, typeset=typeset)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from html import escape
 
@@ -124,6 +125,17 @@ def _listed(run):
         part.write_text(yaml.safe_dump(toc, sort_keys=False, width=1000))
 
 
+def _stages(run, cfg):
+    """What a run's stages took, and on which machines, longest first: a notebook executed again finds them, and a stage
+    may have been made elsewhere."""
+    made = [facts["path"] for facts in asked.stages(run, cfg).values() if facts["finished"]]
+    taken = Counter()
+    for facts in (store.read_json(path / "stage.json") for path in made):
+        taken[facts["machine"]] += facts["seconds"]
+    machines = {machine: round(seconds) for machine, seconds in taken.most_common()}
+    return dict(stage_seconds=round(taken.total()), stage_machines=machines)
+
+
 def publish(run, cfg):
     """Write book/reference/<run> from a finished run; returns (folder, number of tiles withheld).
 
@@ -147,9 +159,7 @@ def publish(run, cfg):
             shutil.copy(path, part / "tables")
     whole = state.manifest(run)
     cfg, _ = chapters.configured(whole["profile"], cfg.data, pages.given(whole), chapters.present())
-    # a notebook executed again finds its stages; what they took is told apart
-    taken = sum(facts["seconds"] for facts in asked.stages(run, cfg).values() if facts["finished"])
-    store.write_json(part / "manifest.json", whole | {"stage_seconds": round(taken)})
+    store.write_json(part / "manifest.json", whole | _stages(run, cfg))
     store.write_json(part / "claims.json", ledger.evaluate(run))
     given = part / "figures", Photographs(run, cfg) if cfg.real else None
     withheld = sum(_publish_drawing(run.figures, name, *given) for name in recipes(run.figures))

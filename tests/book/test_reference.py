@@ -65,13 +65,18 @@ def test_a_real_run_is_published_without_photographs_or_not_at_all(project, monk
     states = {"01_data": "stale"}
     monkeypatch.setattr(reference.state, "status", lambda run, data: states)
     monkeypatch.setattr(reference.chapters, "configured", lambda *given: (cfg, {}))
-    monkeypatch.setattr(reference.asked, "stages", lambda run, cfg: {})
+    made = {k: dict(finished=True, path=run.stages / k) for k in ("a", "b")}
+    for k, facts in made.items():
+        store.write_json(facts["path"] / "stage.json", dict(seconds=60 + ord(k), machine=k))
+    monkeypatch.setattr(reference.asked, "stages", lambda run, cfg: made)
     monkeypatch.setattr(reference.ledger, "evaluate", lambda run: {})
     monkeypatch.setattr(photographs, "Photographs", lambda run, cfg: found)
     with pytest.raises(UserError, match="ham64 cannot be published: 01_data is stale"):
         reference.publish(run, cfg)
     states["01_data"] = "current"
     root, withheld = reference.publish(run, cfg)
+    whole = store.read_json(root / "manifest.json")
+    assert (whole["stage_seconds"], whole["stage_machines"]) == (315, {"b": 158, "a": 157})
     drawn = root / "figures/source/fig07.json"
     assert withheld == 1 and store.read_json(drawn)["tiles"]["withheld"] == [[0, 0]]
     monkeypatch.setattr(reference, "LIMIT", 1)

@@ -392,6 +392,14 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do(projec
     assert "184 minutes for the stages alone (run ham64, CPU)" in pages.page("profiles", runs)
     runs[0].manifest["notebooks"]["01_data"]["parameters"] = {"unet_steps": 7}
     assert "(run ham64 with unet_steps = 7, CPU)" in pages.page("profiles", runs)
+    runs[0].manifest["stage_machines"] = {"a card": 600, "CPU": 120}
+    both = "10 minutes on a card; 2 minutes on CPU"
+    assert f"unet_steps = 7, {both})" in pages.page("profiles", runs)
+    whole = runs[0].manifest
+    said = pages.render(
+        "published.md", run=runs[0], state="current", manifest=whole, given={}, changed=[]
+    )
+    assert f"Its stages took {both}." in said
 
 
 def test_what_a_verdict_cannot_carry_stands_beside_it(project):
