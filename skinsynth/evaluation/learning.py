@@ -12,19 +12,13 @@ def ending(log):
     return 1 - checked.validation.iloc[-1] / before, checked.step[checked.validation.idxmin()]
 
 
-def _kept(logs):
-    """(model, log) of those that have rows."""
-    return [(name, log) for name, log in logs.items() if len(log)]
-
-
 def curves(logs):
     """One row for each validation of each training: columns model, step, training, validation.
 
-    logs: {model: log.csv of its stage}; one without rows, of a training whose log is lost, has none here.
-    training: mean of the losses logged since the validation before.
+    logs: {model: log.csv of its stage}. training: mean of the losses logged since the validation before.
     """
     found = []
-    for name, log in _kept(logs):
+    for name, log in logs.items():
         checked, batches = log.dropna(subset="validation"), log.dropna(subset="loss")
         spans = pd.cut(batches.step, [0, *checked.step])
         own = checked[["step", "validation"]].assign(model=name)
@@ -37,7 +31,7 @@ def ends(logs):
     """One row a training: validation loss at its first check, at its lowest and at its end, the step of the
     lowest, and the share by which it fell within the last fifth of the steps. logs: as for `curves`."""
     rows = []
-    for name, log in _kept(logs):
+    for name, log in logs.items():
         checked, (fell, at) = log.validation.dropna(), ending(log)
         known = dict(first=checked.iloc[0], lowest=checked.min(), at=int(at))
         known |= dict(last=checked.iloc[-1], fell=fell)

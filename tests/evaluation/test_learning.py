@@ -26,11 +26,6 @@ def test_training_is_averaged_between_two_checks():
     assert list(table.training) == [3.0, 2.0, 4.0, 3.0] and list(table.validation) == [3.0, 1.5] * 2
 
 
-def test_a_lost_log_has_no_curve():
-    both = {"a": LOG, "b": LOG[:0]}
-    assert set(learning.curves(both).model) == set(learning.ends(both).model) == {"a"}
-
-
 def test_ends_of_a_training():
     row = learning.ends({"a": LOG}).iloc[0]
     assert (row["steps"], row["first"], row["last"]) == (4, 3.0, 1.5)
