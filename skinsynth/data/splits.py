@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from ..core.code import file_digest
+from ..core.code import digest, file_digest
 from ..core.config import CLASSES
 from ..core.errors import UserError
 from ..core.machine import in_threads
@@ -14,11 +14,16 @@ from ..core.store import write_csv
 
 SPLITS = ("train", "val", "test")
 SHARES = (0.64, 0.16, 0.2)
+PLACED = ["image_id", "lesion_id", "dx", "split"]  # of a manifest: where each image went
 
 
 def manifest_hash(records):
-    """SHA-256 of the split manifest of a set's stage: what a model, and so its samples, was trained under."""
-    return file_digest(records / "manifest.csv")
+    """SHA-256 of the split of a set's stage, image by image: what a model, and so its samples, was trained under.
+
+    Not of the files themselves: two processors draw the same phantom a grey level apart.
+    """
+    table = pd.read_csv(records / "manifest.csv", dtype=str)
+    return digest(table[PLACED].to_csv(index=False, lineterminator="\n"))
 
 
 def duplicate_sets(records):
@@ -125,8 +130,7 @@ def check(records):
 def write_manifest(path, records):
     """Write image_id, lesion_id, dx, split, sha256 as CSV, sorted by id; returns its SHA-256."""
     check(records)
-    table = records[["image_id", "lesion_id", "dx", "split"]]
-    table = table.assign(sha256=in_threads(file_digest, records.path))
+    table = records[PLACED].assign(sha256=in_threads(file_digest, records.path))
     write_csv(path, table.sort_values("image_id"))
     return file_digest(path)
 

@@ -89,6 +89,12 @@ def test_manifest(tmp_path, records):
     assert table.sha256.str.fullmatch("[0-9a-f]{64}").all()
     again = splits.write_manifest(tmp_path / "again.csv", records.sample(frac=1, random_state=0))
     assert digest == again == file_digest(tmp_path / "manifest.csv")
+    placed = splits.manifest_hash(tmp_path)
+    table.assign(sha256="0" * 64).to_csv(tmp_path / "manifest.csv", index=False)
+    assert splits.manifest_hash(tmp_path) == placed, "another processor drew the same images"
+    moved = table.split.where(table.index > 0, "test" if table.split[0] == "train" else "train")
+    table.assign(split=moved).to_csv(tmp_path / "manifest.csv", index=False)
+    assert splits.manifest_hash(tmp_path) != placed
 
 
 def _skins(rng, n, size=48):

@@ -10,8 +10,10 @@ from skinsynth.core import store
 from skinsynth.core.config import PROFILES, configure
 from skinsynth.core.errors import UserError
 from skinsynth.core.versions import VERSIONS
+from skinsynth.data import splits
 from skinsynth.diffusion import denoiser, pipeline, vae
 from skinsynth.networks.bundled import FOLDER
+from skinsynth.numerics.arrays import records_of
 from skinsynth.recipe import shipping
 
 CARD = store.read_json(FOLDER / "trained" / "card.json")
@@ -83,6 +85,15 @@ def test_their_parts_fit_together():
             pipe = pipeline.load_pipeline(made, own)
             assert pipe.vae.config.latent_channels == net.unet.config.in_channels == int(kind[0])
             assert store.read_json(made / "trained_on.json")["vae"] == vae.weights_digest(own)
+
+
+def test_they_belong_to_the_split_that_every_processor_draws(run):
+    """Else a run refuses them: no pixel may count, for those are a grey level apart on other processors."""
+    made = recipe.records(run, configure("micro", size=16, n_pad=240))  # split by ids alone
+    train = (records_of(made).split == "train").sum()
+    for name in recipe.MODELS:
+        facts = store.read_json(FOLDER / "trained" / f"denoiser-{name}" / "trained_on.json")
+        assert (facts["manifest"], facts["ids"]) == (splits.manifest_hash(made), train)
 
 
 def test_the_card_says_how_they_were_made():
