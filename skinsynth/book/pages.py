@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import recipe
 from ..core import config, store
-from ..core.code import library_hashes
+from ..core.code import SETTINGS, library_hashes
 from ..core.config import PROFILES
 from ..networks.table import NETWORKS
 from ..project import chapters
@@ -147,9 +147,8 @@ class Shown:
 
     def lengths(self):
         """Training steps of the run, as text; "" where the manifest does not say that the profile is still the same."""
-        known, now = self.manifest.get("library", {}), library_hashes()
-        files = ("core/config.py", "core/profiles.toml")
-        if any(known.get(name) != now[name] for name in files):
+        known, now = self.manifest.get("library", {}), library_hashes(self.manifest["profile"])
+        if any(known.get(name) != now[name] for name in ("core/config.py", SETTINGS)):
             return ""
         values = asdict(PROFILES[self.manifest["profile"]]) | given(self.manifest)
         if self.drawn and self.name in PROFILES:  # whom the package's generators serve

@@ -176,7 +176,8 @@ def publish(run, cfg):
 
 def changed_since(run):
     """Files of the library that differ from those that made a published run, by its manifest; code comes first."""
-    before, now = state.manifest(run).get("library", {}), code.library_hashes()
+    whole = state.manifest(run)
+    before, now = whole.get("library", {}), code.library_hashes(whole["profile"])
     changed = (name for name in {*before, *now} if before.get(name) != now.get(name))
     return sorted(changed, key=lambda name: (not name.endswith(".py"), name))
 
@@ -185,7 +186,7 @@ def redraw(run):
     """Draw every figure of a published run from its files, unless neither they nor the code have changed."""
     grids.use_style()
     names, stamp = recipes(run.figures), run.figures / "drawn.txt"
-    given = [h for name, h in code.library_hashes().items() if name.startswith(DRAWN_BY)]
+    given = [h for name, h in code.library_hashes(run.name).items() if name.startswith(DRAWN_BY)]
     files = sorted([*run.figures.glob("*.csv"), *(run.figures / "source").iterdir()])
     now = code.digest(given + [[p.name, code.digest(p.read_bytes())] for p in files])
     drawn = [stamp, *(run.figures / f"{name}.png" for name in names)]

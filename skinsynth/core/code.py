@@ -4,10 +4,12 @@ import ast
 import functools
 import hashlib
 import json
+import tomllib
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 UNSEEN = ("core", "figures", "project", "book", "cli")  # rooms that no stage's content depends on
+SETTINGS = "core/profiles.toml"
 PAGES = ("book", "cli.py")  # make pages and estimates: no notebook runs them
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -73,17 +75,19 @@ def code_hash(module):
 
 
 @functools.cache
-def library_hashes():
-    """{file: short hash} of all that notebooks run: code without its prose, bundled models, settings."""
+def library_hashes(profile):
+    """{file: short hash} of all that notebooks run: code without its prose, bundled models, the profile's own settings."""
     found = {}
     for path in sorted(p for p in PACKAGE.rglob("*") if p.is_file() and p.suffix != ".pyc"):
         name = path.relative_to(PACKAGE)
         if name.parts[0] not in PAGES:
             content = _module(path)[0] if path.suffix == ".py" else path.read_bytes()
+            if str(name) == SETTINGS:
+                content = tomllib.loads(path.read_text()).get(profile)
             found[str(name)] = digest(content)[:12]
     return found
 
 
-def library_hash():
+def library_hash(profile):
     """Hash of `library_hashes`."""
-    return digest(library_hashes())
+    return digest(library_hashes(profile))

@@ -35,7 +35,7 @@ def facts(cfg):
         "device": machine.sentence(),
         "machine": machine.describe(),
         "inputs": state.identity(cfg.data),
-        "library": code.library_hashes(),
+        "library": code.library_hashes(cfg.profile),
     }
 
 

@@ -37,7 +37,7 @@ def keys(notebooks, parameters, profile, inputs):
     what is upstream), and what is said (prose, captions, tags).
     """
     claims = chapters.project_root() / "book" / "claims.yml"
-    library = [code.library_hash(), claims.read_text() if claims.exists() else ""]
+    library = [code.library_hash(profile), claims.read_text() if claims.exists() else ""]
     computed, found = {}, {}
     for name in notebooks:
         cells = nbformat.read(chapters.source(name), 4).cells

@@ -246,9 +246,9 @@ def test_links_inside_a_published_chapter_stay_in_it(tmp_path):
 
 def test_stale_runs_name_what_changed(project):
     run = reference.Published("ham64")
-    now = code.library_hashes()
+    now = code.library_hashes("ham64")
     whole = dict(device="CPU", data="phantom", commit="0123456789abcdef", dirty=False, library=now)
-    whole |= {"notebooks": {}}
+    whole |= {"notebooks": {}, "profile": "ham64"}
     store.write_json(run.root / "manifest.json", whole)
     said = reference.note(run, "current")
     assert reference.changed_since(run) == [] and "Stale" not in said and "settings" not in said

@@ -475,7 +475,7 @@ def test_what_a_verdict_cannot_carry_stands_beside_it(project):
         assert part in said and bool(part) == bool(said)
     assert shown.trained() == {"generators": (4, 0), "classifiers": (1, 1)}
     assert shown.lengths() == "", "this manifest does not say which profiles.toml it was"
-    shown.manifest["library"] = code.library_hashes()
+    shown.manifest["library"] = code.library_hashes(shown.manifest["profile"])
     shown.manifest["notebooks"]["01_data"]["parameters"] = {"unet_steps": 7}
     assert "autoencoders 2,000 (14,100), denoisers 7 (15,000)" in shown.lengths()
     page = pages.page("claims", [first, shown])

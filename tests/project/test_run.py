@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, write_notebook
 
 from skinsynth import phantom
-from skinsynth.core.code import library_hash
+from skinsynth.core.code import SETTINGS, library_hash, library_hashes
 from skinsynth.core.errors import UserError
 from skinsynth.core.store import Run
 from skinsynth.data import layouts
@@ -23,8 +23,8 @@ ALL = ["01_data", "02_vae", "04_generation"]
 @pytest.fixture(autouse=True)
 def one_library(monkeypatch):
     """The library does not change while a test runs, whoever edits it."""
-    value = library_hash()
-    monkeypatch.setattr("skinsynth.core.code.library_hash", lambda: value)
+    value = library_hash("smoke")
+    monkeypatch.setattr("skinsynth.core.code.library_hash", lambda profile: value)
 
 
 def execute(**options):
@@ -79,13 +79,18 @@ def test_a_key_names_library_data_profile_and_claims(project, monkeypatch):
 
     first, others = keys(), [keys("micro"), keys(ham="y")]
     with monkeypatch.context() as patch:
-        patch.setattr("skinsynth.core.code.library_hash", lambda: "other")
+        patch.setattr("skinsynth.core.code.library_hash", lambda profile: "other")
         others.append(keys())
     assert keys() == first
     (project / "book").mkdir()
     (project / "book" / "claims.yml").write_text("one: {}")
     others.append(keys())
     assert all(other[name] != first[name] for other in others for name in ALL)
+
+
+def test_of_the_settings_only_the_own_profile_counts():
+    smoke, micro = library_hashes("smoke"), library_hashes("micro")
+    assert {name for name in smoke if smoke[name] != micro[name]} == {SETTINGS}
 
 
 def test_manifest_says_where_numbers_come_from(project):
