@@ -395,6 +395,7 @@ def test_front_page_answers_says_how_sure_and_counts_what_chance_would_do(projec
     runs[0].manifest["stage_machines"] = {"a card": 600, "CPU": 120}
     both = "10 minutes on a card; 2 minutes on CPU"
     assert f"unet_steps = 7, {both})" in pages.page("profiles", runs)
+    assert f" minutes ({both}), at commit" in pages.page("summary", runs)
     whole = runs[0].manifest
     said = pages.render(
         "published.md", run=runs[0], state="current", manifest=whole, given={}, changed=[]
