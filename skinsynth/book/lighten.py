@@ -26,7 +26,10 @@ def lighten(site):
     for path in (site / "_sources").rglob("*.ipynb"):
         page = nbformat.read(path, as_version=4)
         for output in (o for cell in page.cells for o in cell.get("outputs", ())):
-            output.get("data", {}).pop("image/png", None)
+            data = output.get("data", {})
+            data.pop("image/png", None)
+            if "data:image" in data.get("text/html", ""):  # a slider
+                del data["text/html"]
         nbformat.write(page, path)
     with ThreadPoolExecutor() as threads:
         list(threads.map(_picture, (site / "_images").glob("*.png")))

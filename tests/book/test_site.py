@@ -16,7 +16,7 @@ import pytest
 import yaml
 from conftest import ROOT, write_notebook
 from matplotlib import pyplot as plt
-from nbformat.v4 import new_code_cell, new_output
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from skinsynth.book import cost, front, gates, pages, reference, site
@@ -242,7 +242,14 @@ def test_a_site_is_lightened_and_no_pixel_changes(tmp_path):
     (tmp_path / "searchindex.js").write_text("x")
     for name in ("fontawesome.js", "katex.min.js", "searchtools.js", "own.js", "own.js.map"):
         (tmp_path / "_static" / name).write_text("x" * 1000)
+    data = {"image/png": inline, "text/html": f'<img src="data:image/png;base64,{inline}">'}
+    outputs = [new_output("display_data", data | {"text/plain": "a"})]
+    outputs += [new_output("display_data", {"text/html": "<p>a table</p>"})]
+    book = new_notebook(cells=[new_code_cell("1", outputs=outputs)])
+    nbformat.write(book, tmp_path / "_sources/a.ipynb")
     lighten(tmp_path)
+    left = nbformat.read(tmp_path / "_sources/a.ipynb", 4).cells[0].outputs
+    assert [list(output.data) for output in left] == [["text/plain"], ["text/html"]]
     assert sorted(p.name for p in (tmp_path / "_static").iterdir()) == [
         "katex.min.js",
         "own.js",
