@@ -1,10 +1,16 @@
 """Fixtures that several test files share."""
 
+import os
 from pathlib import Path
 
-import nbformat
-import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # a processor each: threads of two workers wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import nbformat  # noqa: E402
+import pytest  # noqa: E402
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 DEFAULTS = 'profile = "micro"\ndata = ""\nseed = 0\nextras = False\n'
@@ -39,6 +45,21 @@ def project(tmp_path, monkeypatch):
     for name in ("01_data", "02_vae", "04_generation"):
         write_notebook(tmp_path, name, "print(profile)")
     return tmp_path
+
+
+@pytest.fixture
+def two_lanes():
+    """Two threads train side by side, however many processors there are: a batch's parts decide what is drawn."""
+    import torch
+
+    from skinsynth.core import machine
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    machine.lanes.cache_clear()
+    yield
+    torch.set_num_threads(before)
+    machine.lanes.cache_clear()
 
 
 def pytest_collection_modifyitems(items):

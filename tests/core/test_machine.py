@@ -13,6 +13,8 @@ from skinsynth.core import machine
 from skinsynth.core.errors import UserError
 from skinsynth.numerics import training
 
+pytestmark = pytest.mark.usefixtures("two_lanes")
+
 AVX2 = dict(avx2=True, avx512_bf16=False, amx_bf16=False)
 NATIVE = dict(avx2=True, avx512_bf16=True, amx_bf16=False)
 

@@ -16,6 +16,8 @@ from skinsynth.diffusion import denoiser, objective
 from skinsynth.numerics import training
 from skinsynth.numerics.training import fit, indices, seeded
 
+pytestmark = pytest.mark.usefixtures("two_lanes")
+
 
 def _train(out, steps=24, stop=None, ema=0.9):
     torch.manual_seed(0)

@@ -16,6 +16,8 @@ from skinsynth.networks.bundled import FOLDER
 from skinsynth.numerics.arrays import records_of
 from skinsynth.recipe import shipping
 
+pytestmark = pytest.mark.usefixtures("two_lanes")
+
 CARD = store.read_json(FOLDER / "trained" / "card.json")
 
 
