@@ -3,18 +3,17 @@
 import os
 from pathlib import Path
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # a processor each: threads of two workers wait for each other
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import nbformat  # noqa: E402
-import pytest  # noqa: E402
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook  # noqa: E402
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parent.parent
 DEFAULTS = 'profile = "micro"\ndata = ""\nseed = 0\nextras = False\n'
 OWN = {"02_vae": "vae_steps = 0\n", "04_generation": "guidance = 0.0\n"}
+
+# workers share the processors: threads of two of them would wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def write_notebook(root, name, *bodies, prose="Some prose.", folder="notebooks"):
