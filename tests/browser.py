@@ -115,16 +115,21 @@ def _mode(base, names, mode):
     return seen, count
 
 
-def problems(site):
+def problems(site, once=()):
     """Every page of a site in light, dark and phone width: (list of "mode, page: problem", what was
-    looked at: counts of pages, sliders and pictures that a click enlarges)."""
+    looked at: counts of pages, sliders and pictures that a click enlarges).
+
+    once: parts of the addresses of pages that are looked at in light alone.
+    """
     pages = gates.html_pages(site)
     names = [str(p.relative_to(site)) for p in pages]
+    fewer = [name for name in names if not any(part in name for part in once)]
+    looked_at = [names if mode == "light" else fewer for mode in MODES]
     with (
         served(site) as base,
         ThreadPoolExecutor(len(MODES)) as pool,
     ):  # a browser each: they use one core
-        found_by = list(pool.map(functools.partial(_mode, base, names), MODES))
+        found_by = list(pool.map(functools.partial(_mode, base), looked_at, MODES))
     return [p for seen, _ in found_by for p in seen], sum(
         (count for _, count in found_by), Counter()
     )

@@ -10,6 +10,8 @@ from skinsynth.diffusion import vae, vae_loss
 from skinsynth.evaluation import measures
 from skinsynth.numerics.training import fit, seeded
 
+pytestmark = pytest.mark.usefixtures("two_lanes")
+
 
 @pytest.fixture
 def critic():
